@@ -1,0 +1,90 @@
+-- Trigger functions and the small C functions that tables and views stand on.
+-- Their names and signatures are permanent: tables depend on them.
+
+CREATE FUNCTION incomplete_orders.shop_of(id uuid) RETURNS integer
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_shop_of_sql';
+COMMENT ON FUNCTION incomplete_orders.shop_of(uuid) IS 'The shop_id that an id carries; null for a uuid that is not of our making';
+
+CREATE FUNCTION incomplete_orders._new_id(shop_id integer) RETURNS uuid
+LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_new_id';
+COMMENT ON FUNCTION incomplete_orders._new_id(integer) IS 'A new UUIDv7 of that shop';
+
+CREATE FUNCTION incomplete_orders._id_at(at timestamptz) RETURNS uuid
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_id_at';
+COMMENT ON FUNCTION incomplete_orders._id_at(timestamptz) IS 'The least id of that millisecond: a partition bound';
+
+CREATE FUNCTION incomplete_orders._reference_of(n bigint) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_reference_of';
+COMMENT ON FUNCTION incomplete_orders._reference_of(bigint) IS 'INC- and 10 Crockford base32 characters; a permutation of 0 .. 2^50 - 1, so distinct numbers give distinct references';
+
+CREATE FUNCTION incomplete_orders._currency_exponent(currency text) RETURNS integer
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_currency_exponent_sql';
+COMMENT ON FUNCTION incomplete_orders._currency_exponent(text) IS 'Decimal places of a currency (ISO 4217)';
+
+CREATE FUNCTION incomplete_orders._order_total(items incomplete_orders.line_items, shipping numeric, tax numeric,
+	discount numeric, coupon_discount numeric, currency text) RETURNS numeric
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_order_total_sql';
+COMMENT ON FUNCTION incomplete_orders._order_total(incomplete_orders.line_items, numeric, numeric, numeric, numeric, text) IS
+	'total(items) + shipping + tax - discount - coupon_discount, rounded half up to the currency''s exponent';
+
+CREATE FUNCTION incomplete_orders._cluster_id() RETURNS bigint
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'ico_cluster_id';
+COMMENT ON FUNCTION incomplete_orders._cluster_id() IS 'The system identifier of this cluster';
+
+CREATE FUNCTION incomplete_orders._guard_move() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'ico_guard_move';
+COMMENT ON FUNCTION incomplete_orders._guard_move() IS 'Refuses every change of state that the transition table does not have';
+
+-- Deferred triggers run at commit, when the definer's rights are gone again.
+CREATE FUNCTION incomplete_orders._check_order() RETURNS trigger
+LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_check_order';
+ALTER FUNCTION incomplete_orders._check_order() OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._check_order() IS 'Holds the invariants of an incomplete order and its orders at every commit';
+
+CREATE FUNCTION incomplete_orders._refuse_truncate() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'ico_refuse_truncate';
+COMMENT ON FUNCTION incomplete_orders._refuse_truncate() IS 'TRUNCATE would pass by every other trigger';
+
+CREATE FUNCTION incomplete_orders._invalidate_cache() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'ico_invalidate_cache';
+COMMENT ON FUNCTION incomplete_orders._invalidate_cache() IS 'Tells every backend to read this table again';
+
+CREATE FUNCTION incomplete_orders._allow_purge() RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'ico_allow_purge';
+ALTER FUNCTION incomplete_orders._allow_purge() OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._allow_purge() IS 'For the rest of this transaction whole orders may be deleted: retention, delete_shop';
+
+CREATE FUNCTION incomplete_orders._make_partitions() RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	month timestamp;
+	parent text;
+	part text;
+	low text;
+	high text;
+	made integer := 0;
+BEGIN
+	FOR i IN 0 .. 12 LOOP
+		month := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + make_interval(months => i);
+		FOREACH parent IN ARRAY ARRAY['closed_orders', 'order_events'] LOOP
+			part := format('%s_%s', parent, to_char(month, 'YYYY_MM'));
+			CONTINUE WHEN to_regclass('incomplete_orders.' || part) IS NOT NULL;
+			IF parent = 'closed_orders' THEN
+				low := incomplete_orders._id_at(month AT TIME ZONE 'UTC')::text;
+				high := incomplete_orders._id_at((month + interval '1 month') AT TIME ZONE 'UTC')::text;
+			ELSE
+				low := (month AT TIME ZONE 'UTC')::text;
+				high := ((month + interval '1 month') AT TIME ZONE 'UTC')::text;
+			END IF;
+			-- made apart and attached: no exclusive lock on the parent
+			EXECUTE format('CREATE TABLE incomplete_orders.%I (LIKE incomplete_orders.%I INCLUDING DEFAULTS)', part, parent);
+			EXECUTE format('ALTER TABLE incomplete_orders.%I ATTACH PARTITION incomplete_orders.%I FOR VALUES FROM (%L) TO (%L)', parent, part, low, high);
+			made := made + 1;
+		END LOOP;
+	END LOOP;
+	RETURN made;
+END
+$$;
+ALTER FUNCTION incomplete_orders._make_partitions() OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._make_partitions() IS 'Partitions of closed_orders and order_events for this month and the 12 after it; returns how many were made';

@@ -1,0 +1,41 @@
+-- The body of setup() begins: tables/*.sql are its parts, in the Makefile's
+-- order.  The tables are ordinary ones, not members of the extension, so that
+-- pg_dump, user columns, indexes and foreign keys just work and DROP EXTENSION
+-- is refused while they exist.  They belong to incomplete_orders_owner, whoever
+-- calls setup(), because setup() is its SECURITY DEFINER function.
+
+CREATE FUNCTION incomplete_orders.setup() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $setup$
+DECLARE
+	-- the version of the tables that this script makes
+	target CONSTANT integer := 1;
+	found_version integer;
+	comment text;
+	r record;
+BEGIN
+	SET LOCAL client_min_messages = warning;
+	-- concurrent calls serialise; the key is the hash of our name
+	PERFORM pg_advisory_xact_lock(hashtext('incomplete_orders.setup'));
+	-- DDL after rows of this transaction have pending deferred triggers is refused
+	SET CONSTRAINTS ALL IMMEDIATE;
+
+	IF to_regclass('incomplete_orders.shops') IS NULL THEN
+		found_version := 0;
+	ELSE
+		comment := obj_description(to_regclass('incomplete_orders.shops'), 'pg_class');
+		found_version := substring(comment FROM 'schema version ([0-9]+)')::integer;
+		IF found_version IS NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+				MESSAGE = 'table "incomplete_orders.shops" does not carry its schema version',
+				DETAIL = 'The version is kept in the comment on that table; a dump made with --no-comments leaves it out.',
+				HINT = format('COMMENT ON TABLE incomplete_orders.shops IS ''Shops (schema version %s)'', if the dump came from this version, and call setup() again.', target);
+		END IF;
+		IF found_version > target THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+				MESSAGE = format('the tables are of schema version %s, newer than this extension''s %s', found_version, target),
+				HINT = 'ALTER EXTENSION incomplete_orders UPDATE first.';
+		END IF;
+	END IF;
+
+	IF found_version < 1 THEN

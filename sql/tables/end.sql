@@ -1,0 +1,39 @@
+
+	INSERT INTO incomplete_orders.shops (shop, name) VALUES ('default', 'Default shop') ON CONFLICT DO NOTHING;
+
+	-- After a restore into another cluster the oids are others: found again by name.
+	-- In the same cluster a name with another oid is another role, and stays dead.
+	UPDATE incomplete_orders.shop_members m
+	SET role_oid = r.oid, cluster_id = incomplete_orders._cluster_id()
+	FROM pg_roles r
+	WHERE r.rolname = m.role_name AND m.cluster_id <> incomplete_orders._cluster_id();
+	SET CONSTRAINTS ALL IMMEDIATE;
+
+	-- the rights of an older version's functions are remembered as members
+	FOR r IN
+		SELECT DISTINCT m.role_name, m.purpose FROM incomplete_orders.shop_members m
+		JOIN pg_roles p ON p.oid = m.role_oid AND p.rolname = m.role_name
+	LOOP
+		PERFORM incomplete_orders._apply_rights(r.role_name, r.purpose, true);
+	END LOOP;
+
+	COMMENT ON TABLE incomplete_orders.shops IS 'Shops (schema version 1)';
+	COMMENT ON TABLE incomplete_orders.shop_members IS 'Which role may work for which shop (shop_id 0: all shops), and as what; written by grant_to() and revoke_from()';
+	COMMENT ON TABLE incomplete_orders.open_orders IS 'Incomplete orders that may still change';
+	COMMENT ON TABLE incomplete_orders.closed_orders IS 'Incomplete orders that ended, by month of creation';
+	COMMENT ON TABLE incomplete_orders.orders IS 'Completed orders: one row per part of an incomplete order';
+	COMMENT ON TABLE incomplete_orders.order_items IS 'Lines of completed orders, prices frozen';
+	COMMENT ON TABLE incomplete_orders.order_refunds IS 'Money given back';
+	COMMENT ON TABLE incomplete_orders.order_events IS 'Every step of every order''s life, by month of recording; no free text, no personal data';
+	COMMENT ON TABLE incomplete_orders.order_event_tail IS 'The events that the rollups do not contain yet';
+	COMMENT ON TABLE incomplete_orders.order_notes IS 'Notes of staff on an order (personal data)';
+	COMMENT ON TABLE incomplete_orders.order_changes IS 'What an edit changed: old and new values (personal data)';
+	COMMENT ON VIEW incomplete_orders.incomplete_orders IS 'Every incomplete order, open and closed, of the shops that the acting role may see';
+	COMMENT ON SEQUENCE incomplete_orders.reference_seq IS 'Source of the INC- references';
+	COMMENT ON SEQUENCE incomplete_orders.order_number_seq IS 'Order numbers where the shop gives none of its own';
+	COMMENT ON SEQUENCE incomplete_orders.event_seq IS 'Event ids';
+END
+$setup$;
+ALTER FUNCTION incomplete_orders.setup() OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.setup() IS
+	'Makes the tables, or brings them to this version; may be called again at any time. Superuser or a member of incomplete_orders_owner';

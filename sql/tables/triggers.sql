@@ -1,0 +1,38 @@
+
+	IF found_version < 1 THEN
+		-- AFTER, not BEFORE: a BEFORE UPDATE trigger on the table locks every row
+		-- in advance, also in updates that leave status alone.
+		CREATE TRIGGER guard_move AFTER UPDATE OF shop_id, id, status ON incomplete_orders.open_orders
+			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._guard_move();
+		CREATE TRIGGER guard_move AFTER UPDATE OF shop_id, id, status ON incomplete_orders.closed_orders
+			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._guard_move();
+
+		CREATE CONSTRAINT TRIGGER check_order AFTER INSERT OR DELETE OR UPDATE OF status, kind ON incomplete_orders.open_orders
+			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION incomplete_orders._check_order('id');
+		CREATE CONSTRAINT TRIGGER check_order AFTER INSERT OR DELETE OR UPDATE OF status, items ON incomplete_orders.closed_orders
+			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION incomplete_orders._check_order('id');
+		CREATE CONSTRAINT TRIGGER check_order AFTER INSERT OR DELETE
+			OR UPDATE OF shop_id, order_id, incomplete_order_id, part, foreign_order, currency, shipping, tax, discount, coupon_discount, total
+			ON incomplete_orders.orders
+			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION incomplete_orders._check_order('incomplete_order_id', 'order_id');
+		CREATE CONSTRAINT TRIGGER check_order AFTER INSERT OR DELETE OR UPDATE ON incomplete_orders.order_items
+			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION incomplete_orders._check_order('', 'order_id');
+
+		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.open_orders EXECUTE FUNCTION incomplete_orders._refuse_truncate();
+		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.closed_orders EXECUTE FUNCTION incomplete_orders._refuse_truncate();
+		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.orders EXECUTE FUNCTION incomplete_orders._refuse_truncate();
+		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.order_items EXECUTE FUNCTION incomplete_orders._refuse_truncate();
+		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.shops EXECUTE FUNCTION incomplete_orders._refuse_truncate();
+
+		CREATE TRIGGER check_shop BEFORE INSERT OR UPDATE ON incomplete_orders.shops
+			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._check_shop();
+		CREATE TRIGGER refuse_in_use BEFORE DELETE ON incomplete_orders.shops
+			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._refuse_shop_in_use();
+		CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE ON incomplete_orders.shops
+			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._invalidate_cache();
+		CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE ON incomplete_orders.shop_members
+			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._invalidate_cache();
+	END IF;
+	-- a data-only restore with --disable-triggers brings them back as ORIGIN
+	ALTER TABLE incomplete_orders.shops ENABLE ALWAYS TRIGGER invalidate_cache;
+	ALTER TABLE incomplete_orders.shop_members ENABLE ALWAYS TRIGGER invalidate_cache;
