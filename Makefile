@@ -50,11 +50,56 @@ DATA = $(wildcard sql/updates/$(EXTENSION)--*--*.sql)
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -std=gnu99
 EXTRA_CLEAN = $(SQL_SCRIPT)
 
+# Against a server where the extension is installed; `make test` brings its own.
+# The order of the regression tests is that of test/schedule.
+REGRESS = $(shell sed -n 's/^test: *//p' test/schedule)
+REGRESS_OPTS = --inputdir=test
+ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --load-extension=$(EXTENSION)
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+
+.DEFAULT_GOAL := all
 PG_CONFIG ?= pg_config
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+ifneq ($(PGXS),)
 include $(PGXS)
 
 $(SQL_SCRIPT): $(SQL_PARTS) $(EXTENSION).control Makefile
 	cat $(SQL_PARTS) > $@
 
 $(OBJS): $(wildcard src/*.h)
+else
+# Without PGXS only the targets below work, `make packages` first of all.
+all install installcheck clean:
+	@echo "$(PG_CONFIG) --pgxs names no makefile: PostgreSQL's server headers are missing." >&2
+	@echo "\`make packages\` installs them, or name another one: make PG_CONFIG=/path/to/pg_config" >&2
+	@exit 1
+endif
+
+.PHONY: help packages checkver test bench demo demo-stop
+
+help:
+	@tools/help
+
+packages:
+	@tools/packages
+
+checkver:
+	@tools/checkver
+
+# make test SUITE=regress runs one suite; KEEP=1 keeps the temporary folder.
+test:
+	@tools/packages build test demo
+	@PG_CONFIG='$(PG_CONFIG)' test/run $(SUITE)
+
+bench:
+	@tools/packages build demo
+	@PG_CONFIG='$(PG_CONFIG)' test/bench/run $(BENCH)
+
+demo:
+	@tools/packages build demo
+	@PG_CONFIG='$(PG_CONFIG)' tools/demo start
+
+demo-stop:
+	@tools/demo stop
