@@ -1,0 +1,25 @@
+/*
+ * incomplete_orders.c
+ *		The library's entry: magic block and _PG_init.
+ *
+ * Nothing is preloaded and no shared memory is used; what a backend keeps
+ * (plans, shops, memberships) is set up by the modules on first use.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "compat.h"
+#include "plan.h"
+#include "tenant.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	ico_plan_init();
+	ico_tenant_init();
+}

@@ -1,0 +1,93 @@
+/*
+ * rights.h
+ *		The one role matrix: which purpose may use which function or view.
+ *
+ * grant_to() and revoke_from() are generated from it, every function asks it
+ * before it acts, _role_matrix() shows it and a test prints it.  Purposes:
+ *	app		the shop's own program: captures, converts, reads single orders
+ *	sender	the sidecar that sends
+ *	analyst	reports without personal data
+ *	admin	staff of the shop: everything in it
+ * What no purpose may do is left to superusers and members of
+ * incomplete_orders_owner.
+ */
+#ifndef ICO_RIGHTS_H
+#define ICO_RIGHTS_H
+
+#define ICO_APP		0x01
+#define ICO_SENDER	0x02
+#define ICO_ANALYST	0x04
+#define ICO_ADMIN	0x08
+#define ICO_OWNER	0x80		/* superuser or member of the owner; never granted */
+
+#define ICO_STAFF_OR_APP (ICO_APP | ICO_ADMIN)
+
+/* F function, V view; a new public object is a new line here */
+#define ICO_RIGHTS(R) \
+	R(F, setup, 0) \
+	R(F, remove, 0) \
+	R(F, create_shop, ICO_ADMIN) \
+	R(F, configure_shop, ICO_ADMIN) \
+	R(F, shop_settings, ICO_ADMIN) \
+	R(F, export_shop, ICO_ADMIN) \
+	R(F, delete_shop, 0) \
+	R(F, grant_to, 0) \
+	R(F, revoke_from, 0) \
+	R(F, capture_cart, ICO_STAFF_OR_APP) \
+	R(F, capture_carts, ICO_STAFF_OR_APP) \
+	R(F, save_checkout, ICO_STAFF_OR_APP) \
+	R(F, track_abandonment, ICO_STAFF_OR_APP) \
+	R(F, record_checkout_error, ICO_STAFF_OR_APP) \
+	R(F, identify_cart, ICO_STAFF_OR_APP) \
+	R(F, merge_carts, ICO_STAFF_OR_APP) \
+	R(F, mark_payment_pending, ICO_STAFF_OR_APP) \
+	R(F, mark_payment_failed, ICO_STAFF_OR_APP) \
+	R(F, mark_abandoned, ICO_ADMIN) \
+	R(F, dismiss_order, ICO_ADMIN) \
+	R(F, delete_order, ICO_ADMIN) \
+	R(F, add_note, ICO_ADMIN) \
+	R(F, mark_abandoned_many, ICO_ADMIN) \
+	R(F, dismiss_orders, ICO_ADMIN) \
+	R(F, delete_orders, ICO_ADMIN) \
+	R(F, convert_orders, ICO_ADMIN) \
+	R(F, edit_order, ICO_ADMIN) \
+	R(F, can_convert, ICO_STAFF_OR_APP) \
+	R(F, convert_order, ICO_STAFF_OR_APP) \
+	R(F, record_order, ICO_STAFF_OR_APP) \
+	R(F, record_payment, ICO_STAFF_OR_APP) \
+	R(F, record_refund, ICO_STAFF_OR_APP) \
+	R(F, find_orders, ICO_ADMIN) \
+	R(F, list_orders, ICO_ADMIN) \
+	R(F, order_history, ICO_ADMIN) \
+	R(F, orders_of, ICO_STAFF_OR_APP) \
+	R(V, incomplete_orders, ICO_ADMIN) \
+	R(F, _visible_shops, ICO_ADMIN) \
+	R(F, _order_total, ICO_ADMIN)
+
+#define ICO_RIGHT_ENUM(kind, name, purposes) ICO_RIGHT_##name,
+typedef enum IcoRight
+{
+	ICO_RIGHTS(ICO_RIGHT_ENUM)
+	ICO_RIGHT_COUNT
+} IcoRight;
+
+typedef struct IcoRightRow
+{
+	char		kind;
+	const char *name;
+	int			purposes;
+} IcoRightRow;
+
+extern const IcoRightRow ico_rights[ICO_RIGHT_COUNT];
+extern IcoRight ico_right_by_name(const char *name);
+
+typedef struct IcoPurpose
+{
+	const char *name;
+	int			bit;
+} IcoPurpose;
+
+#define ICO_PURPOSES 4
+extern const IcoPurpose ico_purposes[ICO_PURPOSES];
+
+#endif							/* ICO_RIGHTS_H */

@@ -1,0 +1,53 @@
+/*
+ * tenant.h
+ *		Shops, and who may act for them.
+ */
+#ifndef ICO_TENANT_H
+#define ICO_TENANT_H
+
+#include "datatype/timestamp.h"
+#include "fmgr.h"
+#include "utils/uuid.h"
+
+#include "rights.h"
+
+/* What C code needs of a row of shops; spans in microseconds. */
+typedef struct IcoShop
+{
+	int32		shop_id;
+	char		currency[4];
+	int64		cut_off;
+	int64		expiry;
+	int64		attribution_window;
+	int			purposes;		/* of the acting role in this shop */
+} IcoShop;
+
+extern void ico_tenant_init(void);
+
+/* The acting role: SET ROLE is honoured, SECURITY DEFINER is seen through. */
+extern Oid	ico_acting_role_oid(void);
+extern const char *ico_acting_role_name(void);
+
+/*
+ * The doors: every public function passes one of them first.  The caller is
+ * connected to SPI and runs as incomplete_orders_owner.
+ *	shop		by the argument shop (NULL: the only shop of the acting role, else
+ *				`default`); IC002 when there is none or no right to it
+ *	order		by the shop in an order's id; IC003 likewise, so that nothing can
+ *				be learned of another shop's ids
+ */
+extern void ico_enter_shop(IcoRight right, text *shop, IcoShop *found);
+extern void ico_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found);
+extern bool ico_may_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found);
+/* shop_ids for a list: shop as above, or '*' for all in which the right is held */
+extern int	ico_enter_shops(IcoRight right, text *shop, int32 **shop_ids);
+extern void ico_refuse_order(const pg_uuid_t *id) pg_attribute_noreturn();
+
+/*
+ * The argument `at`: null means now.  Any other instant than the transaction's
+ * needs the purpose admin, and must be finite.
+ */
+extern TimestampTz ico_enter_at(FunctionCallInfo fcinfo, int argument, const IcoShop *shop);
+extern void ico_check_at(TimestampTz at, const IcoShop *shop);
+
+#endif							/* ICO_TENANT_H */
