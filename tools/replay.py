@@ -1,0 +1,265 @@
+#!/usr/bin/python3
+"""Replays real shop sessions through incomplete_orders, and checks what came of them.
+
+Reads test/data/cart_events.csv.gz in the order of time. Every addition sends the
+session's whole cart so far through capture_cart; a purchase converts the order.
+All times are shifted so that the last event happens now. Then the stored orders are
+compared with sums made from the file alone, in exact decimal arithmetic.
+
+The connection comes from the environment (PGHOST, PGPORT, PGUSER, PGDATABASE); it
+must be an administrator's, because only those may pass another time than now.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import logging
+import shutil
+import sys
+import time
+from collections import defaultdict
+from datetime import datetime, timezone
+from decimal import ROUND_HALF_UP, Decimal
+
+import psycopg
+
+CAPTURE = """SELECT incomplete_orders.capture_cart(
+    session_id => %b::text, items => %b::incomplete_orders.line_items,
+    customer_id => %b::text, at => %b::timestamptz)"""
+CONVERT = """SELECT order_id, incomplete_order_id, total, currency
+    FROM incomplete_orders.convert_order(id => %b::uuid, at => %b::timestamptz)"""
+
+CURRENCY = "USD"  # of the shop that setup() makes; the file names none
+
+
+def read_events(path):
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def sums_of_file(path):
+    """What must come out: session -> (bought, sum), from the file and nothing else."""
+    sums = defaultdict(Decimal)
+    bought = set()
+    last = {}
+    for event in read_events(path):
+        session = event["session"]
+        if session in bought:
+            raise SystemExit(f"replay: session {session} goes on after its purchase")
+        if event["event"] == "purchase":
+            bought.add(session)
+        else:
+            sums[session] += Decimal(event["unit_price"]) * int(event["quantity"])
+        last = event
+    cents = {s: (s in bought, v.quantize(Decimal("0.01"), ROUND_HALF_UP)) for s, v in sums.items()}
+    return cents, datetime.fromisoformat(last["at"])
+
+
+class Progress:
+    """A bar on a terminal, a line for every tenth elsewhere."""
+
+    def __init__(self, total, out=sys.stdout):
+        self.total, self.out = total, out
+        self.began = self.drawn = time.monotonic()
+        self.bar = out.isatty()
+        self.tenth = 0
+
+    def show(self, done):
+        now = time.monotonic()
+        rate = done / max(now - self.began, 0.001)
+        share = done / self.total
+        if self.bar and (now - self.drawn > 0.1 or done == self.total):
+            self.drawn = now
+            width = max(10, min(40, shutil.get_terminal_size().columns - 50))
+            full = int(width * share)
+            left = (self.total - done) / max(rate, 1)
+            line = f"\r  {'█' * full}{'░' * (width - full)} {share:4.0%}  {done:,} of {self.total:,}  {rate:,.0f}/s"
+            line += f"  {left:.0f} s left " if done < self.total else "            \n"
+            self.out.write(line)
+            self.out.flush()
+        elif not self.bar and int(share * 10) > self.tenth:
+            self.tenth = int(share * 10)
+            print(f"  {share:4.0%}  {done:,} of {self.total:,} events, {rate:,.0f} a second", file=self.out, flush=True)
+
+
+class Replay:
+    """The shop: carts as its customers see them, and the calls it makes."""
+
+    def __init__(self, conn, batch):
+        self.conn, self.batch = conn, batch
+        self.carts = defaultdict(dict)  # session -> sku -> line
+        self.ids = {}  # session -> id of its incomplete order
+        self.waiting = []  # (kind, session, cursor) of calls whose results are not read yet
+        self.orders = {}  # session -> row of convert_order
+        self.captures = self.converts = 0
+
+    def add(self, event, at):
+        cart = self.carts[event["session"]]
+        line = cart.get(event["sku"])
+        if line:
+            line["quantity"] += int(event["quantity"])
+        else:
+            cart[event["sku"]] = {
+                "sku": event["sku"],
+                "name": event["name"],
+                "quantity": int(event["quantity"]),
+                "unit_price": event["unit_price"],
+            }
+        items = json.dumps(list(cart.values()), ensure_ascii=False, separators=(",", ":"))
+        cursor = self.conn.execute(CAPTURE, (event["session"], items, event["visitor"], at), prepare=True)
+        self.waiting.append(("add", event["session"], cursor))
+        self.captures += 1
+
+    def purchase(self, event, at, pipeline):
+        session = event["session"]
+        if session not in self.ids:  # its capture is still on the way
+            self.read_results(pipeline)
+        cursor = self.conn.execute(CONVERT, (self.ids[session], at), prepare=True)
+        self.waiting.append(("purchase", session, cursor))
+        self.converts += 1
+
+    def read_results(self, pipeline):
+        pipeline.sync()
+        for kind, session, cursor in self.waiting:
+            row = cursor.fetchone()
+            if kind == "add":
+                self.ids[session] = row[0]
+            else:
+                self.orders[session] = row
+        self.waiting.clear()
+
+    def run(self, events, shift, progress):
+        with self.conn.pipeline() as pipeline:
+            for n, event in enumerate(events, 1):
+                at = datetime.fromisoformat(event["at"]) + shift
+                if event["event"] == "purchase":
+                    self.purchase(event, at, pipeline)
+                else:
+                    self.add(event, at)
+                if n % self.batch == 0 or n == progress.total:
+                    self.read_results(pipeline)
+                    self.conn.commit()
+                    progress.show(n)
+
+
+class Check:
+    """Compares, and remembers whether everything agreed."""
+
+    def __init__(self):
+        self.failed = False
+
+    def equal(self, text, found, expected):
+        if found == expected:
+            print(f"  ok      {text}")
+        else:
+            self.failed = True
+            print(f"  NOT OK  {text}: found {found}, the file says {expected}")
+
+    def same(self, text, found, expected):
+        """Two dictionaries; names the first keys that differ."""
+        wrong = [k for k in sorted(found.keys() | expected.keys()) if found.get(k) != expected.get(k)]
+        if not wrong:
+            print(f"  ok      {text}")
+            return
+        self.failed = True
+        print(f"  NOT OK  {text}: {len(wrong):,} differ, such as")
+        for key in wrong[:3]:
+            print(f"          session {key}: found {found.get(key)}, the file says {expected.get(key)}")
+
+
+def value_of(rows):
+    sums = defaultdict(Decimal)
+    for total, currency in rows:
+        sums[currency] += total
+    return dict(sums)
+
+
+def money(sums, currency):
+    return f"{sums.get(currency, Decimal(0)):,.2f}"
+
+
+def verify(conn, replay, expected):
+    """Every row as it is stored now, against the file. Returns whether all agreed, and the rows."""
+    incomplete = conn.execute(
+        "SELECT id, session_id, status::text, total, currency::text FROM incomplete_orders.incomplete_orders"
+    ).fetchall()
+    orders = conn.execute(
+        "SELECT order_id, incomplete_order_id, total, currency::text FROM incomplete_orders.orders"
+    ).fetchall()
+    session_of = {row[0]: row[1] for row in incomplete}
+    bought = {s: v for s, (b, v) in expected.items() if b}
+    left = {s: v for s, (b, v) in expected.items() if not b}
+    whole = f"{CURRENCY} {sum(bought.values(), Decimal(0)):,.2f}"
+
+    check = Check()
+    check.equal(f"{len(expected):,} sessions, one incomplete order each",
+                (len(incomplete), len(set(session_of.values()))), (len(expected), len(expected)))
+    check.equal(f"{len(bought):,} purchases, each converted exactly once",
+                (len(orders), len({o[1] for o in orders}), sum(r[2] == "converted" for r in incomplete)),
+                (len(bought),) * 3)
+    check.same("convert_order answered with the orders that are stored",
+               {s: tuple(r) for s, r in replay.orders.items()},
+               {session_of[o[1]]: tuple(o) for o in orders})
+    check.same(f"each order's total is the sum of its lines: together {whole}",
+               {session_of[o[1]]: (o[2], o[3]) for o in orders}, {s: (v, CURRENCY) for s, v in bought.items()})
+    check.same("so is the total of every cart that was left",
+               {r[1]: (r[3], r[4]) for r in incomplete if r[2] != "converted"},
+               {s: (v, CURRENCY) for s, v in left.items()})
+    return not check.failed, incomplete, orders
+
+
+def summarize(incomplete, orders, replay, seconds):
+    statuses = defaultdict(int)
+    for row in incomplete:
+        statuses[row[2]] += 1
+    converted = statuses.pop("converted", 0)
+    n = len(incomplete)
+    print("\nWhat happened\n")
+    print(f"  sessions        {n:>8,}")
+    print(f"  converted       {converted:>8,}  {converted / n:6.1%}")
+    print(f"  open            {n - converted:>8,}  {(n - converted) / n:6.1%}")
+    for status, count in sorted(statuses.items(), key=lambda s: -s[1]):
+        print(f"    {status:<13} {count:>8,}")
+    won = value_of((o[2], o[3]) for o in orders)
+    left = value_of((r[3], r[4]) for r in incomplete if r[2] != "converted")
+    print(f"\n  {'value':<12} {'converted':>16} {'open':>16}")
+    for currency in sorted(won.keys() | left.keys()):
+        print(f"  {currency:<12} {money(won, currency):>16} {money(left, currency):>16}")
+    calls = replay.captures + replay.converts
+    print(f"\n  {calls:,} calls in {seconds:.1f} s: {calls / seconds:,.0f} a second from one client")
+    print(f"  ({replay.captures:,} captures, {replay.converts:,} conversions; {replay.batch} calls a commit, not waiting for the disk)")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("file", help="cart_events.csv.gz")
+    parser.add_argument("--batch", type=int, default=500, help="calls in one transaction (default 500)")
+    options = parser.parse_args()
+
+    sys.stdout.reconfigure(errors="replace")  # a terminal without block characters
+    expected, last = sums_of_file(options.file)
+    events = list(read_events(options.file))
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # the error itself is reported
+    with psycopg.connect(application_name="incomplete_orders replay") as conn:
+        # A crash may lose the last moments of a replay; a shop's own sessions leave this on.
+        conn.execute("SET synchronous_commit = off")
+        conn.commit()
+        replay = Replay(conn, options.batch)
+        shift = datetime.now(timezone.utc) - last
+        began = time.monotonic()
+        replay.run(events, shift, Progress(len(events)))
+        seconds = time.monotonic() - began
+        conn.execute("SET synchronous_commit = on")
+        conn.commit()
+        print("\nChecked against the file, summed there in exact decimals\n")
+        good, incomplete, orders = verify(conn, replay, expected)
+        summarize(incomplete, orders, replay, seconds)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except psycopg.Error as error:
+        sys.exit(f"replay: {error}")
