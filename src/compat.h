@@ -7,8 +7,27 @@
 
 #include "postgres.h"
 
+#include "common/jsonapi.h"
+#include "mb/pg_wchar.h"
+
 #if PG_VERSION_NUM < 140000 || PG_VERSION_NUM >= 190000
 #error "incomplete_orders needs PostgreSQL 14 to 18"
 #endif
+
+/* Soft errors came with 16; before, every error is a hard one. */
+#if PG_VERSION_NUM < 160000
+#define errsave(context, ...) ereport(ERROR, __VA_ARGS__)
+#endif
+
+/* A lexer that does not decode strings (need_escapes false). */
+static inline JsonLexContext *
+ico_make_json_lexer(const char *json, int len)
+{
+#if PG_VERSION_NUM >= 170000
+	return makeJsonLexContextCstringLen(NULL, json, len, GetDatabaseEncoding(), false);
+#else
+	return makeJsonLexContextCstringLen((char *) json, len, GetDatabaseEncoding(), false);
+#endif
+}
 
 #endif							/* ICO_COMPAT_H */

@@ -1,0 +1,1039 @@
+/*
+ * line_items.c
+ *		The type line_items: stored form, builder, reader, SQL functions.
+ *
+ * Stored form, after the varlena header; nothing in it is aligned:
+ *
+ *		version byte (1)
+ *		per line:	flags byte (which optional keys are there)
+ *					sku, [name], unit_price, [product_id], [variant],
+ *					[image_url], [url], [extras]		-- the body
+ *					quantity * 2 + (filled > 0), [filled]
+ *		trailer:	number of lines (2 bytes), sum of quantity (4),
+ *					total (8), little-endian
+ *
+ * Numbers are varints (7 bits a byte, low ones first), texts a varint length
+ * and the bytes, prices scaled by 10^6.  The sums stand last: heap_update logs
+ * only what lies between the common prefix and suffix of two tuple versions,
+ * so what changes must not stand at the front.  One cart has one stored form,
+ * so equality is memcmp.
+ *
+ * Memory: all results are in the current context.  No locks, no state.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "common/int.h"
+#include "funcapi.h"
+#include "access/detoast.h"
+#include "libpq/pqformat.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+
+#include "compat.h"
+#include "line_items.h"
+
+#define ITEMS_VERSION	1
+#define TRAILER_SIZE	14
+#define VARINT_MAX		10
+/* beyond this many stored bytes the canonical JSON might exceed its limit:
+ * a control character becomes six bytes, the keys of a line less than 150 */
+#define SURELY_SMALL	(ICO_ITEMS_MAX_JSON / 8)
+
+#define HAS_NAME		0x01
+#define HAS_PRODUCT_ID	0x02
+#define HAS_VARIANT		0x04
+#define HAS_IMAGE_URL	0x08
+#define HAS_URL			0x10
+#define HAS_EXTRAS		0x20
+
+static const struct
+{
+	const char *name;
+	int			max_bytes;		/* of a text, else 0 */
+	const char *rule;
+}			item_keys[] = {
+	[ICO_KEY_SKU] = {"sku", 128, "must be a text of 1 to 128 bytes"},
+	[ICO_KEY_NAME] = {"name", 1000, "must be a text of at most 1000 bytes"},
+	[ICO_KEY_QUANTITY] = {"quantity", 0, "must be a whole number from 1 to 1000000"},
+	[ICO_KEY_UNIT_PRICE] = {"unit_price", 0, "must be a number from 0 to below 1000000000000 with at most 6 decimals"},
+	[ICO_KEY_FILLED] = {"filled", 0, "must be a whole number from 0 to the quantity"},
+	[ICO_KEY_PRODUCT_ID] = {"product_id", 255, "must be a text or number of at most 255 bytes"},
+	[ICO_KEY_VARIANT] = {"variant", 255, "must be a text or number of at most 255 bytes"},
+	[ICO_KEY_IMAGE_URL] = {"image_url", 2048, "must be a text of at most 2048 bytes"},
+	[ICO_KEY_URL] = {"url", 2048, "must be a text of at most 2048 bytes"},
+};
+
+PG_FUNCTION_INFO_V1(ico_line_items_in);
+PG_FUNCTION_INFO_V1(ico_line_items_out);
+PG_FUNCTION_INFO_V1(ico_line_items_recv);
+PG_FUNCTION_INFO_V1(ico_line_items_send);
+PG_FUNCTION_INFO_V1(ico_line_items_from_text);
+PG_FUNCTION_INFO_V1(ico_line_items_from_jsonb);
+PG_FUNCTION_INFO_V1(ico_line_items_to_jsonb);
+PG_FUNCTION_INFO_V1(ico_line_items_eq);
+PG_FUNCTION_INFO_V1(ico_line_items_ne);
+PG_FUNCTION_INFO_V1(ico_line_items_lt);
+PG_FUNCTION_INFO_V1(ico_line_items_le);
+PG_FUNCTION_INFO_V1(ico_line_items_gt);
+PG_FUNCTION_INFO_V1(ico_line_items_ge);
+PG_FUNCTION_INFO_V1(ico_line_items_cmp);
+PG_FUNCTION_INFO_V1(ico_line_items_hash);
+PG_FUNCTION_INFO_V1(ico_line_items_hash_extended);
+PG_FUNCTION_INFO_V1(ico_line_items_total);
+PG_FUNCTION_INFO_V1(ico_line_items_item_count);
+PG_FUNCTION_INFO_V1(ico_line_items_unnest);
+PG_FUNCTION_INFO_V1(ico_line_items_diff);
+
+/* ---- bytes ---- */
+
+static inline char *
+put_varint(char *p, uint64 value)
+{
+	while (value >= 0x80)
+	{
+		*p++ = (char) (value | 0x80);
+		value >>= 7;
+	}
+	*p++ = (char) value;
+	return p;
+}
+
+static inline char *
+put_text(char *p, const char *s, int len)
+{
+	p = put_varint(p, len);
+	memcpy(p, s, len);
+	return p + len;
+}
+
+static inline char *
+put_fixed(char *p, uint64 value, int bytes)
+{
+	for (int i = 0; i < bytes; i++)
+		*p++ = (char) (value >> (8 * i));
+	return p;
+}
+
+static inline uint64
+get_fixed(const unsigned char *p, int bytes)
+{
+	uint64		value = 0;
+
+	for (int i = 0; i < bytes; i++)
+		value |= (uint64) p[i] << (8 * i);
+	return value;
+}
+
+static void
+corrupted(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("stored line_items value is corrupted")));
+}
+
+static inline uint64
+take_varint(IcoLineReader *reader)
+{
+	uint64		value = 0;
+
+	for (int shift = 0; shift < 7 * VARINT_MAX; shift += 7)
+	{
+		unsigned char c;
+
+		if (reader->next >= reader->end)
+			break;
+		c = *reader->next++;
+		value |= (uint64) (c & 0x7f) << shift;
+		if (c < 0x80)
+			return value;
+	}
+	corrupted();
+	return 0;					/* not reached */
+}
+
+static inline void
+take_text(IcoLineReader *reader, const char **s, int *len)
+{
+	uint64		n = take_varint(reader);
+
+	if (n > reader->end - reader->next)
+		corrupted();
+	*s = (const char *) reader->next;
+	*len = (int) n;
+	reader->next += n;
+}
+
+/* The trailer, after a check that this is a value we can read. */
+static const unsigned char *
+items_trailer(const LineItems *items)
+{
+	const unsigned char *data = (const unsigned char *) VARDATA_ANY(items);
+	int			size = VARSIZE_ANY_EXHDR(items);
+
+	if (size < 1 + TRAILER_SIZE)
+		corrupted();
+	if (data[0] != ITEMS_VERSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("stored line_items value has version %d, which this library cannot read", data[0]),
+				 errhint("Install the library that belongs to this database.")));
+	return data + size - TRAILER_SIZE;
+}
+
+/* ---- reading ---- */
+
+int
+ico_items_lines(const LineItems *items)
+{
+	return (int) get_fixed(items_trailer(items), 2);
+}
+
+int64
+ico_items_count(const LineItems *items)
+{
+	return (int64) get_fixed(items_trailer(items) + 2, 4);
+}
+
+int64
+ico_items_total(const LineItems *items)
+{
+	return (int64) get_fixed(items_trailer(items) + 6, 8);
+}
+
+void
+ico_line_reader_init(IcoLineReader *reader, const LineItems *items)
+{
+	memset(reader, 0, sizeof(*reader));
+	reader->left = ico_items_lines(items);
+	reader->next = (const unsigned char *) VARDATA_ANY(items) + 1;
+	reader->end = items_trailer(items);
+}
+
+bool
+ico_line_next(IcoLineReader *reader, IcoLine *line)
+{
+	int			flags;
+	uint64		quantity;
+
+	if (reader->left == 0)
+		return false;
+	reader->left--;
+
+	memset(line, 0, sizeof(*line));
+	if (reader->next >= reader->end)
+		corrupted();
+	reader->body = (const char *) reader->next;
+	flags = *reader->next++;
+	take_text(reader, &line->sku, &line->sku_len);
+	if (flags & HAS_NAME)
+		take_text(reader, &line->name, &line->name_len);
+	line->unit_price = (int64) take_varint(reader);
+	if (flags & HAS_PRODUCT_ID)
+		take_text(reader, &line->product_id, &line->product_id_len);
+	if (flags & HAS_VARIANT)
+		take_text(reader, &line->variant, &line->variant_len);
+	if (flags & HAS_IMAGE_URL)
+		take_text(reader, &line->image_url, &line->image_url_len);
+	if (flags & HAS_URL)
+		take_text(reader, &line->url, &line->url_len);
+	if (flags & HAS_EXTRAS)
+		take_text(reader, &line->extras, &line->extras_len);
+	reader->body_len = (const char *) reader->next - reader->body;
+
+	quantity = take_varint(reader);
+	line->quantity = (int32) (quantity >> 1);
+	if (quantity & 1)
+		line->filled = (int32) take_varint(reader);
+	return true;
+}
+
+/* ---- building ---- */
+
+const char *
+ico_item_key_name(IcoItemKey key)
+{
+	return item_keys[key].name;
+}
+
+/*
+ * Refusals name the line and the key, never what was given: errors end in
+ * logs, and a cart is personal data.  All return false, for the caller to
+ * return in turn when the error was a soft one.
+ */
+bool
+ico_items_refuse_key(IcoItemsBuilder *builder, IcoItemKey key)
+{
+	errsave(builder->escontext,
+			(errcode(builder->sqlstate),
+			 errmsg("line item %d: \"%s\" %s", builder->given + 1,
+					item_keys[key].name, item_keys[key].rule)));
+	return false;
+}
+
+bool
+ico_items_refuse_size(IcoItemsBuilder *builder)
+{
+	errsave(builder->escontext,
+			(errcode(builder->sqlstate),
+			 errmsg("line items are larger than %d bytes", ICO_ITEMS_MAX_JSON)));
+	return false;
+}
+
+static bool
+refuse_total(IcoItemsBuilder *builder)
+{
+	errsave(builder->escontext,
+			(errcode(builder->sqlstate),
+			 errmsg("total of the line items is too large"),
+			 errdetail("It exceeds the limit at line item %d.", builder->given + 1)));
+	return false;
+}
+
+void
+ico_items_begin(IcoItemsBuilder *builder)
+{
+	builder->bodies = builder->local_bodies;
+	builder->bodies_used = 0;
+	builder->bodies_size = sizeof(builder->local_bodies);
+	builder->lines = builder->local_lines;
+	builder->nlines = 0;
+	builder->lines_size = lengthof(builder->local_lines);
+	builder->given = 0;
+	builder->total = 0;
+	builder->count = 0;
+	builder->sqlstate = ERRCODE_INVALID_PARAMETER_VALUE;
+	builder->escontext = NULL;
+}
+
+/* Make room for one more line whose body takes at most so many bytes. */
+static void
+reserve_line(IcoItemsBuilder *builder, int body_max)
+{
+	if (builder->nlines == builder->lines_size)
+	{
+		int			size = builder->lines_size * 2;
+
+		if (builder->lines == builder->local_lines)
+		{
+			builder->lines = palloc(size * sizeof(IcoBuiltLine));
+			memcpy(builder->lines, builder->local_lines, sizeof(builder->local_lines));
+		}
+		else
+			builder->lines = repalloc(builder->lines, size * sizeof(IcoBuiltLine));
+		builder->lines_size = size;
+	}
+	if (body_max > builder->bodies_size - builder->bodies_used)
+	{
+		int			size = Max(builder->bodies_size * 2, builder->bodies_used + body_max);
+
+		if (builder->bodies == builder->local_bodies)
+		{
+			builder->bodies = palloc(size);
+			memcpy(builder->bodies, builder->local_bodies, builder->bodies_used);
+		}
+		else
+			builder->bodies = repalloc(builder->bodies, size);
+		builder->bodies_size = size;
+	}
+}
+
+static inline bool
+text_fits(IcoItemKey key, const char *s, int len)
+{
+	return s == NULL || len <= item_keys[key].max_bytes;
+}
+
+static bool
+check_line(IcoItemsBuilder *builder, const IcoLine *line)
+{
+	if (line->sku == NULL || line->sku_len < 1 || !text_fits(ICO_KEY_SKU, line->sku, line->sku_len))
+		return ico_items_refuse_key(builder, ICO_KEY_SKU);
+	if (!text_fits(ICO_KEY_NAME, line->name, line->name_len))
+		return ico_items_refuse_key(builder, ICO_KEY_NAME);
+	if (line->quantity < 1 || line->quantity > ICO_ITEM_MAX_QUANTITY)
+		return ico_items_refuse_key(builder, ICO_KEY_QUANTITY);
+	if (line->unit_price < 0 || line->unit_price >= ICO_ITEM_PRICE_LIMIT)
+		return ico_items_refuse_key(builder, ICO_KEY_UNIT_PRICE);
+	if (line->filled < 0 || line->filled > line->quantity)
+		return ico_items_refuse_key(builder, ICO_KEY_FILLED);
+	if (!text_fits(ICO_KEY_PRODUCT_ID, line->product_id, line->product_id_len))
+		return ico_items_refuse_key(builder, ICO_KEY_PRODUCT_ID);
+	if (!text_fits(ICO_KEY_VARIANT, line->variant, line->variant_len))
+		return ico_items_refuse_key(builder, ICO_KEY_VARIANT);
+	if (!text_fits(ICO_KEY_IMAGE_URL, line->image_url, line->image_url_len))
+		return ico_items_refuse_key(builder, ICO_KEY_IMAGE_URL);
+	if (!text_fits(ICO_KEY_URL, line->url, line->url_len))
+		return ico_items_refuse_key(builder, ICO_KEY_URL);
+	if (line->extras != NULL && line->extras_len > ICO_ITEMS_MAX_JSON)
+		return ico_items_refuse_size(builder);
+	return true;
+}
+
+/* Write the body behind the others; its length is returned. */
+static int
+write_body(IcoItemsBuilder *builder, const IcoLine *line)
+{
+	char	   *start;
+	char	   *p;
+
+	reserve_line(builder, 1 + 8 * VARINT_MAX + line->sku_len + line->name_len +
+				 line->product_id_len + line->variant_len + line->image_url_len +
+				 line->url_len + line->extras_len);
+	start = p = builder->bodies + builder->bodies_used;
+
+	*p++ = (line->name ? HAS_NAME : 0) |
+		(line->product_id ? HAS_PRODUCT_ID : 0) |
+		(line->variant ? HAS_VARIANT : 0) |
+		(line->image_url ? HAS_IMAGE_URL : 0) |
+		(line->url ? HAS_URL : 0) |
+		(line->extras ? HAS_EXTRAS : 0);
+	p = put_text(p, line->sku, line->sku_len);
+	if (line->name)
+		p = put_text(p, line->name, line->name_len);
+	p = put_varint(p, (uint64) line->unit_price);
+	if (line->product_id)
+		p = put_text(p, line->product_id, line->product_id_len);
+	if (line->variant)
+		p = put_text(p, line->variant, line->variant_len);
+	if (line->image_url)
+		p = put_text(p, line->image_url, line->image_url_len);
+	if (line->url)
+		p = put_text(p, line->url, line->url_len);
+	if (line->extras)
+		p = put_text(p, line->extras, line->extras_len);
+	return p - start;
+}
+
+/* The earlier line with this body, or NULL.  Most differ within a few bytes. */
+static IcoBuiltLine *
+find_equal(IcoItemsBuilder *builder, const char *body, int body_len)
+{
+	for (int i = 0; i < builder->nlines; i++)
+	{
+		IcoBuiltLine *other = &builder->lines[i];
+
+		if (other->body_len == body_len &&
+			memcmp(builder->bodies + other->body, body, body_len) == 0)
+			return other;
+	}
+	return NULL;
+}
+
+bool
+ico_items_try_add(IcoItemsBuilder *builder, const IcoLine *line)
+{
+	IcoBuiltLine *built;
+	int64		sum;
+	int			body_len;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!check_line(builder, line))
+		return false;
+	if (builder->given == ICO_ITEMS_MAX_LINES)
+	{
+		errsave(builder->escontext,
+				(errcode(builder->sqlstate),
+				 errmsg("more than %d line items", ICO_ITEMS_MAX_LINES)));
+		return false;
+	}
+	if (pg_mul_s64_overflow(line->unit_price, line->quantity, &sum) ||
+		pg_add_s64_overflow(builder->total, sum, &builder->total))
+		return refuse_total(builder);
+
+	body_len = write_body(builder, line);
+	built = find_equal(builder, builder->bodies + builder->bodies_used, body_len);
+	if (built == NULL)
+	{
+		built = &builder->lines[builder->nlines++];
+		built->body = builder->bodies_used;
+		built->body_len = body_len;
+		built->quantity = line->quantity;
+		built->filled = line->filled;
+		builder->bodies_used += body_len;
+	}
+	else
+	{
+		if (line->quantity > ICO_ITEM_MAX_QUANTITY - built->quantity)
+		{
+			errsave(builder->escontext,
+					(errcode(builder->sqlstate),
+					 errmsg("line item %d: \"quantity\", added to that of an equal line, exceeds %d",
+							builder->given + 1, ICO_ITEM_MAX_QUANTITY)));
+			return false;
+		}
+		built->quantity += line->quantity;
+		built->filled += line->filled;
+	}
+	builder->count += line->quantity;
+	builder->given++;
+	return true;
+}
+
+LineItems *
+ico_items_try_finish(IcoItemsBuilder *builder)
+{
+	Size		size = VARHDRSZ + 1 + builder->bodies_used +
+		builder->nlines * 2 * VARINT_MAX + TRAILER_SIZE;
+	LineItems  *items = palloc(size);
+	char	   *p = VARDATA(items);
+
+	*p++ = ITEMS_VERSION;
+	for (int i = 0; i < builder->nlines; i++)
+	{
+		IcoBuiltLine *line = &builder->lines[i];
+
+		memcpy(p, builder->bodies + line->body, line->body_len);
+		p += line->body_len;
+		p = put_varint(p, ((uint64) line->quantity << 1) | (line->filled > 0));
+		if (line->filled > 0)
+			p = put_varint(p, line->filled);
+	}
+	p = put_fixed(p, builder->nlines, 2);
+	p = put_fixed(p, builder->count, 4);
+	p = put_fixed(p, builder->total, 8);
+	SET_VARSIZE(items, p - (char *) items);
+
+	if (builder->bodies != builder->local_bodies)
+		pfree(builder->bodies);
+	if (builder->lines != builder->local_lines)
+		pfree(builder->lines);
+
+	/*
+	 * The canonical JSON can be longer than what was given ("qty" becomes
+	 * "quantity").  It must be acceptable as input, or a dump could not be
+	 * restored.
+	 */
+	if (VARSIZE(items) > SURELY_SMALL)
+	{
+		StringInfoData json;
+		bool		fits;
+
+		initStringInfo(&json);
+		ico_items_to_json(items, &json);
+		fits = json.len <= ICO_ITEMS_MAX_JSON;
+		pfree(json.data);
+		if (!fits)
+		{
+			ico_items_refuse_size(builder);
+			return NULL;
+		}
+	}
+	return items;
+}
+
+void
+ico_items_add(IcoItemsBuilder *builder, const IcoLine *line)
+{
+	(void) ico_items_try_add(builder, line);
+}
+
+LineItems *
+ico_items_finish(IcoItemsBuilder *builder)
+{
+	return ico_items_try_finish(builder);
+}
+
+/* ---- amounts ---- */
+
+int
+ico_format_money(int64 amount, char *buf)
+{
+	int64		fraction = amount % ICO_MONEY_SCALE;
+	int64		whole = amount / ICO_MONEY_SCALE;
+	char	   *p = buf;
+
+	if (amount < 0)
+	{
+		*p++ = '-';
+		whole = -whole;
+		fraction = -fraction;
+	}
+	p += pg_ulltoa_n((uint64) whole, p);
+	if (fraction != 0)
+	{
+		*p++ = '.';
+		for (int64 unit = ICO_MONEY_SCALE / 10; fraction != 0; unit /= 10)
+		{
+			*p++ = '0' + (char) (fraction / unit);
+			fraction %= unit;
+		}
+	}
+	return p - buf;
+}
+
+/* Exact, without trailing zeros. */
+Datum
+ico_money_to_numeric(int64 amount)
+{
+	int			decimals = ICO_MONEY_DECIMALS;
+
+	while (decimals > 0 && amount % 10 == 0)
+	{
+		amount /= 10;
+		decimals--;
+	}
+	if (decimals == 0)
+		return NumericGetDatum(int64_to_numeric(amount));
+	return NumericGetDatum(int64_div_fast_to_numeric(amount, decimals));
+}
+
+/* ---- input, output, casts ---- */
+
+Datum
+ico_line_items_in(PG_FUNCTION_ARGS)
+{
+	char	   *json = PG_GETARG_CSTRING(0);
+	LineItems  *items = ico_items_try_from_json(json, strlen(json),
+												ERRCODE_INVALID_PARAMETER_VALUE,
+												fcinfo->context);
+
+	if (items == NULL)
+		PG_RETURN_NULL();		/* a soft error */
+	PG_RETURN_LINE_ITEMS_P(items);
+}
+
+Datum
+ico_line_items_out(PG_FUNCTION_ARGS)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	ico_items_to_json(PG_GETARG_LINE_ITEMS_P(0), &json);
+	PG_RETURN_CSTRING(json.data);
+}
+
+/*
+ * On the wire, like jsonb: a version byte and the JSON text.  The stored form
+ * would be shorter, but it holds texts in the server's encoding behind their
+ * lengths, which neither another client_encoding nor a client could read.
+ */
+Datum
+ico_line_items_recv(PG_FUNCTION_ARGS)
+{
+	StringInfo	buf = (StringInfo) PG_GETARG_POINTER(0);
+	int			version = pq_getmsgint(buf, 1);
+	char	   *json;
+	int			len;
+
+	if (version != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("unsupported line_items version number %d", version)));
+	json = pq_getmsgtext(buf, buf->len - buf->cursor, &len);
+	PG_RETURN_LINE_ITEMS_P(ico_items_try_from_json(json, len,
+												   ERRCODE_INVALID_BINARY_REPRESENTATION,
+												   NULL));
+}
+
+Datum
+ico_line_items_send(PG_FUNCTION_ARGS)
+{
+	StringInfoData buf;
+	StringInfoData json;
+
+	initStringInfo(&json);
+	ico_items_to_json(PG_GETARG_LINE_ITEMS_P(0), &json);
+	pq_begintypsend(&buf);
+	pq_sendint8(&buf, 1);
+	pq_sendtext(&buf, json.data, json.len);
+	PG_RETURN_BYTEA_P(pq_endtypsend(&buf));
+}
+
+/* text and json have the same stored form */
+Datum
+ico_line_items_from_text(PG_FUNCTION_ARGS)
+{
+	text	   *json = PG_GETARG_TEXT_PP(0);
+
+	PG_RETURN_LINE_ITEMS_P(ico_items_from_json(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json)));
+}
+
+Datum
+ico_line_items_from_jsonb(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *jsonb = PG_GETARG_JSONB_P(0);
+	StringInfoData json;
+
+	initStringInfo(&json);
+	JsonbToCString(&json, &jsonb->root, VARSIZE(jsonb));
+	PG_RETURN_LINE_ITEMS_P(ico_items_from_json(json.data, json.len));
+}
+
+Datum
+ico_line_items_to_jsonb(PG_FUNCTION_ARGS)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	ico_items_to_json(PG_GETARG_LINE_ITEMS_P(0), &json);
+	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data)));
+}
+
+/* ---- order and hash: of the stored bytes ---- */
+
+static int
+compare_items(const LineItems *a, const LineItems *b)
+{
+	int			a_len = VARSIZE_ANY_EXHDR(a);
+	int			b_len = VARSIZE_ANY_EXHDR(b);
+	int			result = memcmp(VARDATA_ANY(a), VARDATA_ANY(b), Min(a_len, b_len));
+
+	if (result == 0)
+		result = (a_len > b_len) - (a_len < b_len);
+	return result;
+}
+
+/* Equal carts have equal sizes: most differing ones need not be detoasted. */
+static bool
+equal_items(FunctionCallInfo fcinfo)
+{
+	if (toast_raw_datum_size(PG_GETARG_DATUM(0)) != toast_raw_datum_size(PG_GETARG_DATUM(1)))
+		return false;
+	return compare_items(PG_GETARG_LINE_ITEMS_P(0), PG_GETARG_LINE_ITEMS_P(1)) == 0;
+}
+
+Datum
+ico_line_items_eq(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(equal_items(fcinfo));
+}
+
+Datum
+ico_line_items_ne(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(!equal_items(fcinfo));
+}
+
+Datum
+ico_line_items_lt(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_items(PG_GETARG_LINE_ITEMS_P(0), PG_GETARG_LINE_ITEMS_P(1)) < 0);
+}
+
+Datum
+ico_line_items_le(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_items(PG_GETARG_LINE_ITEMS_P(0), PG_GETARG_LINE_ITEMS_P(1)) <= 0);
+}
+
+Datum
+ico_line_items_gt(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_items(PG_GETARG_LINE_ITEMS_P(0), PG_GETARG_LINE_ITEMS_P(1)) > 0);
+}
+
+Datum
+ico_line_items_ge(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare_items(PG_GETARG_LINE_ITEMS_P(0), PG_GETARG_LINE_ITEMS_P(1)) >= 0);
+}
+
+Datum
+ico_line_items_cmp(PG_FUNCTION_ARGS)
+{
+	LineItems  *a = PG_GETARG_LINE_ITEMS_P(0);
+	LineItems  *b = PG_GETARG_LINE_ITEMS_P(1);
+	int			result = compare_items(a, b);
+
+	/* a sort calls this often, within one memory context */
+	PG_FREE_IF_COPY(a, 0);
+	PG_FREE_IF_COPY(b, 1);
+	PG_RETURN_INT32(result);
+}
+
+Datum
+ico_line_items_hash(PG_FUNCTION_ARGS)
+{
+	LineItems  *items = PG_GETARG_LINE_ITEMS_P(0);
+	Datum		result = hash_any((unsigned char *) VARDATA_ANY(items), VARSIZE_ANY_EXHDR(items));
+
+	PG_FREE_IF_COPY(items, 0);
+	return result;
+}
+
+Datum
+ico_line_items_hash_extended(PG_FUNCTION_ARGS)
+{
+	LineItems  *items = PG_GETARG_LINE_ITEMS_P(0);
+	Datum		result = hash_any_extended((unsigned char *) VARDATA_ANY(items),
+										   VARSIZE_ANY_EXHDR(items), PG_GETARG_INT64(1));
+
+	PG_FREE_IF_COPY(items, 0);
+	return result;
+}
+
+/* ---- what a cart holds ---- */
+
+Datum
+ico_line_items_total(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(ico_money_to_numeric(ico_items_total(PG_GETARG_LINE_ITEMS_P(0))));
+}
+
+Datum
+ico_line_items_item_count(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(ico_items_count(PG_GETARG_LINE_ITEMS_P(0)));
+}
+
+static void
+set_text(Datum *value, bool *isnull, const char *s, int len)
+{
+	*isnull = s == NULL;
+	*value = s == NULL ? (Datum) 0 : PointerGetDatum(cstring_to_text_with_len(s, len));
+}
+
+static HeapTuple
+unnest_row(TupleDesc desc, int number, const IcoLine *line)
+{
+	Datum		values[11];
+	bool		nulls[11] = {false};
+
+	values[0] = Int32GetDatum(number);
+	set_text(&values[1], &nulls[1], line->sku, line->sku_len);
+	set_text(&values[2], &nulls[2], line->name, line->name_len);
+	values[3] = Int32GetDatum(line->quantity);
+	values[4] = ico_money_to_numeric(line->unit_price);
+	values[5] = Int32GetDatum(line->filled);
+	set_text(&values[6], &nulls[6], line->product_id, line->product_id_len);
+	set_text(&values[7], &nulls[7], line->variant, line->variant_len);
+	set_text(&values[8], &nulls[8], line->image_url, line->image_url_len);
+	set_text(&values[9], &nulls[9], line->url, line->url_len);
+	nulls[10] = line->extras == NULL;
+	values[10] = line->extras == NULL ? (Datum) 0 :
+		DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(line->extras, line->extras_len)));
+	return heap_form_tuple(desc, values, nulls);
+}
+
+Datum
+ico_line_items_unnest(PG_FUNCTION_ARGS)
+{
+	FuncCallContext *call;
+	IcoLine		line;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		MemoryContext old;
+		IcoLineReader *reader;
+
+		call = SRF_FIRSTCALL_INIT();
+		old = MemoryContextSwitchTo(call->multi_call_memory_ctx);
+		if (get_call_result_type(fcinfo, NULL, &call->tuple_desc) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "unnest must return rows");
+		BlessTupleDesc(call->tuple_desc);
+		/* detoasted here, so that a copy lives as long as the calls */
+		reader = palloc(sizeof(IcoLineReader));
+		ico_line_reader_init(reader, PG_GETARG_LINE_ITEMS_P(0));
+		call->user_fctx = reader;
+		MemoryContextSwitchTo(old);
+	}
+
+	call = SRF_PERCALL_SETUP();
+	if (ico_line_next(call->user_fctx, &line))
+		SRF_RETURN_NEXT(call, HeapTupleGetDatum(unnest_row(call->tuple_desc,
+														   (int) call->call_cntr + 1, &line)));
+	SRF_RETURN_DONE(call);
+}
+
+/* ---- diff ---- */
+
+typedef struct DiffLine
+{
+	IcoLine		line;
+	const char *body;
+	int			body_len;
+	int			partner;		/* index in the other cart, or -1 */
+} DiffLine;
+
+static DiffLine *
+load_lines(const LineItems *items, int *n)
+{
+	DiffLine   *lines;
+	IcoLineReader reader;
+
+	ico_line_reader_init(&reader, items);
+	*n = reader.left;
+	lines = palloc((*n + 1) * sizeof(DiffLine));
+	for (int i = 0; ico_line_next(&reader, &lines[i].line); i++)
+	{
+		lines[i].body = reader.body;
+		lines[i].body_len = reader.body_len;
+		lines[i].partner = -1;
+	}
+	return lines;
+}
+
+static bool
+same_text(const char *a, int a_len, const char *b, int b_len)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return a_len == b_len && memcmp(a, b, a_len) == 0;
+}
+
+static bool
+same_body(const DiffLine *a, const DiffLine *b)
+{
+	return a->body_len == b->body_len && memcmp(a->body, b->body, a->body_len) == 0;
+}
+
+static bool
+same_product(const DiffLine *a, const DiffLine *b)
+{
+	return same_text(a->line.sku, a->line.sku_len, b->line.sku, b->line.sku_len) &&
+		same_text(a->line.variant, a->line.variant_len, b->line.variant, b->line.variant_len);
+}
+
+static void
+pair_lines(DiffLine *before, int nbefore, DiffLine *after, int nafter,
+		   bool (*same) (const DiffLine *, const DiffLine *))
+{
+	for (int i = 0; i < nbefore; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		for (int j = 0; j < nafter && before[i].partner < 0; j++)
+		{
+			if (after[j].partner < 0 && same(&before[i], &after[j]))
+			{
+				before[i].partner = j;
+				after[j].partner = i;
+			}
+		}
+	}
+}
+
+static void
+diff_text(StringInfo out, const char *key, const char *a, int a_len, const char *b, int b_len)
+{
+	if (same_text(a, a_len, b, b_len))
+		return;
+	appendStringInfo(out, ",\"%s\":[", key);
+	if (a)
+		ico_append_json_string(out, a, a_len);
+	else
+		appendStringInfoString(out, "null");
+	appendStringInfoChar(out, ',');
+	if (b)
+		ico_append_json_string(out, b, b_len);
+	else
+		appendStringInfoString(out, "null");
+	appendStringInfoChar(out, ']');
+}
+
+/* NULL stands for a cart without the line */
+static void
+diff_number(StringInfo out, const char *key, const int32 *a, const int32 *b)
+{
+	if (a && b && *a == *b)
+		return;
+	appendStringInfo(out, ",\"%s\":[", key);
+	if (a)
+		appendStringInfo(out, "%d,", *a);
+	else
+		appendStringInfoString(out, "null,");
+	if (b)
+		appendStringInfo(out, "%d]", *b);
+	else
+		appendStringInfoString(out, "null]");
+}
+
+static void
+diff_price(StringInfo out, const IcoLine *a, const IcoLine *b)
+{
+	char		a_text[ICO_MONEY_BUFFER];
+	char		b_text[ICO_MONEY_BUFFER];
+
+	if (a && b && a->unit_price == b->unit_price)
+		return;
+	diff_text(out, "unit_price",
+			  a ? a_text : NULL, a ? ico_format_money(a->unit_price, a_text) : 0,
+			  b ? b_text : NULL, b ? ico_format_money(b->unit_price, b_text) : 0);
+}
+
+static void
+diff_extras(StringInfo out, const IcoLine *a, const IcoLine *b)
+{
+	if (same_text(a->extras, a->extras_len, b->extras, b->extras_len))
+		return;
+	appendStringInfoString(out, ",\"extras\":[");
+	appendBinaryStringInfo(out, a->extras ? a->extras : "null", a->extras ? a->extras_len : 4);
+	appendStringInfoChar(out, ',');
+	appendBinaryStringInfo(out, b->extras ? b->extras : "null", b->extras ? b->extras_len : 4);
+	appendStringInfoChar(out, ']');
+}
+
+/* One element of the result; a NULL: added, b NULL: removed. */
+static void
+diff_line(StringInfo out, const IcoLine *a, const IcoLine *b)
+{
+	const IcoLine *any = a ? a : b;
+	int32		none = 0;
+
+	if (out->len > 1)
+		appendStringInfoChar(out, ',');
+	appendStringInfoString(out, "{\"sku\":");
+	ico_append_json_string(out, any->sku, any->sku_len);
+	if (any->variant)
+	{
+		appendStringInfoString(out, ",\"variant\":");
+		ico_append_json_string(out, any->variant, any->variant_len);
+	}
+	appendStringInfo(out, ",\"change\":\"%s\"", a == NULL ? "added" : b == NULL ? "removed" : "changed");
+	diff_number(out, "quantity", a ? &a->quantity : NULL, b ? &b->quantity : NULL);
+	diff_price(out, a, b);
+	/* filled is 0 where nobody said otherwise */
+	diff_number(out, "filled", a ? &a->filled : &none, b ? &b->filled : &none);
+	if (a && b)
+	{
+		diff_text(out, "name", a->name, a->name_len, b->name, b->name_len);
+		diff_text(out, "product_id", a->product_id, a->product_id_len, b->product_id, b->product_id_len);
+		diff_text(out, "image_url", a->image_url, a->image_url_len, b->image_url, b->image_url_len);
+		diff_text(out, "url", a->url, a->url_len, b->url, b->url_len);
+		diff_extras(out, a, b);
+	}
+	appendStringInfoChar(out, '}');
+}
+
+/*
+ * Lines are paired first where all but quantity and filled is equal, then by
+ * sku and variant, so that a line that merely moved is no change.
+ */
+Datum
+ico_line_items_diff(PG_FUNCTION_ARGS)
+{
+	int			nbefore;
+	int			nafter;
+	DiffLine   *before = load_lines(PG_GETARG_LINE_ITEMS_P(0), &nbefore);
+	DiffLine   *after = load_lines(PG_GETARG_LINE_ITEMS_P(1), &nafter);
+	StringInfoData out;
+
+	pair_lines(before, nbefore, after, nafter, same_body);
+	pair_lines(before, nbefore, after, nafter, same_product);
+
+	initStringInfo(&out);
+	appendStringInfoChar(&out, '[');
+	for (int i = 0; i < nbefore; i++)
+	{
+		const IcoLine *a = &before[i].line;
+		const DiffLine *partner = before[i].partner < 0 ? NULL : &after[before[i].partner];
+
+		CHECK_FOR_INTERRUPTS();
+		if (partner == NULL)
+			diff_line(&out, a, NULL);
+		else if (a->quantity != partner->line.quantity || a->filled != partner->line.filled ||
+				 !same_body(&before[i], partner))
+			diff_line(&out, a, &partner->line);
+	}
+	for (int j = 0; j < nafter; j++)
+	{
+		if (after[j].partner < 0)
+			diff_line(&out, NULL, &after[j].line);
+	}
+	appendStringInfoChar(&out, ']');
+	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data)));
+}
