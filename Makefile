@@ -13,9 +13,11 @@ OBJS = \
 	src/tenant.o \
 	src/line_items.o \
 	src/line_items_json.o \
+	src/money.o \
 	src/facts.o \
 	src/capture.o \
 	src/lifecycle.o \
+	src/invariants.o \
 	src/convert.o \
 	src/list.o
 

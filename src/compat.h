@@ -30,4 +30,11 @@ ico_make_json_lexer(const char *json, int len)
 #endif
 }
 
+/* the number of this backend's running transaction; needs storage/proc.h */
+#if PG_VERSION_NUM >= 170000
+#define ICO_LXID (MyProc->vxid.lxid)
+#else
+#define ICO_LXID (MyProc->lxid)
+#endif
+
 #endif							/* ICO_COMPAT_H */

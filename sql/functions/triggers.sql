@@ -27,6 +27,10 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_order_total
 COMMENT ON FUNCTION incomplete_orders._order_total(incomplete_orders.line_items, numeric, numeric, numeric, numeric, text) IS
 	'total(items) + shipping + tax - discount - coupon_discount, rounded half up to the currency''s exponent';
 
+CREATE FUNCTION incomplete_orders._filled_count(items incomplete_orders.line_items) RETURNS bigint
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_filled_count';
+COMMENT ON FUNCTION incomplete_orders._filled_count(incomplete_orders.line_items) IS 'Sum of filled over all lines';
+
 CREATE FUNCTION incomplete_orders._cluster_id() RETURNS bigint
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'ico_cluster_id';
 COMMENT ON FUNCTION incomplete_orders._cluster_id() IS 'The system identifier of this cluster';

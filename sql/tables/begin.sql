@@ -12,7 +12,7 @@ DECLARE
 	target CONSTANT integer := 1;
 	found_version integer;
 	comment text;
-	r record;
+	member record;
 BEGIN
 	SET LOCAL client_min_messages = warning;
 	-- concurrent calls serialise; the key is the hash of our name

@@ -10,11 +10,11 @@
 	SET CONSTRAINTS ALL IMMEDIATE;
 
 	-- the rights of an older version's functions are remembered as members
-	FOR r IN
+	FOR member IN
 		SELECT DISTINCT m.role_name, m.purpose FROM incomplete_orders.shop_members m
 		JOIN pg_roles p ON p.oid = m.role_oid AND p.rolname = m.role_name
 	LOOP
-		PERFORM incomplete_orders._apply_rights(r.role_name, r.purpose, true);
+		PERFORM incomplete_orders._apply_rights(member.role_name, member.purpose, true);
 	END LOOP;
 
 	COMMENT ON TABLE incomplete_orders.shops IS 'Shops (schema version 1)';

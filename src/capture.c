@@ -1,0 +1,372 @@
+/*
+ * capture.c
+ *		capture_cart: one cart of one session, inserted or updated.
+ *
+ * The fast path is one UPDATE of the session's pending order; it writes nothing
+ * but the row, keeps it HOT and takes no lock on anything shared.  Its WHERE
+ * refuses whatever needs more: no order yet, a deadline that passed before `at`
+ * (whose step is written first, at its exact instant), a customer who comes
+ * back, a pending payment, a partly filled order.  Those go the slow way, under
+ * the row's lock.
+ *
+ * An update's SET list has only the facts that were given, so there is one kept
+ * plan for each combination in use; Shapes live in CaptureContext under
+ * TopMemoryContext, at most MAX_SHAPES of them.
+ *
+ * Locks: the order's row; two first captures of one session meet in the unique
+ * index on (shop_id, session_id), and the second one updates what the first made.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "errors.h"
+#include "facts.h"
+#include "lifecycle.h"
+#include "line_items.h"
+#include "plan.h"
+#include "tenant.h"
+#include "uuid7.h"
+
+/* argument numbers of capture_cart */
+#define ARG_SESSION 0
+#define ARG_ITEMS 1
+#define ARG_FACTS 2
+#define ARG_SHOP 16
+#define ARG_AT 17
+
+#define MAX_SHAPES 64
+#define MAX_TRIES 100
+
+/* parts of a shape beside the facts' bits */
+#define WITH_ITEMS (1 << ICO_FACTS)
+#define BY_ID (1 << (ICO_FACTS + 1))
+
+/*
+ * Parameters of every shape: $1 shop_id, $2 session or id, $3 items, $4 at,
+ * $5 the latest instant of inactivity, $6 next action, $7... the facts.
+ */
+#define FACT_ARGS "ttttt" "ck" "nnn" "t" "n" "jj" "b"
+
+static const char *const fact_sets[ICO_FACTS] = {
+	[ICO_F_EMAIL] = "email = $7",
+	[ICO_F_PHONE] = "phone = $8",
+	[ICO_F_CUSTOMER_ID] = "customer_id = $9",
+	[ICO_F_NAME] = "name = $10",
+	[ICO_F_CURRENCY] = "currency = $11",
+	[ICO_F_STEP] = "furthest_step = GREATEST(o.furthest_step, $12)",
+	/* what has been filled stays partial */
+	[ICO_F_KIND] = "kind = CASE WHEN o.kind" EQ "'partial' THEN o.kind ELSE $13 END",
+	[ICO_F_SHIPPING] = "shipping = $14",
+	[ICO_F_TAX] = "tax = $15",
+	[ICO_F_DISCOUNT] = "discount = $16",
+	[ICO_F_COUPON_CODE] = "coupon_code = $17",
+	[ICO_F_COUPON_DISCOUNT] = "coupon_discount = $18",
+	[ICO_F_ADDRESS] = "address = pg_catalog.jsonb_strip_nulls(COALESCE(o.address, '{}')" CONCAT "$19)",
+	[ICO_F_CONTEXT] = "context = pg_catalog.jsonb_strip_nulls(COALESCE(o.context, '{}')" CONCAT "$20)",
+	[ICO_F_BOT] = "bot = $21",
+};
+
+typedef struct Shape
+{
+	int			parts;
+	IcoPlan		plan;
+} Shape;
+
+static MemoryContext CaptureContext = NULL;
+static Shape *shapes[MAX_SHAPES];
+static int	n_shapes = 0;
+
+typedef struct Capture
+{
+	IcoShop		shop;
+	Datum		session;
+	LineItems  *items;			/* NULL: leave them */
+	IcoFacts	facts;
+	TimestampTz at;
+} Capture;
+
+PG_FUNCTION_INFO_V1(ico_capture_cart);
+
+static char *
+shape_query(int parts)
+{
+	StringInfoData q;
+
+	initStringInfo(&q);
+	appendStringInfoString(&q, "UPDATE incomplete_orders.open_orders o SET"
+						   " last_activity_at = GREATEST(o.last_activity_at, $4), version = o.version" PLUS "1,"
+						   " next_action_at = LEAST(o.next_action_at, $6)");
+	if (parts & WITH_ITEMS)
+		appendStringInfoString(&q, ", items = $3");
+	for (int fact = 0; fact < ICO_FACTS; fact++)
+	{
+		if (parts & ICO_FACT_BIT(fact))
+			appendStringInfo(&q, ", %s", fact_sets[fact]);
+	}
+	if (parts & BY_ID)
+		appendStringInfoString(&q, " WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.id");
+	else
+		appendStringInfoString(&q, " WHERE o.shop_id" EQ "$1 AND o.session_id" EQ "$2 AND o.status" EQ "'pending'"
+							   " AND o.last_activity_at" GT "$5 AND o.expires_at" GT "$4 AND o.kind" NE "'partial'"
+							   " RETURNING o.id");
+	return q.data;
+}
+
+static void
+forget_shapes(void)
+{
+	for (int i = 0; i < n_shapes; i++)
+		ico_plan_free(&shapes[i]->plan);
+	n_shapes = 0;
+	MemoryContextReset(CaptureContext);
+}
+
+static IcoPlan *
+shape_of(int parts)
+{
+	MemoryContext old;
+	Shape	   *shape;
+
+	for (int i = 0; i < n_shapes; i++)
+	{
+		if (shapes[i]->parts == parts)
+			return &shapes[i]->plan;
+	}
+	if (CaptureContext == NULL)
+		CaptureContext = AllocSetContextCreate(TopMemoryContext, "incomplete_orders capture",
+											   ALLOCSET_SMALL_SIZES);
+	if (n_shapes == MAX_SHAPES)
+		forget_shapes();
+	old = MemoryContextSwitchTo(CaptureContext);
+	shape = palloc0(sizeof(Shape));
+	shape->parts = parts;
+	shape->plan.argtypes = (parts & BY_ID) ? "iulzzz" FACT_ARGS : "itlzzz" FACT_ARGS;
+	shape->plan.query = shape_query(parts);
+	MemoryContextSwitchTo(old);
+	shapes[n_shapes++] = shape;
+	return &shape->plan;
+}
+
+static void
+fact_args(IcoArgs *args, const IcoFacts *facts)
+{
+	for (int fact = 0; fact < ICO_FACTS; fact++)
+	{
+		if ((facts->given & ICO_FACT_BIT(fact)) && !facts->nulls[fact])
+			ico_arg(args, facts->values[fact]);
+		else
+			ico_arg_null(args);
+	}
+}
+
+/* A charge is never null: '' has no place there, and 0 clears it. */
+static bool
+run_update(const Capture *capture, Datum key, bool by_id, pg_uuid_t *id)
+{
+	IcoArgs		args;
+	int			parts = capture->facts.given;
+	bool		isnull;
+
+	if (capture->items != NULL)
+		parts |= WITH_ITEMS;
+	if (by_id)
+		parts |= BY_ID;
+	args.n = 0;
+	ico_arg(&args, Int32GetDatum(capture->shop.shop_id));
+	ico_arg(&args, key);
+	if (capture->items != NULL)
+		ico_arg(&args, PointerGetDatum(capture->items));
+	else
+		ico_arg_null(&args);
+	ico_arg(&args, TimestampTzGetDatum(capture->at));
+	ico_arg(&args, TimestampTzGetDatum(capture->at - capture->shop.cut_off));
+	ico_arg(&args, TimestampTzGetDatum(capture->at + capture->shop.cut_off));
+	fact_args(&args, &capture->facts);
+	if (ico_execute(shape_of(parts), args.values, args.nulls) == 0)
+		return false;
+	*id = *DatumGetUUIDP(ico_column(0, 1, &isnull));
+	return true;
+}
+
+/* False when another row of that session came first. */
+static bool
+insert_order(const Capture *capture, pg_uuid_t *id)
+{
+	static IcoPlan plan = {
+		ICO_EVENT_ARGS "tlzzt" FACT_ARGS,
+		"WITH o AS (INSERT INTO incomplete_orders.open_orders (shop_id, id, root_id, reference, session_id, items,"
+		" created_at, last_activity_at, expires_at, next_action_at, currency, email, phone, customer_id, name,"
+		" furthest_step, kind, shipping, tax, discount, coupon_code, coupon_discount, address, context, bot)"
+		" VALUES ($1, $2, $2, incomplete_orders._reference_of(pg_catalog.nextval('incomplete_orders.reference_seq')),"
+		" $8, $9, $4, $4, $10, $11, COALESCE($17, $12), $13, $14, $15, $16, COALESCE($18, 'cart'), COALESCE($19, 'cart'),"
+		" COALESCE($20, 0), COALESCE($21, 0), COALESCE($22, 0), $23, COALESCE($24, 0),"
+		" pg_catalog.jsonb_strip_nulls($25), pg_catalog.jsonb_strip_nulls($26), COALESCE($27, false))"
+		" ON CONFLICT DO NOTHING RETURNING *), "
+		ICO_EVENT_CTE("o", "", "") ICO_EVENT_TAIL
+	};
+	IcoArgs		args;
+	IcoEvent	event = {.event = "created", .at = capture->at};
+	LineItems  *items = capture->items;
+	TimestampTz expires_at = capture->at + capture->shop.expiry;
+
+	if (items == NULL)
+		items = ico_items_from_json("[]", 2);
+	ico_uuid7_make(capture->shop.shop_id, id);
+	ico_event_args(&args, capture->shop.shop_id, id, &event, NULL);
+	ico_arg(&args, capture->session);
+	ico_arg(&args, PointerGetDatum(items));
+	ico_arg(&args, TimestampTzGetDatum(expires_at));
+	ico_arg(&args, TimestampTzGetDatum(ico_items_lines(items) == 0 ? expires_at :
+									   Min(expires_at, capture->at + capture->shop.cut_off)));
+	ico_arg(&args, CStringGetTextDatum(capture->shop.currency));
+	fact_args(&args, &capture->facts);
+	return ico_execute(&plan, args.values, args.nulls) == 1;
+}
+
+static bool
+same_line(const IcoLine *a, const IcoLine *b)
+{
+#define SAME(field) \
+	((a->field == NULL) == (b->field == NULL) && \
+	 (a->field == NULL || (a->field##_len == b->field##_len && memcmp(a->field, b->field, a->field##_len) == 0)))
+	return SAME(sku) && SAME(variant) && SAME(product_id) && a->unit_price == b->unit_price;
+#undef SAME
+}
+
+/*
+ * What was ordered in parts stays in the cart as filled, whatever the page sends
+ * next: each new line takes over the filled quantity of its old one, and what is
+ * missing comes back with just that quantity.
+ */
+static LineItems *
+carry_filled(const LineItems *old, const LineItems *new)
+{
+	IcoItemsBuilder builder;
+	IcoLineReader reader;
+	IcoLine		line;
+	IcoLine		other;
+	int			n = ico_items_lines(old);
+	IcoLine    *before = palloc((n + 1) * sizeof(IcoLine));
+
+	ico_line_reader_init(&reader, old);
+	for (int i = 0; i < n && ico_line_next(&reader, &before[i]); i++)
+		;
+	ico_items_begin(&builder);
+	ico_line_reader_init(&reader, new);
+	while (ico_line_next(&reader, &line))
+	{
+		CHECK_FOR_INTERRUPTS();
+		other = line;
+		other.filled = 0;
+		for (int i = 0; i < n; i++)
+		{
+			if (before[i].filled == 0 || !same_line(&before[i], &line))
+				continue;
+			other.filled += before[i].filled;
+			before[i].filled = 0;
+		}
+		other.quantity = Max(other.quantity, other.filled);
+		ico_items_add(&builder, &other);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		if (before[i].filled == 0)
+			continue;
+		before[i].quantity = before[i].filled;
+		ico_items_add(&builder, &before[i]);
+	}
+	return ico_items_finish(&builder);
+}
+
+static LineItems *
+stored_items(int32 shop_id, const pg_uuid_t *id)
+{
+	static IcoPlan plan = {"iu", "SELECT items FROM incomplete_orders.open_orders WHERE shop_id" EQ "$1 AND id" EQ "$2"};
+	Datum		values[2] = {Int32GetDatum(shop_id), UUIDPGetDatum(id)};
+	bool		isnull;
+
+	if (ico_execute(&plan, values, NULL) != 1)
+		elog(ERROR, "open order vanished under its lock");
+	return DatumGetLineItemsP(ico_column(0, 1, &isnull));
+}
+
+/* A payment in flight is ended by the shop alone; kind cart says that it was. */
+static void
+withdraw_payment(IcoOrder *order, const Capture *capture)
+{
+	IcoEvent	event = {.event = "payment_withdrawn", .at = capture->at};
+	IcoStatus	before = order->status;
+
+	if (before != ICO_PAYMENT_PENDING || !(capture->facts.given & ICO_FACT_BIT(ICO_F_KIND)) ||
+		ico_kind_of(capture->facts.values[ICO_F_KIND]) != ICO_CART)
+		return;
+	order->status = ICO_PENDING;
+	order->payment_deadline = ICO_NONE;
+	ico_write_change(order, &capture->shop, before, &event);
+}
+
+/* False when there is no open order of that session (any more). */
+static bool
+update_slowly(Capture *capture, pg_uuid_t *id)
+{
+	IcoOrder	order;
+	LineItems  *given = capture->items;
+
+	if (!ico_read_session(capture->shop.shop_id, capture->session, true, &order) ||
+		!ico_settle(&order, &capture->shop, capture->at))
+		return false;
+	ico_reanimate(&order, &capture->shop, capture->at);
+	withdraw_payment(&order, capture);
+	if (order.kind == ICO_PARTIAL && given != NULL)
+		capture->items = carry_filled(stored_items(order.shop_id, &order.id), given);
+	if (!run_update(capture, UUIDPGetDatum(&order.id), true, id))
+		elog(ERROR, "open order vanished under its lock");
+	capture->items = given;
+	return true;
+}
+
+static void
+store(Capture *capture, pg_uuid_t *id)
+{
+	for (int tries = 0; tries < MAX_TRIES; tries++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (run_update(capture, capture->session, false, id) ||
+			update_slowly(capture, id) ||
+			insert_order(capture, id))
+			return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not capture the cart: its session changes too fast"),
+			 errhint("Try again.")));
+}
+
+Datum
+ico_capture_cart(PG_FUNCTION_ARGS)
+{
+	Capture		capture;
+	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
+
+	capture.session = PointerGetDatum(ico_require_key(fcinfo, ARG_SESSION, "session_id"));
+	capture.items = PG_ARGISNULL(ARG_ITEMS) ? NULL : PG_GETARG_LINE_ITEMS_P(ARG_ITEMS);
+	ico_read_facts(fcinfo, ARG_FACTS, &capture.facts);
+	SPI_connect();
+	ico_enter_shop(ICO_RIGHT_capture_cart, PG_ARGISNULL(ARG_SHOP) ? NULL : PG_GETARG_TEXT_PP(ARG_SHOP),
+				   &capture.shop);
+	capture.at = ico_enter_at(fcinfo, ARG_AT, &capture.shop);
+	store(&capture, id);
+	SPI_finish();
+	PG_RETURN_UUID_P(id);
+}

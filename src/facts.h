@@ -1,0 +1,40 @@
+/*
+ * facts.h
+ *		What a capture may say of an order beside its lines, made fit to store.
+ */
+#ifndef ICO_FACTS_H
+#define ICO_FACTS_H
+
+#include "fmgr.h"
+
+/* in the order of capture_cart's arguments, from email on; bot is derived */
+typedef enum IcoFact
+{
+	ICO_F_EMAIL, ICO_F_PHONE, ICO_F_CUSTOMER_ID, ICO_F_NAME, ICO_F_CURRENCY, ICO_F_STEP, ICO_F_KIND,
+	ICO_F_SHIPPING, ICO_F_TAX, ICO_F_DISCOUNT, ICO_F_COUPON_CODE, ICO_F_COUPON_DISCOUNT,
+	ICO_F_ADDRESS, ICO_F_CONTEXT, ICO_F_BOT
+} IcoFact;
+#define ICO_FACTS 15
+#define ICO_FACT_BIT(fact) (1 << (fact))
+
+typedef struct IcoFacts
+{
+	int			given;			/* bits: this fact was given; null then clears it */
+	Datum		values[ICO_FACTS];
+	bool		nulls[ICO_FACTS];
+} IcoFacts;
+
+/*
+ * Reads facts from a function's arguments, first..first+13.  A fact that cannot
+ * be stored is cut or left out and named in a NOTICE, without its value; only a
+ * malformed currency is an error (22023).
+ */
+extern void ico_read_facts(FunctionCallInfo fcinfo, int first, IcoFacts *facts);
+
+/* an identifier that must be right: 22023 when null, empty, too long or with control characters */
+extern text *ico_require_key(FunctionCallInfo fcinfo, int argument, const char *name);
+/* an optional one: null when absent or empty; too long or control characters: 22023 */
+extern text *ico_optional_key(FunctionCallInfo fcinfo, int argument, const char *name);
+extern text *ico_currency_code(text *given);
+
+#endif							/* ICO_FACTS_H */

@@ -1,0 +1,441 @@
+/*
+ * lifecycle.c
+ *		The states of an incomplete order and the moves between them.
+ *
+ * An order is read under a row lock into an IcoOrder, changed there, and written
+ * back by one statement that also appends its event to order_events and
+ * order_event_tail: a change of state and its event cannot be parted.  Closing
+ * moves the row to closed_orders in the same way.
+ *
+ * Memory: everything here lives in the caller's SPI context, but for the column
+ * list of the moves (TopMemoryContext), which is made anew when one of the two
+ * tables changes.  Locks: FOR UPDATE on the order's row.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "errors.h"
+#include "lifecycle.h"
+#include "line_items.h"
+
+/* field.md of the trade: an order is lost 14 days after its last activity, when
+ * the sequence (its last step 72 hours after the abandonment) and the
+ * attribution window after it are over too */
+#define LOST_IDLE (14 * USECS_PER_DAY)
+#define SEQUENCE_LENGTH (3 * USECS_PER_DAY)
+
+/*
+ * The transition table: moves[from] has a bit for every state that may follow.
+ * Closed never reopens; a closed order that is paid late becomes converted, and
+ * only an attached shop takes a completion back.
+ */
+#define TO(status) (1 << (status))
+#define CLOSE (TO(ICO_CONVERTED) | TO(ICO_EXPIRED) | TO(ICO_DISMISSED) | TO(ICO_DELETED))
+static const int moves[ICO_STATUSES] = {
+	[ICO_PENDING] = TO(ICO_PAYMENT_PENDING) | TO(ICO_PAYMENT_FAILED) | TO(ICO_ABANDONED) | CLOSE,
+	[ICO_PAYMENT_PENDING] = TO(ICO_PENDING) | TO(ICO_PAYMENT_FAILED) | TO(ICO_ABANDONED) | CLOSE,
+	[ICO_PAYMENT_FAILED] = TO(ICO_PENDING) | TO(ICO_PAYMENT_PENDING) | TO(ICO_ABANDONED) | CLOSE,
+	[ICO_ABANDONED] = TO(ICO_PENDING) | CLOSE,
+	[ICO_CONVERTED] = TO(ICO_REVERSED),
+	[ICO_EXPIRED] = TO(ICO_CONVERTED),
+	[ICO_DISMISSED] = TO(ICO_CONVERTED),
+	[ICO_DELETED] = TO(ICO_CONVERTED),
+	[ICO_REVERSED] = 0,
+};
+
+static char *shared_columns = NULL;
+static bool shared_columns_valid = false;
+static uint64 shared_columns_generation = 0;
+static Oid	open_relid = InvalidOid;
+static Oid	closed_relid = InvalidOid;
+
+static void
+forget_columns(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == open_relid || relid == closed_relid)
+		shared_columns_valid = false;
+}
+
+void
+ico_lifecycle_init(void)
+{
+	CacheRegisterRelcacheCallback(forget_columns, (Datum) 0);
+}
+
+bool
+ico_status_is_open(IcoStatus status)
+{
+	return status <= ICO_ABANDONED;
+}
+
+bool
+ico_move_allowed(IcoStatus from, IcoStatus to)
+{
+	return from == to || (moves[from] & TO(to)) != 0;
+}
+
+void
+ico_require_move(const pg_uuid_t *id, IcoStatus from, IcoStatus to)
+{
+	if (ico_move_allowed(from, to))
+		return;
+	ereport(ERROR,
+			(errcode(ICO_ERR_MOVE_NOT_ALLOWED),
+			 errmsg("order %s cannot go from %s to %s",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id))),
+					ico_status_names[from], ico_status_names[to]),
+			 errdetail("%s", ico_status_is_open(from) ? "The life of an order has no such move."
+					   : "A closed order never reopens."),
+			 errhint("%s", ico_status_is_open(from) ? "See incomplete_orders.order_history(id)."
+					 : "The next capture of that session starts a new order.")));
+}
+
+#define READ_COLUMNS \
+	"o.id, o.root_id, o.kind, o.status, o.episode, o.version, incomplete_orders.item_count(o.items)" EQ "0," \
+	" o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline"
+
+static TimestampTz
+instant(int column)
+{
+	bool		isnull;
+	Datum		value = ico_column(0, column, &isnull);
+
+	return isnull ? ICO_NONE : DatumGetTimestampTz(value);
+}
+
+static bool
+read_row(IcoPlan *plan, int32 shop_id, Datum key, bool closed, IcoOrder *order)
+{
+	Datum		values[2] = {Int32GetDatum(shop_id), key};
+	bool		isnull;
+
+	if (ico_execute(plan, values, NULL) == 0)
+		return false;
+	order->shop_id = shop_id;
+	order->closed = closed;
+	order->id = *DatumGetUUIDP(ico_column(0, 1, &isnull));
+	order->root_id = *DatumGetUUIDP(ico_column(0, 2, &isnull));
+	order->kind = ico_kind_of(ico_column(0, 3, &isnull));
+	order->status = ico_status_of(ico_column(0, 4, &isnull));
+	order->episode = DatumGetInt32(ico_column(0, 5, &isnull));
+	order->version = DatumGetInt32(ico_column(0, 6, &isnull));
+	order->empty = DatumGetBool(ico_column(0, 7, &isnull));
+	order->last_activity_at = instant(8);
+	order->abandoned_at = instant(9);
+	order->lost_at = instant(10);
+	order->expires_at = instant(11);
+	order->payment_deadline = instant(12);
+	SPI_freetuptable(SPI_tuptable);
+	return true;
+}
+
+#define READ(table, key, lock) \
+	"SELECT " READ_COLUMNS " FROM incomplete_orders." table " o WHERE o.shop_id" EQ "$1 AND o." key EQ "$2" lock
+
+bool
+ico_read_open(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order)
+{
+	static IcoPlan locking = {"iu", READ("open_orders", "id", " FOR UPDATE")};
+	static IcoPlan looking = {"iu", READ("open_orders", "id", "")};
+
+	return read_row(lock ? &locking : &looking, shop_id, UUIDPGetDatum(id), false, order);
+}
+
+bool
+ico_read_session(int32 shop_id, Datum session_id, bool lock, IcoOrder *order)
+{
+	static IcoPlan locking = {"it", READ("open_orders", "session_id", " FOR UPDATE")};
+	static IcoPlan looking = {"it", READ("open_orders", "session_id", "")};
+
+	return read_row(lock ? &locking : &looking, shop_id, session_id, false, order);
+}
+
+bool
+ico_read_order(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order)
+{
+	static IcoPlan locking = {"iu", READ("closed_orders", "id", " FOR UPDATE")};
+	static IcoPlan looking = {"iu", READ("closed_orders", "id", "")};
+
+	/* whoever waited for a row that was moved finds it in the other table */
+	return ico_read_open(shop_id, id, lock, order) ||
+		read_row(lock ? &locking : &looking, shop_id, UUIDPGetDatum(id), true, order);
+}
+
+/*
+ * What falls due next, and when; to is the state it leads to.  A lost order
+ * stays abandoned.  A pending payment is neither abandoned nor expired before
+ * its deadline.
+ */
+static TimestampTz
+next_due(const IcoOrder *order, const IcoShop *shop, IcoStatus *to)
+{
+	TimestampTz due = order->expires_at;
+	TimestampTz other = ICO_NONE;
+
+	*to = ICO_EXPIRED;
+	if (order->status == ICO_PAYMENT_PENDING && order->payment_deadline != ICO_NONE)
+		due = Max(due, order->payment_deadline);
+	if (order->status == ICO_ABANDONED)
+	{
+		if (order->lost_at == ICO_NONE)
+			other = Max(order->abandoned_at + SEQUENCE_LENGTH + shop->attribution_window,
+						order->last_activity_at + LOST_IDLE);
+	}
+	else if (!order->empty)
+	{
+		other = order->last_activity_at + shop->cut_off;
+		if (order->status == ICO_PAYMENT_PENDING)
+			other = Max(other, order->payment_deadline);
+	}
+	if (other <= due && other != ICO_NONE)
+	{
+		due = other;
+		*to = ICO_ABANDONED;
+	}
+	return due;
+}
+
+TimestampTz
+ico_next_action(const IcoOrder *order, const IcoShop *shop)
+{
+	IcoStatus	to;
+
+	return next_due(order, shop, &to);
+}
+
+bool
+ico_settle(IcoOrder *order, const IcoShop *shop, TimestampTz at)
+{
+	for (;;)
+	{
+		IcoStatus	before = order->status;
+		IcoStatus	to;
+		IcoEvent	event = {.by_clock = true};
+
+		event.at = next_due(order, shop, &to);
+		if (event.at > at)
+			return true;
+		if (to == ICO_EXPIRED)
+		{
+			event.event = "expired";
+			ico_close(order, ICO_EXPIRED, false, &event);
+			return false;
+		}
+		if (before == ICO_ABANDONED)
+		{
+			event.event = "lost";
+			order->lost_at = event.at;
+		}
+		else
+		{
+			event.event = "abandoned";
+			order->status = ICO_ABANDONED;
+			order->abandoned_at = event.at;
+		}
+		ico_write_change(order, shop, before, &event);
+	}
+}
+
+void
+ico_event_args(IcoArgs *args, int32 shop_id, const pg_uuid_t *id, const IcoEvent *event, const IcoStatus *before)
+{
+	args->n = 0;
+	ico_arg(args, Int32GetDatum(shop_id));
+	ico_arg(args, UUIDPGetDatum(id));
+	ico_arg(args, CStringGetTextDatum(event->event));
+	ico_arg(args, TimestampTzGetDatum(event->at));
+	if (event->by_clock)
+		ico_arg_null(args);
+	else
+		ico_arg(args, CStringGetTextDatum(ico_acting_role_name()));
+	if (before == NULL)
+		ico_arg_null(args);
+	else
+		ico_arg(args, ico_status_datum(*before));
+	if (event->reason == NULL)
+		ico_arg_null(args);
+	else
+		ico_arg(args, PointerGetDatum(event->reason));
+}
+
+static void
+arg_instant(IcoArgs *args, TimestampTz at)
+{
+	if (at == ICO_NONE)
+		ico_arg_null(args);
+	else
+		ico_arg(args, TimestampTzGetDatum(at));
+}
+
+void
+ico_write_change(const IcoOrder *order, const IcoShop *shop, IcoStatus before, const IcoEvent *event)
+{
+	static IcoPlan plan = {
+		ICO_EVENT_ARGS "sizzzzkzz",
+		"WITH o AS (UPDATE incomplete_orders.open_orders o SET status = $8, episode = $9, abandoned_at = $10,"
+		" lost_at = $11, expires_at = $12, next_action_at = $13, kind = $14, payment_deadline = $15,"
+		" last_activity_at = $16, version = o.version" PLUS "1,"
+		" abandonment_reason = CASE WHEN $8" EQ "'abandoned' THEN COALESCE($7, o.abandonment_reason) ELSE o.abandonment_reason END"
+		" WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*), "
+		ICO_EVENT_CTE("o", "", "") ICO_EVENT_TAIL
+	};
+	IcoArgs		args;
+
+	ico_event_args(&args, order->shop_id, &order->id, event, &before);
+	ico_arg(&args, ico_status_datum(order->status));
+	ico_arg(&args, Int32GetDatum(order->episode));
+	arg_instant(&args, order->abandoned_at);
+	arg_instant(&args, order->lost_at);
+	arg_instant(&args, order->expires_at);
+	arg_instant(&args, ico_next_action(order, shop));
+	ico_arg(&args, ico_kind_datum(order->kind));
+	arg_instant(&args, order->payment_deadline);
+	arg_instant(&args, order->last_activity_at);
+	if (ico_execute(&plan, args.values, args.nulls) != 1)
+		elog(ERROR, "open order vanished under its lock");
+}
+
+/* Appends "column, " for what both tables have under one name and type. */
+static void
+list_columns(StringInfo out)
+{
+	Relation	open = table_open(open_relid, AccessShareLock);
+	Relation	closed = table_open(closed_relid, AccessShareLock);
+
+	for (int i = 0; i < open->rd_att->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(open->rd_att, i);
+		const char *name = NameStr(att->attname);
+
+		if (att->attisdropped || att->attgenerated != '\0' ||
+			strcmp(name, "status") == 0 || strcmp(name, "next_action_at") == 0)
+			continue;
+		for (int j = 0; j < closed->rd_att->natts; j++)
+		{
+			Form_pg_attribute other = TupleDescAttr(closed->rd_att, j);
+
+			if (!other->attisdropped && other->attgenerated == '\0' &&
+				other->atttypid == att->atttypid && strcmp(NameStr(other->attname), name) == 0)
+				appendStringInfo(out, "%s, ", quote_identifier(name));
+		}
+	}
+	table_close(closed, AccessShareLock);
+	table_close(open, AccessShareLock);
+}
+
+const char *
+ico_shared_columns(void)
+{
+	StringInfoData out;
+	char	   *copy;
+	Oid			schema = ico_catalog()->schema;
+
+	if (shared_columns_valid)
+		return shared_columns;
+	open_relid = get_relname_relid("open_orders", schema);
+	closed_relid = get_relname_relid("closed_orders", schema);
+	shared_columns_valid = true;	/* what is invalidated from here on is read again */
+	initStringInfo(&out);
+	list_columns(&out);
+	if (shared_columns == NULL || strcmp(out.data, shared_columns) != 0)
+	{
+		copy = MemoryContextStrdup(TopMemoryContext, out.data);
+		if (shared_columns != NULL)
+			pfree(shared_columns);
+		shared_columns = copy;
+		shared_columns_generation++;
+	}
+	return shared_columns;
+}
+
+uint64
+ico_shared_columns_generation(void)
+{
+	(void) ico_shared_columns();
+	return shared_columns_generation;
+}
+
+void
+ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEvent *event)
+{
+	static IcoPlan plan = {ICO_EVENT_ARGS "sb", NULL};
+	static uint64 made_for = 0;
+	IcoArgs		args;
+	IcoStatus	before = order->status;
+
+	ico_require_move(&order->id, before, status);
+	if (plan.query == NULL || made_for != ico_shared_columns_generation())
+	{
+		char	   *query = MemoryContextStrdup(TopMemoryContext,
+												psprintf("WITH gone AS (DELETE FROM incomplete_orders.open_orders o"
+														 " WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*),"
+														 " c AS (INSERT INTO incomplete_orders.closed_orders (%sstatus, closed_at, close_reason, late)"
+														 " SELECT %s$8, $4, $7, $9 FROM gone RETURNING *), "
+														 ICO_EVENT_CTE("c", "", "") ICO_EVENT_TAIL,
+														 ico_shared_columns(), ico_shared_columns()));
+
+		ico_plan_free(&plan);
+		if (plan.query != NULL)
+			pfree(unconstify(char *, plan.query));
+		plan.query = query;
+		made_for = shared_columns_generation;
+	}
+	ico_event_args(&args, order->shop_id, &order->id, event, &before);
+	ico_arg(&args, ico_status_datum(status));
+	ico_arg(&args, BoolGetDatum(late));
+	if (ico_execute(&plan, args.values, args.nulls) != 1)
+		elog(ERROR, "open order vanished under its lock");
+	order->status = status;
+	order->closed = true;
+}
+
+void
+ico_reanimate(IcoOrder *order, const IcoShop *shop, TimestampTz at)
+{
+	IcoStatus	before = order->status;
+	IcoEvent	event = {.at = at};
+
+	if (before != ICO_ABANDONED && before != ICO_PAYMENT_FAILED)
+		return;
+	event.event = before == ICO_ABANDONED ? "reanimated" : "retried";
+	if (before == ICO_ABANDONED)
+	{
+		order->episode++;
+		order->lost_at = ICO_NONE;
+	}
+	order->status = ICO_PENDING;
+	order->last_activity_at = Max(order->last_activity_at, at);
+	/* the customer is back: the order lives as long as a new one */
+	order->expires_at = Max(order->expires_at, at + shop->expiry);
+	ico_write_change(order, shop, before, &event);
+}
+
+void
+ico_append_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event)
+{
+	static IcoPlan plan = {
+		ICO_EVENT_ARGS,
+		"WITH o AS (SELECT shop_id, id, root_id, episode, status, kind, currency, items, shipping, tax, discount,"
+		" coupon_discount, furthest_step, context, bot, created_at, abandoned_at"
+		" FROM incomplete_orders.open_orders WHERE shop_id" EQ "$1 AND id" EQ "$2"
+		" UNION ALL SELECT shop_id, id, root_id, episode, status, kind, currency, items, shipping, tax, discount,"
+		" coupon_discount, furthest_step, context, bot, created_at, abandoned_at"
+		" FROM incomplete_orders.closed_orders WHERE shop_id" EQ "$1 AND id" EQ "$2), "
+		ICO_EVENT_CTE("o", "", "") ICO_EVENT_TAIL
+	};
+	IcoArgs		args;
+
+	ico_event_args(&args, shop_id, id, event, NULL);
+	(void) ico_execute(&plan, args.values, args.nulls);
+}

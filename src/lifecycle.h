@@ -1,0 +1,112 @@
+/*
+ * lifecycle.h
+ *		The states of an incomplete order and the moves between them.
+ */
+#ifndef ICO_LIFECYCLE_H
+#define ICO_LIFECYCLE_H
+
+#include "datatype/timestamp.h"
+#include "utils/uuid.h"
+
+#include "plan.h"
+#include "tenant.h"
+
+/* an instant that is not set */
+#define ICO_NONE DT_NOEND
+
+/* What the life of an order depends on: read under a row lock, changed in
+ * place, written back by ico_write_change(). */
+typedef struct IcoOrder
+{
+	int32		shop_id;
+	pg_uuid_t	id;
+	pg_uuid_t	root_id;
+	IcoKind		kind;
+	IcoStatus	status;
+	bool		closed;
+	int32		episode;
+	int32		version;
+	bool		empty;			/* no lines */
+	TimestampTz last_activity_at;
+	TimestampTz abandoned_at;
+	TimestampTz lost_at;
+	TimestampTz expires_at;
+	TimestampTz payment_deadline;
+} IcoOrder;
+
+/* One step of an order's life, as it goes to order_events. */
+typedef struct IcoEvent
+{
+	const char *event;
+	TimestampTz at;
+	bool		by_clock;		/* no actor: it fell due */
+	text	   *reason;			/* or NULL */
+} IcoEvent;
+
+extern void ico_lifecycle_init(void);
+
+extern bool ico_status_is_open(IcoStatus status);
+extern bool ico_move_allowed(IcoStatus from, IcoStatus to);
+extern void ico_require_move(const pg_uuid_t *id, IcoStatus from, IcoStatus to);
+
+/*
+ * Reads an order: open ones with FOR UPDATE when `lock`.  False when there is
+ * none.  ico_read_order() looks among the closed ones too.
+ */
+extern bool ico_read_open(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order);
+extern bool ico_read_session(int32 shop_id, Datum session_id, bool lock, IcoOrder *order);
+extern bool ico_read_order(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order);
+
+/* the earliest instant at which anything can be due for this order */
+extern TimestampTz ico_next_action(const IcoOrder *order, const IcoShop *shop);
+/*
+ * Writes what fell due at or before `at`, each step at its exact instant.
+ * False when that closed the order.
+ */
+extern bool ico_settle(IcoOrder *order, const IcoShop *shop, TimestampTz at);
+
+/* writes the fields of an open order and the event */
+extern void ico_write_change(const IcoOrder *order, const IcoShop *shop, IcoStatus before, const IcoEvent *event);
+/* moves an open order to closed_orders with the event */
+extern void ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEvent *event);
+/* the customer acted: abandoned and failed orders are pending again */
+extern void ico_reanimate(IcoOrder *order, const IcoShop *shop, TimestampTz at);
+/* an event that changes no state */
+extern void ico_append_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event);
+
+/*
+ * SQL of the two event rows, for statements whose first parameters are
+ *	$1 shop_id  $2 id  $3 event  $4 at  $5 actor  $6 status_before  $7 reason_code
+ * and whose CTE `source` has the order's row; `columns` and `values` add more.
+ * It ends the WITH list and is the main query.
+ */
+#define ICO_EVENT_ARGS "iutztst"
+#define ICO_EVENT_CTE(source, columns, values) \
+	"e AS (INSERT INTO incomplete_orders.order_events (recorded_at, event_id, shop_id, order_id, root_id, episode," \
+	" event, at, actor, status_before, status_after, kind, currency, value, item_count, furthest_step, reason_code," \
+	" device, source, bot, created_at, abandoned_at" columns ")" \
+	" SELECT pg_catalog.clock_timestamp(), pg_catalog.nextval('incomplete_orders.event_seq'), r.shop_id, r.id," \
+	" r.root_id, r.episode, $3, $4, $5, $6, r.status, r.kind, r.currency," \
+	" incomplete_orders._order_total(r.items, r.shipping, r.tax, r.discount, r.coupon_discount, r.currency)," \
+	" incomplete_orders.item_count(r.items), r.furthest_step, $7, r.context" ARROW_TEXT "'device'," \
+	" r.context" ARROW_TEXT "'source', r.bot, r.created_at, r.abandoned_at" values \
+	" FROM " source " r RETURNING *)"
+#define ICO_EVENT_TAIL \
+	" INSERT INTO incomplete_orders.order_event_tail (event_id, shop_id, order_id, root_id, episode, event, at," \
+	" status_before, kind, currency, value, item_count, furthest_step, reason_code, device, source, bot, created_at," \
+	" abandoned_at, campaign, step, variant, holdout, machine, paid_amount, refund_amount, coupon_cost)" \
+	" SELECT e.event_id, e.shop_id, e.order_id, e.root_id, e.episode, e.event, e.at, e.status_before, e.kind," \
+	" e.currency, e.value, e.item_count, e.furthest_step, e.reason_code, e.device, e.source, e.bot, e.created_at," \
+	" e.abandoned_at, e.campaign, e.step, e.variant, e.holdout, e.machine, e.paid_amount, e.refund_amount, e.coupon_cost" \
+	" FROM e"
+
+/* fills the seven parameters */
+extern void ico_event_args(IcoArgs *args, int32 shop_id, const pg_uuid_t *id, const IcoEvent *event,
+						   const IcoStatus *before);
+
+/* columns of open_orders that closed_orders has too, a user's own included;
+ * without status and next_action_at.  Valid until the tables change. */
+extern const char *ico_shared_columns(void);
+extern uint64 ico_shared_columns_generation(void);
+
+#endif							/* ICO_LIFECYCLE_H */

@@ -1,0 +1,138 @@
+/*
+ * money.c
+ *		Exact money: int64 scaled by ICO_MONEY_SCALE, and the currencies' exponents.
+ *
+ * Results are palloc'd in the current context; no locks.
+ */
+#include "postgres.h"
+
+#include "common/int.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#include "compat.h"
+#include "money.h"
+
+PG_FUNCTION_INFO_V1(ico_currency_exponent_sql);
+PG_FUNCTION_INFO_V1(ico_order_total_sql);
+
+/* ISO 4217: every currency whose minor unit is not the hundredth */
+static const struct
+{
+	const char	code[4];
+	int			exponent;
+}			exponents[] = {
+	{"BIF", 0}, {"CLP", 0}, {"DJF", 0}, {"GNF", 0}, {"ISK", 0}, {"JPY", 0},
+	{"KMF", 0}, {"KRW", 0}, {"PYG", 0}, {"RWF", 0}, {"UGX", 0}, {"UYI", 0},
+	{"VND", 0}, {"VUV", 0}, {"XAF", 0}, {"XOF", 0}, {"XPF", 0},
+	{"BHD", 3}, {"IQD", 3}, {"JOD", 3}, {"KWD", 3}, {"LYD", 3}, {"OMR", 3}, {"TND", 3},
+	{"CLF", 4}, {"UYW", 4},
+};
+
+int
+ico_currency_exponent(const char *currency)
+{
+	for (int i = 0; i < lengthof(exponents); i++)
+	{
+		if (strcmp(exponents[i].code, currency) == 0)
+			return exponents[i].exponent;
+	}
+	return 2;
+}
+
+Datum
+ico_currency_exponent_sql(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(ico_currency_exponent(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+bool
+ico_money_from_numeric(Numeric amount, int64 *scaled)
+{
+	Numeric		product;
+	Numeric		whole;
+
+	if (numeric_is_nan(amount) || numeric_is_inf(amount))
+		return false;
+	/* bounded before it is multiplied: a numeric may have 131,072 digits */
+	if (DatumGetInt32(DirectFunctionCall2(numeric_cmp,
+										  DirectFunctionCall1(numeric_abs, NumericGetDatum(amount)),
+										  NumericGetDatum(int64_to_numeric(ICO_MONEY_LIMIT)))) >= 0)
+		return false;
+	product = DatumGetNumeric(DirectFunctionCall2(numeric_mul, NumericGetDatum(amount),
+												  NumericGetDatum(int64_to_numeric(ICO_MONEY_SCALE))));
+	whole = DatumGetNumeric(DirectFunctionCall2(numeric_trunc, NumericGetDatum(product), Int32GetDatum(0)));
+	if (DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(product), NumericGetDatum(whole))) != 0)
+		return false;
+	*scaled = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(whole)));
+	return true;
+}
+
+int64
+ico_stored_money(Datum amount)
+{
+	int64		scaled;
+
+	if (!ico_money_from_numeric(DatumGetNumeric(amount), &scaled))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("a charge is not below 10^12 with at most 6 decimals")));
+	return scaled;
+}
+
+Numeric
+ico_rounded_numeric(int64 scaled, int decimals)
+{
+	for (int i = decimals; i < ICO_MONEY_DECIMALS; i++)
+		scaled /= 10;
+	return int64_div_fast_to_numeric(scaled, decimals);
+}
+
+static void
+out_of_range(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("the order's total is out of range"),
+			 errdetail("It must stay below 9.2 * 10^12.")));
+}
+
+int64
+ico_order_total(int64 lines, const IcoCharges *charges, int exponent)
+{
+	int64		total = lines;
+	int64		unit = ICO_MONEY_SCALE;
+	int64		rest;
+
+	for (int i = 0; i < exponent; i++)
+		unit /= 10;
+	if (pg_add_s64_overflow(total, charges->shipping, &total) ||
+		pg_add_s64_overflow(total, charges->tax, &total) ||
+		pg_sub_s64_overflow(total, charges->discount, &total) ||
+		pg_sub_s64_overflow(total, charges->coupon_discount, &total) ||
+		pg_add_s64_overflow(total, unit / 2, &total))
+		out_of_range();
+	rest = total % unit;
+	if (rest < 0)
+		rest += unit;			/* floor, also below zero */
+	if (pg_sub_s64_overflow(total, rest, &total))
+		out_of_range();
+	return total;
+}
+
+Datum
+ico_order_total_sql(PG_FUNCTION_ARGS)
+{
+	char	   *currency = text_to_cstring(PG_GETARG_TEXT_PP(5));
+	int			exponent = ico_currency_exponent(currency);
+	IcoCharges	charges;
+	int64		total;
+
+	charges.shipping = ico_stored_money(PG_GETARG_DATUM(1));
+	charges.tax = ico_stored_money(PG_GETARG_DATUM(2));
+	charges.discount = ico_stored_money(PG_GETARG_DATUM(3));
+	charges.coupon_discount = ico_stored_money(PG_GETARG_DATUM(4));
+	total = ico_order_total(ico_items_total(PG_GETARG_LINE_ITEMS_P(0)), &charges, exponent);
+	PG_RETURN_NUMERIC(ico_rounded_numeric(total, exponent));
+}

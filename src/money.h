@@ -1,0 +1,33 @@
+/*
+ * money.h
+ *		Exact money: int64 scaled by ICO_MONEY_SCALE, and the currencies' exponents.
+ */
+#ifndef ICO_MONEY_H
+#define ICO_MONEY_H
+
+#include "utils/numeric.h"
+
+#include "line_items.h"
+
+/* amounts that a caller gives are below this, in whole units */
+#define ICO_MONEY_LIMIT INT64CONST(1000000000000)
+
+typedef struct IcoCharges
+{
+	int64		shipping;
+	int64		tax;
+	int64		discount;
+	int64		coupon_discount;
+} IcoCharges;
+
+/* decimal places of a currency by ISO 4217; two when it is not in the list */
+extern int	ico_currency_exponent(const char *currency);
+/* false when the amount is NaN, infinite, beyond the limit or finer than 10^-6 */
+extern bool ico_money_from_numeric(Numeric amount, int64 *scaled);
+/* of a stored charge, which is within the limits; errors otherwise */
+extern int64 ico_stored_money(Datum amount);
+extern Numeric ico_rounded_numeric(int64 scaled, int decimals);
+/* lines + shipping + tax - discounts, rounded half up to the exponent; 22003 on overflow */
+extern int64 ico_order_total(int64 lines, const IcoCharges *charges, int exponent);
+
+#endif							/* ICO_MONEY_H */
