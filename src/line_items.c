@@ -6,14 +6,16 @@
  *
  *		version byte (1)
  *		per line:	flags byte (which optional keys are there)
- *					sku, [name], unit_price, [product_id], [variant],
- *					[image_url], [url], [extras]		-- the body
+ *					sku, [name], unit_price, [product_id], [variant], [extras]
+ *					[image_url], [url]
  *					quantity * 2 + (filled > 0), [filled]
  *		trailer:	number of lines (2 bytes), sum of quantity (4),
  *					total (8), little-endian
  *
  * Numbers are varints (7 bits a byte, low ones first), texts a varint length
- * and the bytes, prices scaled by 10^6.  The sums stand last: heap_update logs
+ * and the bytes, prices scaled by 10^6.  The URLs of a cart mostly begin alike:
+ * each is the number of bytes that it shares with the last one of its kind, all
+ * that are equal, and then the rest.  The sums stand last: heap_update logs
  * only what lies between the common prefix and suffix of two tuple versions,
  * so what changes must not stand at the front.  One cart has one stored form,
  * so equality is memcmp.
@@ -39,7 +41,7 @@
 #define ITEMS_VERSION	1
 #define TRAILER_SIZE	14
 #define VARINT_MAX		10
-/* beyond this many stored bytes the canonical JSON might exceed its limit:
+/* beyond this many bytes in bodies the canonical JSON might exceed its limit:
  * a control character becomes six bytes, the keys of a line less than 150 */
 #define SURELY_SMALL	(ICO_ITEMS_MAX_JSON / 8)
 
@@ -168,6 +170,29 @@ take_text(IcoLineReader *reader, const char **s, int *len)
 	reader->next += n;
 }
 
+/* An URL: the beginning of the last one of its kind, and the rest. */
+static void
+take_url(IcoLineReader *reader, const char **last, int *last_len, const char **s, int *len)
+{
+	uint64		shared = take_varint(reader);
+	const char *rest;
+	int			rest_len;
+	char	   *whole;
+
+	take_text(reader, &rest, &rest_len);
+	if (shared > *last_len)
+		corrupted();
+	if (shared > 0)
+	{
+		whole = MemoryContextAlloc(reader->context, shared + rest_len);
+		memcpy(whole, *last, shared);
+		memcpy(whole + shared, rest, rest_len);
+		rest = whole;
+	}
+	*s = *last = rest;
+	*len = *last_len = (int) shared + rest_len;
+}
+
 /* The trailer, after a check that this is a value we can read. */
 static const unsigned char *
 items_trailer(const LineItems *items)
@@ -210,6 +235,7 @@ ico_line_reader_init(IcoLineReader *reader, const LineItems *items)
 {
 	memset(reader, 0, sizeof(*reader));
 	reader->left = ico_items_lines(items);
+	reader->context = CurrentMemoryContext;
 	reader->next = (const unsigned char *) VARDATA_ANY(items) + 1;
 	reader->end = items_trailer(items);
 }
@@ -227,7 +253,6 @@ ico_line_next(IcoLineReader *reader, IcoLine *line)
 	memset(line, 0, sizeof(*line));
 	if (reader->next >= reader->end)
 		corrupted();
-	reader->body = (const char *) reader->next;
 	flags = *reader->next++;
 	take_text(reader, &line->sku, &line->sku_len);
 	if (flags & HAS_NAME)
@@ -237,13 +262,13 @@ ico_line_next(IcoLineReader *reader, IcoLine *line)
 		take_text(reader, &line->product_id, &line->product_id_len);
 	if (flags & HAS_VARIANT)
 		take_text(reader, &line->variant, &line->variant_len);
-	if (flags & HAS_IMAGE_URL)
-		take_text(reader, &line->image_url, &line->image_url_len);
-	if (flags & HAS_URL)
-		take_text(reader, &line->url, &line->url_len);
 	if (flags & HAS_EXTRAS)
 		take_text(reader, &line->extras, &line->extras_len);
-	reader->body_len = (const char *) reader->next - reader->body;
+	if (flags & HAS_IMAGE_URL)
+		take_url(reader, &reader->image_url, &reader->image_url_len,
+				 &line->image_url, &line->image_url_len);
+	if (flags & HAS_URL)
+		take_url(reader, &reader->url, &reader->url_len, &line->url, &line->url_len);
 
 	quantity = take_varint(reader);
 	line->quantity = (int32) (quantity >> 1);
@@ -374,9 +399,12 @@ check_line(IcoItemsBuilder *builder, const IcoLine *line)
 	return true;
 }
 
-/* Write the body behind the others; its length is returned. */
-static int
-write_body(IcoItemsBuilder *builder, const IcoLine *line)
+/*
+ * Write the body behind the others: all but quantity and filled, URLs whole
+ * and without lengths.  built tells where its parts are.
+ */
+static void
+write_body(IcoItemsBuilder *builder, const IcoLine *line, IcoBuiltLine *built)
 {
 	char	   *start;
 	char	   *p;
@@ -400,25 +428,41 @@ write_body(IcoItemsBuilder *builder, const IcoLine *line)
 		p = put_text(p, line->product_id, line->product_id_len);
 	if (line->variant)
 		p = put_text(p, line->variant, line->variant_len);
-	if (line->image_url)
-		p = put_text(p, line->image_url, line->image_url_len);
-	if (line->url)
-		p = put_text(p, line->url, line->url_len);
 	if (line->extras)
 		p = put_text(p, line->extras, line->extras_len);
-	return p - start;
+
+	built->body = builder->bodies_used;
+	built->urls = p - start;
+	built->image_url_len = -1;
+	built->url_len = -1;
+	if (line->image_url)
+	{
+		memcpy(p, line->image_url, line->image_url_len);
+		p += line->image_url_len;
+		built->image_url_len = line->image_url_len;
+	}
+	if (line->url)
+	{
+		memcpy(p, line->url, line->url_len);
+		p += line->url_len;
+		built->url_len = line->url_len;
+	}
+	built->body_len = p - start;
+	built->quantity = line->quantity;
+	built->filled = line->filled;
 }
 
 /* The earlier line with this body, or NULL.  Most differ within a few bytes. */
 static IcoBuiltLine *
-find_equal(IcoItemsBuilder *builder, const char *body, int body_len)
+find_equal(IcoItemsBuilder *builder, const IcoBuiltLine *line)
 {
 	for (int i = 0; i < builder->nlines; i++)
 	{
 		IcoBuiltLine *other = &builder->lines[i];
 
-		if (other->body_len == body_len &&
-			memcmp(builder->bodies + other->body, body, body_len) == 0)
+		if (other->body_len == line->body_len &&
+			other->image_url_len == line->image_url_len &&
+			memcmp(builder->bodies + other->body, builder->bodies + line->body, line->body_len) == 0)
 			return other;
 	}
 	return NULL;
@@ -427,9 +471,9 @@ find_equal(IcoItemsBuilder *builder, const char *body, int body_len)
 bool
 ico_items_try_add(IcoItemsBuilder *builder, const IcoLine *line)
 {
-	IcoBuiltLine *built;
+	IcoBuiltLine built;
+	IcoBuiltLine *equal;
 	int64		sum;
-	int			body_len;
 
 	CHECK_FOR_INTERRUPTS();
 	if (!check_line(builder, line))
@@ -445,20 +489,16 @@ ico_items_try_add(IcoItemsBuilder *builder, const IcoLine *line)
 		pg_add_s64_overflow(builder->total, sum, &builder->total))
 		return refuse_total(builder);
 
-	body_len = write_body(builder, line);
-	built = find_equal(builder, builder->bodies + builder->bodies_used, body_len);
-	if (built == NULL)
+	write_body(builder, line, &built);
+	equal = find_equal(builder, &built);
+	if (equal == NULL)
 	{
-		built = &builder->lines[builder->nlines++];
-		built->body = builder->bodies_used;
-		built->body_len = body_len;
-		built->quantity = line->quantity;
-		built->filled = line->filled;
-		builder->bodies_used += body_len;
+		builder->lines[builder->nlines++] = built;
+		builder->bodies_used += built.body_len;
 	}
 	else
 	{
-		if (line->quantity > ICO_ITEM_MAX_QUANTITY - built->quantity)
+		if (line->quantity > ICO_ITEM_MAX_QUANTITY - equal->quantity)
 		{
 			errsave(builder->escontext,
 					(errcode(builder->sqlstate),
@@ -466,29 +506,53 @@ ico_items_try_add(IcoItemsBuilder *builder, const IcoLine *line)
 							builder->given + 1, ICO_ITEM_MAX_QUANTITY)));
 			return false;
 		}
-		built->quantity += line->quantity;
-		built->filled += line->filled;
+		equal->quantity += line->quantity;
+		equal->filled += line->filled;
 	}
 	builder->count += line->quantity;
 	builder->given++;
 	return true;
 }
 
+static char *
+put_url(char *p, const char *s, int len, const char **last, int *last_len)
+{
+	int			most = Min(len, *last_len);
+	int			shared = 0;
+
+	while (shared < most && s[shared] == (*last)[shared])
+		shared++;
+	*last = s;
+	*last_len = len;
+	p = put_varint(p, shared);
+	return put_text(p, s + shared, len - shared);
+}
+
 LineItems *
 ico_items_try_finish(IcoItemsBuilder *builder)
 {
 	Size		size = VARHDRSZ + 1 + builder->bodies_used +
-		builder->nlines * 2 * VARINT_MAX + TRAILER_SIZE;
+		builder->nlines * 6 * VARINT_MAX + TRAILER_SIZE;
 	LineItems  *items = palloc(size);
 	char	   *p = VARDATA(items);
+	const char *image_url = NULL;
+	const char *url = NULL;
+	int			image_url_len = 0;
+	int			url_len = 0;
+	bool		may_exceed;
 
 	*p++ = ITEMS_VERSION;
 	for (int i = 0; i < builder->nlines; i++)
 	{
 		IcoBuiltLine *line = &builder->lines[i];
+		const char *body = builder->bodies + line->body;
 
-		memcpy(p, builder->bodies + line->body, line->body_len);
-		p += line->body_len;
+		memcpy(p, body, line->urls);
+		p += line->urls;
+		if (line->image_url_len >= 0)
+			p = put_url(p, body + line->urls, line->image_url_len, &image_url, &image_url_len);
+		if (line->url_len >= 0)
+			p = put_url(p, body + line->body_len - line->url_len, line->url_len, &url, &url_len);
 		p = put_varint(p, ((uint64) line->quantity << 1) | (line->filled > 0));
 		if (line->filled > 0)
 			p = put_varint(p, line->filled);
@@ -498,6 +562,7 @@ ico_items_try_finish(IcoItemsBuilder *builder)
 	p = put_fixed(p, builder->total, 8);
 	SET_VARSIZE(items, p - (char *) items);
 
+	may_exceed = builder->bodies_used > SURELY_SMALL;
 	if (builder->bodies != builder->local_bodies)
 		pfree(builder->bodies);
 	if (builder->lines != builder->local_lines)
@@ -508,7 +573,7 @@ ico_items_try_finish(IcoItemsBuilder *builder)
 	 * "quantity").  It must be acceptable as input, or a dump could not be
 	 * restored.
 	 */
-	if (VARSIZE(items) > SURELY_SMALL)
+	if (may_exceed)
 	{
 		StringInfoData json;
 		bool		fits;
@@ -845,8 +910,6 @@ ico_line_items_unnest(PG_FUNCTION_ARGS)
 typedef struct DiffLine
 {
 	IcoLine		line;
-	const char *body;
-	int			body_len;
 	int			partner;		/* index in the other cart, or -1 */
 } DiffLine;
 
@@ -860,11 +923,7 @@ load_lines(const LineItems *items, int *n)
 	*n = reader.left;
 	lines = palloc((*n + 1) * sizeof(DiffLine));
 	for (int i = 0; ico_line_next(&reader, &lines[i].line); i++)
-	{
-		lines[i].body = reader.body;
-		lines[i].body_len = reader.body_len;
 		lines[i].partner = -1;
-	}
 	return lines;
 }
 
@@ -877,28 +936,35 @@ same_text(const char *a, int a_len, const char *b, int b_len)
 }
 
 static bool
-same_body(const DiffLine *a, const DiffLine *b)
+same_product(const IcoLine *a, const IcoLine *b)
 {
-	return a->body_len == b->body_len && memcmp(a->body, b->body, a->body_len) == 0;
+	return same_text(a->sku, a->sku_len, b->sku, b->sku_len) &&
+		same_text(a->variant, a->variant_len, b->variant, b->variant_len);
 }
 
+/* all but quantity and filled */
 static bool
-same_product(const DiffLine *a, const DiffLine *b)
+same_facts(const IcoLine *a, const IcoLine *b)
 {
-	return same_text(a->line.sku, a->line.sku_len, b->line.sku, b->line.sku_len) &&
-		same_text(a->line.variant, a->line.variant_len, b->line.variant, b->line.variant_len);
+	return same_product(a, b) &&
+		a->unit_price == b->unit_price &&
+		same_text(a->name, a->name_len, b->name, b->name_len) &&
+		same_text(a->product_id, a->product_id_len, b->product_id, b->product_id_len) &&
+		same_text(a->image_url, a->image_url_len, b->image_url, b->image_url_len) &&
+		same_text(a->url, a->url_len, b->url, b->url_len) &&
+		same_text(a->extras, a->extras_len, b->extras, b->extras_len);
 }
 
 static void
 pair_lines(DiffLine *before, int nbefore, DiffLine *after, int nafter,
-		   bool (*same) (const DiffLine *, const DiffLine *))
+		   bool (*same) (const IcoLine *, const IcoLine *))
 {
 	for (int i = 0; i < nbefore; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		for (int j = 0; j < nafter && before[i].partner < 0; j++)
 		{
-			if (after[j].partner < 0 && same(&before[i], &after[j]))
+			if (after[j].partner < 0 && same(&before[i].line, &after[j].line))
 			{
 				before[i].partner = j;
 				after[j].partner = i;
@@ -1012,7 +1078,7 @@ ico_line_items_diff(PG_FUNCTION_ARGS)
 	DiffLine   *after = load_lines(PG_GETARG_LINE_ITEMS_P(1), &nafter);
 	StringInfoData out;
 
-	pair_lines(before, nbefore, after, nafter, same_body);
+	pair_lines(before, nbefore, after, nafter, same_facts);
 	pair_lines(before, nbefore, after, nafter, same_product);
 
 	initStringInfo(&out);
@@ -1026,7 +1092,7 @@ ico_line_items_diff(PG_FUNCTION_ARGS)
 		if (partner == NULL)
 			diff_line(&out, a, NULL);
 		else if (a->quantity != partner->line.quantity || a->filled != partner->line.filled ||
-				 !same_body(&before[i], partner))
+				 !same_facts(a, &partner->line))
 			diff_line(&out, a, &partner->line);
 	}
 	for (int j = 0; j < nafter; j++)

@@ -51,20 +51,29 @@ typedef struct IcoLine
 	int			extras_len;
 } IcoLine;
 
-/* Walks over the lines of a value, which must stay as long as the pointers. */
+/*
+ * Walks over the lines of a value.  What a line points to stays as long as the
+ * value and the memory context that was current at ico_line_reader_init.
+ */
 typedef struct IcoLineReader
 {
 	const unsigned char *next;
 	const unsigned char *end;
 	int			left;			/* lines not yet read */
-	const char *body;			/* of the last line: all but quantity, filled */
-	int			body_len;
+	const char *image_url;		/* the last ones: the next begin like them */
+	int			image_url_len;
+	const char *url;
+	int			url_len;
+	MemoryContext context;
 } IcoLineReader;
 
 typedef struct IcoBuiltLine
 {
 	int			body;			/* offset in bodies */
 	int			body_len;
+	int			urls;			/* offset in the body: image_url, url */
+	int			image_url_len;	/* -1 = absent */
+	int			url_len;		/* -1 = absent */
 	int32		quantity;
 	int32		filled;
 } IcoBuiltLine;

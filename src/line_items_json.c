@@ -18,6 +18,7 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "utils/builtins.h"
 
 #include "compat.h"
@@ -95,31 +96,53 @@ refuse_extra(ItemsParser *p, const char *rule)
 
 /* ---- tokens ---- */
 
+#define EACH_BYTE(c)	(UINT64CONST(0x0101010101010101) * (c))
+/* the high bit of the lowest byte that is zero, or below n; more above it */
+#define ZERO_BYTE(w)	(((w) - EACH_BYTE(1)) & ~(w) & EACH_BYTE(0x80))
+#define BYTE_BELOW(w, n) (((w) - EACH_BYTE(n)) & ~(w) & EACH_BYTE(0x80))
+
+/* The first quote, backslash or control character, or the end. */
+static inline const char *
+skip_plain(const char *s, const char *end)
+{
+#ifndef WORDS_BIGENDIAN
+	/* eight bytes at once: strings are most of what there is to read */
+	while (end - s >= 8)
+	{
+		uint64		w;
+		uint64		special;
+
+		memcpy(&w, s, 8);
+		special = ZERO_BYTE(w ^ EACH_BYTE('"')) | ZERO_BYTE(w ^ EACH_BYTE('\\')) | BYTE_BELOW(w, 0x20);
+		if (special)
+			return s + pg_rightmost_one_pos64(special) / 8;
+		s += 8;
+	}
+#endif
+	while (s < end && (unsigned char) *s >= 0x20 && *s != '"' && *s != '\\')
+		s++;
+	return s;
+}
+
 static bool
 scan_string(ItemsParser *p)
 {
 	const char *s = p->start + 1;
 
 	p->escaped = false;
-	for (; s < p->end; s++)
+	while ((s = skip_plain(s, p->end)) < p->end)
 	{
-		unsigned char c = *s;
-
-		if (c == '"')
+		if (*s == '"')
 		{
 			p->token = JSON_TOKEN_STRING;
 			p->next = s + 1;
 			return true;
 		}
-		if (c < 0x20)
+		if (*s != '\\' || s + 1 == p->end)
 			return false;
-		if (c == '\\')
-		{
-			/* whether it is a valid escape is seen when it is decoded */
-			p->escaped = true;
-			if (++s == p->end)
-				return false;
-		}
+		/* whether it is a valid escape is seen when it is decoded */
+		p->escaped = true;
+		s += 2;
 	}
 	return false;
 }
@@ -999,8 +1022,7 @@ ico_append_json_string(StringInfo out, const char *s, int len)
 	{
 		const char *plain = s;
 
-		while (s < end && (unsigned char) *s >= 0x20 && *s != '"' && *s != '\\')
-			s++;
+		s = skip_plain(s, end);
 		appendBinaryStringInfo(out, plain, s - plain);
 		if (s < end)
 		{
