@@ -13,6 +13,7 @@ OBJS = \
 	src/tenant.o \
 	src/line_items.o \
 	src/line_items_json.o \
+	src/line_items_diff.o \
 	src/money.o \
 	src/facts.o \
 	src/capture.o \

@@ -184,7 +184,7 @@ lex_token(ItemsParser *p)
 		p->lex = ico_make_json_lexer(p->input, p->end - p->input);
 	p->lex->token_terminator = (char *) p->start;
 	if (json_lex(p->lex) != JSON_SUCCESS)
-		return refuse_syntax(p, "This is no JSON value.");
+		return refuse_syntax(p, "No JSON value looks like this.");
 	p->start = p->lex->token_start;
 	p->next = p->lex->token_terminator;
 	p->token = p->lex->token_type;
@@ -249,6 +249,25 @@ next_token(ItemsParser *p)
 			break;
 	}
 	return lex_token(p);
+}
+
+/* Refuse a token that begins no value. */
+static bool
+expect_value(ItemsParser *p)
+{
+	switch (p->token)
+	{
+		case JSON_TOKEN_STRING:
+		case JSON_TOKEN_NUMBER:
+		case JSON_TOKEN_OBJECT_START:
+		case JSON_TOKEN_ARRAY_START:
+		case JSON_TOKEN_TRUE:
+		case JSON_TOKEN_FALSE:
+		case JSON_TOKEN_NULL:
+			return true;
+		default:
+			return refuse_syntax(p, "Expected a value.");
+	}
 }
 
 /* ---- strings ---- */
@@ -657,10 +676,8 @@ write_array(ItemsParser *p, int depth)
 		if (p->token != JSON_TOKEN_COMMA)
 			return refuse_syntax(p, "Expected \",\" or \"]\".");
 		append_raw(p, ",", 1);
-		if (!next_token(p))
+		if (!next_token(p) || !expect_value(p))
 			return false;
-		if (p->token == JSON_TOKEN_ARRAY_END)
-			return refuse_syntax(p, "Expected a value.");
 	}
 	append_raw(p, "]", 1);
 	return true;
@@ -675,7 +692,7 @@ write_value(ItemsParser *p, int depth)
 
 	CHECK_FOR_INTERRUPTS();
 	check_stack_depth();
-	if (depth > MAX_DEPTH)
+	if (depth >= MAX_DEPTH && (p->token == JSON_TOKEN_OBJECT_START || p->token == JSON_TOKEN_ARRAY_START))
 		return refuse_extra(p, "an extra key is nested too deeply");
 	switch (p->token)
 	{
@@ -696,7 +713,7 @@ write_value(ItemsParser *p, int depth)
 		case JSON_TOKEN_ARRAY_START:
 			return write_array(p, depth);
 		default:
-			return refuse_syntax(p, "Expected a value.");
+			return expect_value(p);	/* refuses */
 	}
 }
 
@@ -717,65 +734,37 @@ read_extra(ItemsParser *p, const char *key, int len)
 
 /* ---- lines ---- */
 
-#define IS_KEY(literal) (memcmp(key, literal, sizeof(literal) - 1) == 0)
-
+/* Lengths first: no key is compared with more than three. */
 static IcoItemKey
 find_key(const char *key, int len)
 {
+#define IS(literal) (memcmp(key, literal, sizeof(literal) - 1) == 0)
 	switch (len)
 	{
 		case 3:
-			if (IS_KEY("sku"))
-				return ICO_KEY_SKU;
-			if (IS_KEY("qty"))
-				return ICO_KEY_QUANTITY;
-			if (IS_KEY("url"))
-				return ICO_KEY_URL;
-			break;
+			return IS("sku") ? ICO_KEY_SKU : IS("qty") ? ICO_KEY_QUANTITY : IS("url") ? ICO_KEY_URL : ICO_KEY_EXTRA;
 		case 4:
-			if (IS_KEY("name"))
-				return ICO_KEY_NAME;
-			break;
+			return IS("name") ? ICO_KEY_NAME : ICO_KEY_EXTRA;
 		case 5:
-			if (IS_KEY("price"))
-				return ICO_KEY_UNIT_PRICE;
-			break;
+			return IS("price") ? ICO_KEY_UNIT_PRICE : ICO_KEY_EXTRA;
 		case 6:
-			if (IS_KEY("filled"))
-				return ICO_KEY_FILLED;
-			break;
+			return IS("filled") ? ICO_KEY_FILLED : ICO_KEY_EXTRA;
 		case 7:
-			if (IS_KEY("variant"))
-				return ICO_KEY_VARIANT;
-			break;
+			return IS("variant") ? ICO_KEY_VARIANT : ICO_KEY_EXTRA;
 		case 8:
-			if (IS_KEY("quantity"))
-				return ICO_KEY_QUANTITY;
-			break;
+			return IS("quantity") ? ICO_KEY_QUANTITY : ICO_KEY_EXTRA;
 		case 9:
-			if (IS_KEY("image_url"))
-				return ICO_KEY_IMAGE_URL;
-			break;
+			return IS("image_url") ? ICO_KEY_IMAGE_URL : ICO_KEY_EXTRA;
 		case 10:
-			if (IS_KEY("unit_price"))
-				return ICO_KEY_UNIT_PRICE;
-			if (IS_KEY("product_id"))
-				return ICO_KEY_PRODUCT_ID;
-			break;
+			return IS("unit_price") ? ICO_KEY_UNIT_PRICE : IS("product_id") ? ICO_KEY_PRODUCT_ID : ICO_KEY_EXTRA;
 		case 11:
-			if (IS_KEY("product_sku"))
-				return ICO_KEY_SKU;
-			break;
+			return IS("product_sku") ? ICO_KEY_SKU : ICO_KEY_EXTRA;
 		case 12:
-			if (IS_KEY("product_name"))
-				return ICO_KEY_NAME;
-			if (IS_KEY("variant_name"))
-				return ICO_KEY_VARIANT;
-			break;
+			return IS("product_name") ? ICO_KEY_NAME : IS("variant_name") ? ICO_KEY_VARIANT : ICO_KEY_EXTRA;
 		default:
-			break;
+			return ICO_KEY_EXTRA;
 	}
-	return ICO_KEY_EXTRA;
+#undef IS
 }
 
 static bool
@@ -843,7 +832,7 @@ read_member(ItemsParser *p, IcoLine *line, uint32 *seen)
 		return false;
 	if (p->token != JSON_TOKEN_COLON)
 		return refuse_syntax(p, "Expected \":\".");
-	if (!next_token(p))
+	if (!next_token(p) || !expect_value(p))
 		return false;
 
 	key = find_key(name, len);
@@ -890,11 +879,7 @@ read_line(ItemsParser *p)
 	uint32		seen = 0;
 
 	if (p->token != JSON_TOKEN_OBJECT_START)
-	{
-		if (p->token == JSON_TOKEN_END)
-			return refuse_syntax(p, "Expected a line item.");
-		return refuse_extra(p, "must be a JSON object");
-	}
+		return expect_value(p) && refuse_extra(p, "not a JSON object");
 	memset(&line, 0, sizeof(line));
 	if (!next_token(p))
 		return false;
@@ -921,8 +906,8 @@ read_array(ItemsParser *p)
 		return false;
 	if (p->token != JSON_TOKEN_ARRAY_START)
 	{
-		if (p->token == JSON_TOKEN_END)
-			return refuse_syntax(p, "Expected an array.");
+		if (!expect_value(p))
+			return false;
 		errsave(p->builder.escontext,
 				(errcode(p->builder.sqlstate),
 				 errmsg("line items must be a JSON array")));
@@ -942,8 +927,6 @@ read_array(ItemsParser *p)
 				return refuse_syntax(p, "Expected \",\" or \"]\".");
 			if (!next_token(p))
 				return false;
-			if (p->token == JSON_TOKEN_ARRAY_END)
-				return refuse_syntax(p, "Expected a line item.");
 		}
 	}
 	if (!next_token(p))
