@@ -262,7 +262,11 @@ ico_line_next(IcoLineReader *reader, IcoLine *line)
 	if (flags & HAS_VARIANT)
 		take_text(reader, &line->variant, &line->variant_len);
 	if (flags & HAS_EXTRAS)
+	{
 		take_text(reader, &line->extras, &line->extras_len);
+		if (line->extras_len < 2)
+			corrupted();
+	}
 	if (flags & HAS_IMAGE_URL)
 		take_url(reader, &reader->image_url, &reader->image_url_len,
 				 &line->image_url, &line->image_url_len);

@@ -34,6 +34,8 @@ SELECT '[{"sku":"a","qty":1,"price":"1.50"},{"sku":"b","qty":1,"price":1},{"pric
 	{"sku":"a","qty":5,"price":1.51},{"sku":"b","qty":4,"price":1,"filled":4}]'::line_items;
 SELECT '[{"sku":"a","qty":1,"price":1,"k":{"x":1,"y":2}},{"sku":"a","qty":1,"price":1,"k":{"y":2, "x":1}},
 	{"sku":"a","qty":1,"price":1,"url":"u"},{"sku":"a","qty":1,"price":1,"image_url":"u"},{"sku":"a","qty":1,"price":1,"variant":"u"}]'::line_items;
+SELECT '[{"sku":"a","qty":1,"price":1,"image_url":"ab","url":"c"},{"sku":"a","qty":1,"price":1,"image_url":"a","url":"bc"},
+	{"sku":"a","qty":1,"price":1,"image_url":"ab"},{"sku":"a","qty":1,"price":1,"url":"ab"}]'::line_items;
 SELECT '[{"sku":"a","qty":999999,"price":1},{"sku":"a","qty":1,"price":1}]'::line_items;
 
 -- Refusals.  They name line and key, never what was given, and all have 22023.
