@@ -20,6 +20,7 @@ OBJS = \
 	src/lifecycle.o \
 	src/invariants.o \
 	src/convert.o \
+	src/payment.o \
 	src/list.o
 
 # The install script is these parts in this order; it is not committed.

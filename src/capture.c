@@ -289,18 +289,6 @@ carry_filled(const LineItems *old, const LineItems *new)
 	return ico_items_finish(&builder);
 }
 
-static LineItems *
-stored_items(int32 shop_id, const pg_uuid_t *id)
-{
-	static IcoPlan plan = {"iu", "SELECT items FROM incomplete_orders.open_orders WHERE shop_id" EQ "$1 AND id" EQ "$2"};
-	Datum		values[2] = {Int32GetDatum(shop_id), UUIDPGetDatum(id)};
-	bool		isnull;
-
-	if (ico_execute(&plan, values, NULL) != 1)
-		elog(ERROR, "open order vanished under its lock");
-	return DatumGetLineItemsP(ico_column(0, 1, &isnull));
-}
-
 /* A payment in flight is ended by the shop alone; kind cart says that it was. */
 static void
 withdraw_payment(IcoOrder *order, const Capture *capture)
@@ -329,7 +317,7 @@ update_slowly(Capture *capture, pg_uuid_t *id)
 	ico_reanimate(&order, &capture->shop, capture->at);
 	withdraw_payment(&order, capture);
 	if (order.kind == ICO_PARTIAL && given != NULL)
-		capture->items = carry_filled(stored_items(order.shop_id, &order.id), given);
+		capture->items = carry_filled(DatumGetLineItemsP(order.items), given);
 	if (!run_update(capture, UUIDPGetDatum(&order.id), true, id))
 		elog(ERROR, "open order vanished under its lock");
 	capture->items = given;

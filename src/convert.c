@@ -1,0 +1,867 @@
+/*
+ * convert.c
+ *		Incomplete orders become orders: exactly once, in one statement.
+ *
+ * convert_order locks the row of the incomplete order, decides, and then one
+ * statement moves that row (or marks the lines as filled), inserts the order and
+ * its lines and appends the event; a crash leaves all or nothing.  Whoever calls
+ * again, or at the same time, waits for the row and finds the order that was made.
+ *
+ * Memory: the SPI context of the call.  Locks: FOR UPDATE on the incomplete
+ * order's row, open or closed; record_order also takes a transaction-level
+ * advisory lock on the foreign reference, so that a webhook that comes twice at
+ * once records one order.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "errors.h"
+#include "facts.h"
+#include "lifecycle.h"
+#include "line_items.h"
+#include "money.h"
+#include "plan.h"
+#include "tenant.h"
+#include "uuid7.h"
+
+/* numbers of our own; a caller's may not look like one, so they never meet */
+#define NUMBER_PREFIX "IO-"
+
+PG_FUNCTION_INFO_V1(ico_convert_order);
+PG_FUNCTION_INFO_V1(ico_record_order);
+PG_FUNCTION_INFO_V1(ico_can_convert);
+
+/* One conversion: what is asked, and what becomes of it. */
+typedef struct Conversion
+{
+	IcoShop		shop;
+	bool		paid;
+	text	   *order_number;	/* or NULL */
+	text	   *idempotency_key;	/* or NULL */
+	int64		request_hash;
+	text	   *foreign_order;	/* or NULL */
+	TimestampTz at;
+
+	pg_uuid_t	order_id;
+	int32		part;
+	LineItems  *lines;			/* what is ordered */
+	LineItems  *items_after;	/* the incomplete order's lines with filled moved on, or NULL */
+	bool		late;
+	IcoCharges	charges;		/* that this part bears */
+	int64		total;
+	Datum		currency;
+} Conversion;
+
+/*
+ * $1..$7 the event, then $8 order_id  $9 order_number  $10 part  $11 foreign_order
+ * $12 shipping  $13 tax  $14 discount  $15 coupon_discount  $16 total  $17 paid
+ * $18 late  $19 idempotency_key  $20 request_hash  $21 lines  $22 items_after
+ * $23 paid_amount  $24 currency
+ */
+#define CONVERT_ARGS ICO_EVENT_ARGS "utitnnnnnbbtIllnt"
+#define INSERT_ORDER(incomplete_id) \
+	"r AS (INSERT INTO incomplete_orders.orders (shop_id, order_id, order_number, incomplete_order_id, part," \
+	" foreign_order, shipping, tax, discount, coupon_discount, total, currency, paid, paid_at, converted_at, late," \
+	" idempotency_key, request_hash)" \
+	" VALUES ($1, $8, $9, " incomplete_id ", $10, $11, $12, $13, $14, $15, $16, $24, $17, CASE WHEN $17 THEN $4 END," \
+	" $4, $18, $19, $20))," \
+	" i AS (INSERT INTO incomplete_orders.order_items (shop_id, order_id, line, sku, name, quantity, unit_price," \
+	" product_id, variant, image_url, url, extras)" \
+	" SELECT $1, $8, u.line, u.sku, u.name, u.quantity, u.unit_price, u.product_id, u.variant, u.image_url, u.url, u.extras" \
+	" FROM incomplete_orders.unnest($21) u)"
+#define CONVERTED_EVENT(source) \
+	ICO_EVENT_CTE(source, ", order_ref, paid_amount", ", $8, $23") ICO_EVENT_TAIL
+
+static int64
+next_number(void)
+{
+	Oid			sequence = get_relname_relid("order_number_seq", ico_catalog()->schema);
+
+	return nextval_internal(sequence, true);
+}
+
+static text *
+order_number_of(const Conversion *c)
+{
+	if (c->order_number != NULL)
+		return c->order_number;
+	return cstring_to_text(psprintf(NUMBER_PREFIX INT64_FORMAT, next_number()));
+}
+
+static Datum
+money(int64 scaled)
+{
+	return NumericGetDatum(ico_amount_numeric(scaled, 0));
+}
+
+static void
+arg_text(IcoArgs *args, text *value)
+{
+	if (value == NULL)
+		ico_arg_null(args);
+	else
+		ico_arg(args, PointerGetDatum(value));
+}
+
+static void
+conversion_args(IcoArgs *args, const Conversion *c, const pg_uuid_t *id, const IcoStatus *before, bool closes,
+				text *number)
+{
+	IcoEvent	event = {.event = closes ? "converted" : "partly_converted", .at = c->at};
+	int			exponent = ico_currency_exponent(text_to_cstring(DatumGetTextPP(c->currency)));
+	Datum		total = NumericGetDatum(ico_amount_numeric(c->total, exponent));
+
+	ico_event_args(args, c->shop.shop_id, id, &event, before);
+	ico_arg(args, UUIDPGetDatum(&c->order_id));
+	ico_arg(args, PointerGetDatum(number));
+	ico_arg(args, Int32GetDatum(c->part));
+	arg_text(args, c->foreign_order);
+	ico_arg(args, money(c->charges.shipping));
+	ico_arg(args, money(c->charges.tax));
+	ico_arg(args, money(c->charges.discount));
+	ico_arg(args, money(c->charges.coupon_discount));
+	ico_arg(args, total);
+	ico_arg(args, BoolGetDatum(c->paid));
+	ico_arg(args, BoolGetDatum(c->late));
+	arg_text(args, c->idempotency_key);
+	ico_arg(args, Int64GetDatum(c->request_hash));
+	if (c->lines == NULL)
+		ico_arg_null(args);
+	else
+		ico_arg(args, PointerGetDatum(c->lines));
+	if (c->items_after == NULL)
+		ico_arg_null(args);
+	else
+		ico_arg(args, PointerGetDatum(c->items_after));
+	if (c->paid)
+		ico_arg(args, total);
+	else
+		ico_arg_null(args);
+	ico_arg(args, c->currency);
+}
+
+/* The statement that closes: made of the columns that both tables share. */
+static IcoPlan *
+closing_plan(void)
+{
+	static IcoPlan plan = {CONVERT_ARGS, NULL};
+	static uint64 made_for = 0;
+	char	   *query;
+
+	if (plan.query != NULL && made_for == ico_shared_columns_generation())
+		return &plan;
+	query = psprintf("WITH gone AS (DELETE FROM incomplete_orders.open_orders o"
+					 " WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*),"
+					 " c AS (INSERT INTO incomplete_orders.closed_orders (%sitems, status, closed_at, late)"
+					 " SELECT %sCOALESCE($22, gone.items), 'converted', $4, $18 FROM gone RETURNING *), "
+					 INSERT_ORDER("$2") ", " CONVERTED_EVENT("c"),
+					 ico_shared_columns(), ico_shared_columns());
+	ico_plan_free(&plan);
+	if (plan.query != NULL)
+		pfree(unconstify(char *, plan.query));
+	plan.query = MemoryContextStrdup(TopMemoryContext, query);
+	made_for = ico_shared_columns_generation();
+	return &plan;
+}
+
+/* A unique index that was in the way, said in the words of the caller. */
+static void
+rethrow_taken(MemoryContext context, text *number)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && error->constraint_name != NULL)
+	{
+		if (strcmp(error->constraint_name, "orders_number") == 0)
+		{
+			FlushErrorState();
+			ereport(ERROR,
+					(errcode(ICO_ERR_TAKEN),
+					 errmsg("order number \"%s\" is taken", text_to_cstring(number)),
+					 errdetail("Another order of this shop has it."),
+					 errhint("Leave order_number out to get the next free one.")));
+		}
+		if (strcmp(error->constraint_name, "orders_foreign") == 0 || strcmp(error->constraint_name, "orders_part") == 0)
+		{
+			FlushErrorState();
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("another transaction recorded this order at the same time"),
+					 errhint("Try again: the same call then returns that order.")));
+		}
+	}
+	PG_RE_THROW();
+}
+
+static void
+run_conversion(IcoPlan *plan, IcoArgs *args, text *number)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		(void) ico_execute(plan, args->values, args->nulls);
+	}
+	PG_CATCH();
+	{
+		rethrow_taken(context, number);
+	}
+	PG_END_TRY();
+}
+
+static void
+return_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+#define RESULT_COLUMNS 8
+#define RESULT_SELECT \
+	"SELECT r.order_id, r.order_number, r.incomplete_order_id, r.part, r.total, r.currency, r.paid, r.converted_at," \
+	" r.request_hash, r.foreign_order FROM incomplete_orders.orders r WHERE r.shop_id" EQ "$1 AND "
+
+/* Returns the row that SPI has just read. */
+static void
+return_read(FunctionCallInfo fcinfo)
+{
+	Datum		values[RESULT_COLUMNS];
+	bool		nulls[RESULT_COLUMNS];
+
+	for (int i = 0; i < RESULT_COLUMNS; i++)
+		values[i] = ico_column(0, i + 1, &nulls[i]);
+	return_row(fcinfo, values, nulls);
+}
+
+static void
+return_made(FunctionCallInfo fcinfo, const Conversion *c, const pg_uuid_t *id, text *number)
+{
+	int			exponent = ico_currency_exponent(text_to_cstring(DatumGetTextPP(c->currency)));
+	Datum		values[RESULT_COLUMNS];
+	bool		nulls[RESULT_COLUMNS] = {false};
+
+	values[0] = UUIDPGetDatum(&c->order_id);
+	values[1] = PointerGetDatum(number);
+	nulls[2] = id == NULL;
+	values[2] = id == NULL ? (Datum) 0 : UUIDPGetDatum(id);
+	values[3] = Int32GetDatum(c->part);
+	values[4] = NumericGetDatum(ico_amount_numeric(c->total, exponent));
+	values[5] = c->currency;
+	values[6] = BoolGetDatum(c->paid);
+	values[7] = TimestampTzGetDatum(c->at);
+	return_row(fcinfo, values, nulls);
+}
+
+/* The last part of an incomplete order, or the one of a key. */
+static bool
+find_part(const Conversion *c, const pg_uuid_t *id, bool by_key)
+{
+	static IcoPlan last = {
+		"iu", RESULT_SELECT "r.incomplete_order_id" EQ "$2 ORDER BY r.part DESC LIMIT 1"
+	};
+	static IcoPlan keyed = {
+		"iut", RESULT_SELECT "r.incomplete_order_id" EQ "$2 AND r.idempotency_key" EQ "$3"
+	};
+	Datum		values[3] = {Int32GetDatum(c->shop.shop_id), UUIDPGetDatum(id), PointerGetDatum(c->idempotency_key)};
+
+	return ico_execute(by_key ? &keyed : &last, values, NULL) > 0;
+}
+
+static void
+nothing_to_convert(const pg_uuid_t *id, const char *why)
+{
+	ereport(ERROR,
+			(errcode(ICO_ERR_NOTHING_TO_CONVERT),
+			 errmsg("nothing to convert in order %s",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
+			 errdetail("%s", why)));
+}
+
+/* Whether a line that was asked for means this line of the order. */
+static bool
+line_matches(const IcoLine *asked, const IcoLine *line)
+{
+#define MATCHES(field) \
+	(asked->field == NULL || \
+	 (line->field != NULL && asked->field##_len == line->field##_len && \
+	  memcmp(asked->field, line->field, asked->field##_len) == 0))
+	return MATCHES(sku) && MATCHES(variant) && MATCHES(product_id) && asked->unit_price == line->unit_price;
+#undef MATCHES
+}
+
+static void
+add_quantity(IcoItemsBuilder *builder, const IcoLine *line, int32 quantity)
+{
+	IcoLine		part = *line;
+
+	part.quantity = quantity;
+	part.filled = 0;
+	ico_items_add(builder, &part);
+}
+
+static IcoLine *
+read_lines(const LineItems *items, int *n)
+{
+	IcoLineReader reader;
+	IcoLine    *lines;
+
+	*n = ico_items_lines(items);
+	lines = palloc((*n + 1) * sizeof(IcoLine));
+	ico_line_reader_init(&reader, items);
+	for (int i = 0; i < *n; i++)
+		(void) ico_line_next(&reader, &lines[i]);
+	return lines;
+}
+
+/*
+ * Takes the asked quantities out of what remains, first line first; a line is
+ * named by sku and price, and by variant and product_id where they are given.
+ */
+static void
+select_asked(Conversion *c, const pg_uuid_t *id, IcoLine *lines, int n, const LineItems *asked_items)
+{
+	IcoItemsBuilder builder;
+	int			n_asked;
+	IcoLine    *asked = read_lines(asked_items, &n_asked);
+
+	if (n_asked == 0)
+		nothing_to_convert(id, "The argument \"lines\" is empty.");
+	ico_items_begin(&builder);
+	for (int a = 0; a < n_asked; a++)
+	{
+		int32		wanted = asked[a].quantity;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < n && wanted > 0; i++)
+		{
+			int32		taken = Min(wanted, lines[i].quantity - lines[i].filled);
+
+			if (taken == 0 || !line_matches(&asked[a], &lines[i]))
+				continue;
+			add_quantity(&builder, &lines[i], taken);
+			lines[i].filled += taken;
+			wanted -= taken;
+		}
+		if (wanted > 0)
+			ereport(ERROR,
+					(errcode(ICO_ERR_NOTHING_TO_CONVERT),
+					 errmsg("line %d of \"lines\" asks for more than remains", a + 1),
+					 errdetail("%d of %d are not in the order at that price, or are ordered already.",
+							   wanted, asked[a].quantity),
+					 errhint("A line is found by sku and unit_price, and by variant and product_id where given.")));
+	}
+	c->lines = ico_items_finish(&builder);
+}
+
+static void
+select_remaining(Conversion *c, const pg_uuid_t *id, IcoLine *lines, int n)
+{
+	IcoItemsBuilder builder;
+	bool		any = false;
+
+	ico_items_begin(&builder);
+	for (int i = 0; i < n; i++)
+	{
+		int32		remaining = lines[i].quantity - lines[i].filled;
+
+		if (remaining == 0)
+			continue;
+		add_quantity(&builder, &lines[i], remaining);
+		lines[i].filled = lines[i].quantity;
+		any = true;
+	}
+	if (!any && c->foreign_order == NULL)
+		nothing_to_convert(id, "It has no lines, or all of them are ordered already.");
+	c->lines = ico_items_finish(&builder);
+}
+
+/* True when every line is filled now. */
+static bool
+rebuild_items(Conversion *c, const IcoLine *lines, int n)
+{
+	IcoItemsBuilder builder;
+	bool		all = true;
+
+	ico_items_begin(&builder);
+	for (int i = 0; i < n; i++)
+	{
+		ico_items_add(&builder, &lines[i]);
+		all = all && lines[i].filled == lines[i].quantity;
+	}
+	c->items_after = ico_items_finish(&builder);
+	return all;
+}
+
+/*
+ * Chooses the lines of this part.  True when nothing remains after it.  An order
+ * that was never filled and is converted whole keeps its lines as they stand.
+ */
+static bool
+select_lines(Conversion *c, const IcoOrder *order, const LineItems *asked)
+{
+	LineItems  *items = DatumGetLineItemsP(order->items);
+	IcoLine    *lines;
+	int			n;
+
+	if (asked == NULL && order->kind != ICO_PARTIAL)
+	{
+		if (order->empty && c->foreign_order == NULL)
+			nothing_to_convert(&order->id, "It has no lines.");
+		c->lines = items;
+		return true;
+	}
+	lines = read_lines(items, &n);
+	if (asked != NULL)
+		select_asked(c, &order->id, lines, n, asked);
+	else
+		select_remaining(c, &order->id, lines, n);
+	return rebuild_items(c, lines, n);
+}
+
+/* Charges are borne by the first part, rounded to what the currency has. */
+static void
+compute_total(Conversion *c, const IcoOrder *order)
+{
+	int			exponent = ico_currency_exponent(text_to_cstring(DatumGetTextPP(c->currency)));
+
+	memset(&c->charges, 0, sizeof(c->charges));
+	if (c->part == 1)
+	{
+		c->charges.shipping = ico_stored_money(order->charges[0]);
+		c->charges.tax = ico_stored_money(order->charges[1]);
+		c->charges.discount = ico_stored_money(order->charges[2]);
+		c->charges.coupon_discount = ico_stored_money(order->charges[3]);
+	}
+	c->total = ico_order_total(ico_items_total(c->lines), &c->charges, exponent);
+	if (c->total < 0)
+		ereport(ERROR,
+				(errcode(ICO_ERR_NEGATIVE_TOTAL),
+				 errmsg("the total of order %s would be negative",
+						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&order->id)))),
+				 errdetail("Its discounts are larger than its lines, shipping and tax."),
+				 errhint("Correct discount and coupon_discount with capture_cart() or edit_order().")));
+}
+
+static int32
+next_part(const Conversion *c, const IcoOrder *order)
+{
+	bool		isnull;
+
+	if (order->kind != ICO_PARTIAL || !find_part(c, &order->id, false))
+		return 1;
+	return DatumGetInt32(ico_column(0, 4, &isnull)) + 1;
+}
+
+/* Refuses what a closed order cannot become. */
+static void
+require_late(const Conversion *c, const IcoOrder *order, const LineItems *asked)
+{
+	ico_require_move(&order->id, order->status, ICO_CONVERTED);
+	if (!c->paid && c->foreign_order == NULL)
+		ereport(ERROR,
+				(errcode(order->status == ICO_EXPIRED ? ICO_ERR_EXPIRED : ICO_ERR_MOVE_NOT_ALLOWED),
+				 errmsg("order %s is %s and not paid",
+						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&order->id))),
+						ico_status_names[order->status]),
+				 errdetail("A closed order is converted only when it was paid: late, and flagged so."),
+				 errhint("Call convert_order with paid => true once the money is there.")));
+	if (asked != NULL)
+		ereport(ERROR,
+				(errcode(ICO_ERR_MOVE_NOT_ALLOWED),
+				 errmsg("a closed order is converted whole"),
+				 errdetail("Lines of it can no longer be left open."),
+				 errhint("Leave the argument \"lines\" out.")));
+}
+
+/* Makes the order: the incomplete one is locked, settled and may be converted. */
+static void
+convert(FunctionCallInfo fcinfo, Conversion *c, IcoOrder *order, const LineItems *asked, const int64 *total)
+{
+	static IcoPlan keeping = {
+		CONVERT_ARGS,
+		"WITH o AS (UPDATE incomplete_orders.open_orders o SET items = $22, kind = 'partial', version = o.version" PLUS "1"
+		" WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*), "
+		INSERT_ORDER("$2") ", " CONVERTED_EVENT("o")
+	};
+	static IcoPlan late = {
+		CONVERT_ARGS,
+		"WITH c AS (UPDATE incomplete_orders.closed_orders c SET status = 'converted', late = true, closed_at = $4,"
+		" items = COALESCE($22, c.items), version = c.version" PLUS "1"
+		" WHERE c.shop_id" EQ "$1 AND c.id" EQ "$2 RETURNING c.*), "
+		INSERT_ORDER("$2") ", " CONVERTED_EVENT("c")
+	};
+	IcoArgs		args;
+	text	   *number;
+	bool		closes;
+	IcoStatus	before;
+
+	if (c->currency == (Datum) 0)
+		c->currency = order->currency;
+	c->part = next_part(c, order);
+	closes = select_lines(c, order, asked);
+	if (total != NULL)
+	{
+		memset(&c->charges, 0, sizeof(c->charges));
+		c->total = *total;
+	}
+	else
+		compute_total(c, order);
+	c->late = order->closed;
+	if (!closes)
+		ico_reanimate(order, &c->shop, c->at);	/* whoever buys a part is back */
+	ico_uuid7_make(c->shop.shop_id, &c->order_id);
+	before = order->status;
+	number = order_number_of(c);
+	conversion_args(&args, c, &order->id, &before, closes, number);
+	run_conversion(order->closed ? &late : closes ? closing_plan() : &keeping, &args, number);
+	return_made(fcinfo, c, &order->id, number);
+}
+
+/* A number of the caller's: not one of ours, so the two never meet. */
+static text *
+read_order_number(FunctionCallInfo fcinfo, int argument)
+{
+	text	   *number = ico_optional_key(fcinfo, argument, "order_number");
+
+	if (number != NULL && VARSIZE_ANY_EXHDR(number) > strlen(NUMBER_PREFIX) &&
+		memcmp(VARDATA_ANY(number), NUMBER_PREFIX, strlen(NUMBER_PREFIX)) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"order_number\" must not begin with \"%s\"", NUMBER_PREFIX),
+				 errdetail("Numbers of that form are given out by incomplete_orders itself.")));
+	return number;
+}
+
+static int64
+hash_request(const Conversion *c, const LineItems *lines)
+{
+	uint64		hash = c->paid;
+
+	if (lines != NULL)
+		hash = hash_bytes_extended((const unsigned char *) VARDATA_ANY(lines), VARSIZE_ANY_EXHDR(lines), hash);
+	if (c->order_number != NULL)
+		hash = hash_bytes_extended((const unsigned char *) VARDATA_ANY(c->order_number),
+								   VARSIZE_ANY_EXHDR(c->order_number), hash);
+	return (int64) hash;
+}
+
+/* True when this call was made before: its order has been returned. */
+static bool
+return_repeat(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *order, const LineItems *asked)
+{
+	bool		isnull;
+
+	if (c->idempotency_key != NULL && find_part(c, &order->id, true))
+	{
+		if (DatumGetInt64(ico_column(0, 9, &isnull)) != c->request_hash)
+			ereport(ERROR,
+					(errcode(ICO_ERR_KEY_REUSED),
+					 errmsg("idempotency key was used with other arguments"),
+					 errdetail("The first call with this key named other lines, another order number or another payment."),
+					 errhint("Use a new key for a new conversion.")));
+		return_read(fcinfo);
+		return true;
+	}
+	if (order->status != ICO_CONVERTED || !find_part(c, &order->id, false))
+		return false;
+	if (asked != NULL)
+		nothing_to_convert(&order->id, "All of it is ordered already.");
+	return_read(fcinfo);
+	return true;
+}
+
+Datum
+ico_convert_order(PG_FUNCTION_ARGS)
+{
+	Conversion	c = {0};
+	IcoOrder	order;
+	pg_uuid_t  *id = ico_require_id(fcinfo, 0, "id");
+	LineItems  *asked = PG_ARGISNULL(1) ? NULL : PG_GETARG_LINE_ITEMS_P(1);
+
+	c.paid = PG_ARGISNULL(2) ? true : PG_GETARG_BOOL(2);
+	c.order_number = read_order_number(fcinfo, 3);
+	c.idempotency_key = ico_optional_key(fcinfo, 4, "idempotency_key");
+	c.request_hash = hash_request(&c, asked);
+	if (asked != NULL && c.idempotency_key == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("converting some lines needs an idempotency key"),
+				 errdetail("Without one, a call that is repeated after a lost answer would order the lines twice."),
+				 errhint("Give idempotency_key a value that is unique to this conversion.")));
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	ico_enter_order(ICO_RIGHT_convert_order, id, &c.shop);
+	c.at = ico_enter_at(fcinfo, 5, &c.shop);
+	if (!ico_read_order(c.shop.shop_id, id, true, &order))
+		ico_refuse_order(id);
+	if (!return_repeat(fcinfo, &c, &order, asked))
+	{
+		if (!order.closed)
+			(void) ico_settle(&order, &c.shop, c.at);
+		if (order.closed)
+			require_late(&c, &order, asked);
+		convert(fcinfo, &c, &order, asked, NULL);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+static bool
+find_foreign(const Conversion *c)
+{
+	static IcoPlan plan = {"it", RESULT_SELECT "r.foreign_order" EQ "$2"};
+	Datum		values[2] = {Int32GetDatum(c->shop.shop_id), PointerGetDatum(c->foreign_order)};
+
+	return ico_execute(&plan, values, NULL) > 0;
+}
+
+/* Two calls with one reference at the same time: the second finds the first's. */
+static void
+lock_foreign(const Conversion *c)
+{
+	LOCKTAG		tag;
+	uint32		hash = DatumGetUInt32(hash_any((unsigned char *) VARDATA_ANY(c->foreign_order),
+											   VARSIZE_ANY_EXHDR(c->foreign_order)));
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) c->shop.shop_id, hash, 2);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+/* The incomplete order behind a session or customer: open, else closed unconverted. */
+static bool
+find_incomplete(const Conversion *c, text *session_id, text *customer_id, pg_uuid_t *id)
+{
+#define NEWEST(table, column, more) \
+	"(SELECT o.id FROM incomplete_orders." table " o WHERE o.shop_id" EQ "$1 AND o." column EQ "$2" more \
+	" ORDER BY o.last_activity_at DESC LIMIT 1)"
+	static IcoPlan by_session = {
+		"it",
+		"SELECT f.id FROM (SELECT 1 AS rank, o.id FROM " NEWEST("open_orders", "session_id", "") " o"
+		" UNION ALL SELECT 2, c.id FROM " NEWEST("closed_orders", "session_id", " AND o.status" NE "'reversed'") " c)"
+		" f ORDER BY f.rank LIMIT 1"
+	};
+	static IcoPlan by_customer = {"it", NEWEST("open_orders", "customer_id", "")};
+	Datum		values[2] = {Int32GetDatum(c->shop.shop_id)};
+	bool		isnull;
+
+	for (int i = 0; i < 2; i++)
+	{
+		text	   *key = i == 0 ? session_id : customer_id;
+
+		if (key == NULL)
+			continue;
+		values[1] = PointerGetDatum(key);
+		if (ico_execute(i == 0 ? &by_session : &by_customer, values, NULL) > 0)
+		{
+			*id = *DatumGetUUIDP(ico_column(0, 1, &isnull));
+			return true;
+		}
+	}
+	return false;
+}
+
+/* An order of ours that the shop now knows under its own reference. */
+static bool
+adopt(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *order, const int64 *total)
+{
+	static IcoPlan plan = {
+		"iutnbz",
+		"UPDATE incomplete_orders.orders r SET foreign_order = $3, total = COALESCE($4, r.total),"
+		" paid = r.paid OR $5, paid_at = CASE WHEN r.paid THEN r.paid_at WHEN $5 THEN $6 END"
+		" WHERE r.shop_id" EQ "$1 AND r.order_id" EQ "$2 AND r.foreign_order IS NULL"
+	};
+	IcoArgs		args = {0};
+	bool		isnull;
+
+	if (order->status != ICO_CONVERTED || !find_part(c, &order->id, false))
+		return false;
+	ico_arg(&args, Int32GetDatum(c->shop.shop_id));
+	ico_arg(&args, ico_column(0, 1, &isnull));
+	ico_arg(&args, PointerGetDatum(c->foreign_order));
+	if (total == NULL)
+		ico_arg_null(&args);
+	else
+		ico_arg(&args, money(*total));
+	ico_arg(&args, BoolGetDatum(c->paid));
+	ico_arg(&args, TimestampTzGetDatum(c->at));
+	if (ico_execute(&plan, args.values, args.nulls) == 0)
+		return false;
+	(void) find_foreign(c);
+	return_read(fcinfo);
+	return true;
+}
+
+/* An order of the shop's that no incomplete order stands behind. */
+static void
+record_alone(FunctionCallInfo fcinfo, Conversion *c, const int64 *total)
+{
+	static IcoPlan plan = {
+		"iuttnbz",
+		"INSERT INTO incomplete_orders.orders (shop_id, order_id, order_number, foreign_order, currency, total, paid,"
+		" paid_at, converted_at) VALUES ($1, $2, $3, $3, $4, $5, $6, CASE WHEN $6 THEN $7 END, $7)"
+	};
+	IcoArgs		args = {0};
+	int			exponent;
+
+	if (total == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"total\" is needed for an order that no incomplete order stands behind")));
+	if (c->currency == (Datum) 0)
+		c->currency = CStringGetTextDatum(c->shop.currency);
+	exponent = ico_currency_exponent(text_to_cstring(DatumGetTextPP(c->currency)));
+	c->total = *total;
+	c->part = 1;
+	ico_uuid7_make(c->shop.shop_id, &c->order_id);
+	ico_arg(&args, Int32GetDatum(c->shop.shop_id));
+	ico_arg(&args, UUIDPGetDatum(&c->order_id));
+	ico_arg(&args, PointerGetDatum(c->foreign_order));
+	ico_arg(&args, c->currency);
+	ico_arg(&args, NumericGetDatum(ico_amount_numeric(c->total, exponent)));
+	ico_arg(&args, BoolGetDatum(c->paid));
+	ico_arg(&args, TimestampTzGetDatum(c->at));
+	run_conversion(&plan, &args, c->foreign_order);
+	return_made(fcinfo, c, NULL, c->foreign_order);
+}
+
+static bool
+read_total(FunctionCallInfo fcinfo, int argument, int64 *total)
+{
+	if (PG_ARGISNULL(argument))
+		return false;
+	if (!ico_money_from_numeric(PG_GETARG_NUMERIC(argument), total) || *total < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"total\" is not an amount of money"),
+				 errdetail("It must be at least 0, below 10^12, and have at most 6 decimals.")));
+	return true;
+}
+
+/* The incomplete order that this one completes; false when there is none. */
+static bool
+read_incomplete(FunctionCallInfo fcinfo, const Conversion *c, IcoOrder *order)
+{
+	pg_uuid_t	id;
+
+	if (!PG_ARGISNULL(1))
+	{
+		id = *PG_GETARG_UUID_P(1);
+		if (ico_shop_of(&id) != c->shop.shop_id || !ico_read_order(c->shop.shop_id, &id, true, order))
+			ico_refuse_order(&id);
+		return true;
+	}
+	return find_incomplete(c, ico_optional_key(fcinfo, 2, "session_id"),
+						   ico_optional_key(fcinfo, 3, "customer_id"), &id) &&
+		ico_read_order(c->shop.shop_id, &id, true, order);
+}
+
+/* record_order(foreign_order, id, session_id, customer_id, total, currency, paid, shop, at) */
+Datum
+ico_record_order(PG_FUNCTION_ARGS)
+{
+	Conversion	c = {0};
+	IcoOrder	order;
+	int64		total;
+	bool		has_total = read_total(fcinfo, 4, &total);
+
+	c.foreign_order = ico_require_key(fcinfo, 0, "foreign_order");
+	c.order_number = c.foreign_order;
+	c.currency = PG_ARGISNULL(5) ? (Datum) 0 : PointerGetDatum(ico_currency_code(PG_GETARG_TEXT_PP(5)));
+	c.paid = PG_ARGISNULL(6) ? true : PG_GETARG_BOOL(6);
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	ico_enter_shop(ICO_RIGHT_record_order, PG_ARGISNULL(7) ? NULL : PG_GETARG_TEXT_PP(7), &c.shop);
+	c.at = ico_enter_at(fcinfo, 8, &c.shop);
+	lock_foreign(&c);
+	if (find_foreign(&c))
+		return_read(fcinfo);
+	else if (!read_incomplete(fcinfo, &c, &order))
+		record_alone(fcinfo, &c, has_total ? &total : NULL);
+	else if (!adopt(fcinfo, &c, &order, has_total ? &total : NULL))
+	{
+		if (!order.closed)
+			(void) ico_settle(&order, &c.shop, c.at);
+		if (order.closed && !ico_move_allowed(order.status, ICO_CONVERTED))
+			record_alone(fcinfo, &c, has_total ? &total : NULL);
+		else if (order.status == ICO_CONVERTED)
+			record_alone(fcinfo, &c, has_total ? &total : NULL);
+		else
+			convert(fcinfo, &c, &order, NULL, has_total ? &total : NULL);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/* Why an order cannot be converted, paid for now; NULL when it can. */
+static const char *
+convert_fault(const IcoOrder *order, TimestampTz now)
+{
+	IcoCharges	charges;
+	char	   *currency = text_to_cstring(DatumGetTextPP(order->currency));
+	LineItems  *items = DatumGetLineItemsP(order->items);
+	IcoLineReader reader;
+	IcoLine		line;
+	bool		remaining = false;
+
+	if (order->status == ICO_CONVERTED)
+		return "it is converted already";
+	if (order->closed)
+		return psprintf("it is %s; only convert_order with paid => true takes it", ico_status_names[order->status]);
+	if (order->expires_at <= now && order->status != ICO_PAYMENT_PENDING)
+		return "it is expired; only convert_order with paid => true takes it";
+	ico_line_reader_init(&reader, items);
+	while (ico_line_next(&reader, &line))
+		remaining = remaining || line.filled < line.quantity;
+	if (!remaining)
+		return order->empty ? "it has no lines" : "all its lines are ordered already";
+	charges.shipping = ico_stored_money(order->charges[0]);
+	charges.tax = ico_stored_money(order->charges[1]);
+	charges.discount = ico_stored_money(order->charges[2]);
+	charges.coupon_discount = ico_stored_money(order->charges[3]);
+	if (order->kind != ICO_PARTIAL &&
+		ico_order_total(ico_items_total(items), &charges, ico_currency_exponent(currency)) < 0)
+		return "its total would be negative";
+	return NULL;
+}
+
+Datum
+ico_can_convert(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *id = PG_GETARG_UUID_P(0);
+	IcoShop		shop;
+	IcoOrder	order;
+	Datum		values[2];
+	bool		nulls[2] = {false};
+	const char *fault;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	ico_enter_order(ICO_RIGHT_can_convert, id, &shop);
+	if (!ico_read_order(shop.shop_id, id, false, &order))
+		ico_refuse_order(id);
+	fault = convert_fault(&order, GetCurrentTransactionStartTimestamp());
+	values[0] = BoolGetDatum(fault == NULL);
+	nulls[1] = fault == NULL;
+	values[1] = fault == NULL ? (Datum) 0 : CStringGetTextDatum(fault);
+	return_row(fcinfo, values, nulls);
+	SPI_finish();
+	return (Datum) 0;
+}

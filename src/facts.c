@@ -452,3 +452,13 @@ ico_require_key(FunctionCallInfo fcinfo, int argument, const char *name)
 				 errhint("It has 1 to 255 bytes and no control characters.")));
 	return given;
 }
+
+pg_uuid_t *
+ico_require_id(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must not be null", name)));
+	return PG_GETARG_UUID_P(argument);
+}

@@ -6,6 +6,7 @@
 #define ICO_FACTS_H
 
 #include "fmgr.h"
+#include "utils/uuid.h"
 
 /* in the order of capture_cart's arguments, from email on; bot is derived */
 typedef enum IcoFact
@@ -35,6 +36,7 @@ extern void ico_read_facts(FunctionCallInfo fcinfo, int first, IcoFacts *facts);
 extern text *ico_require_key(FunctionCallInfo fcinfo, int argument, const char *name);
 /* an optional one: null when absent or empty; too long or control characters: 22023 */
 extern text *ico_optional_key(FunctionCallInfo fcinfo, int argument, const char *name);
+extern pg_uuid_t *ico_require_id(FunctionCallInfo fcinfo, int argument, const char *name);
 extern text *ico_currency_code(text *given);
 
 #endif							/* ICO_FACTS_H */

@@ -103,7 +103,8 @@ ico_require_move(const pg_uuid_t *id, IcoStatus from, IcoStatus to)
 
 #define READ_COLUMNS \
 	"o.id, o.root_id, o.kind, o.status, o.episode, o.version, incomplete_orders.item_count(o.items)" EQ "0," \
-	" o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline"
+	" o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline," \
+	" o.items, o.currency, o.shipping, o.tax, o.discount, o.coupon_discount"
 
 static TimestampTz
 instant(int column)
@@ -136,7 +137,10 @@ read_row(IcoPlan *plan, int32 shop_id, Datum key, bool closed, IcoOrder *order)
 	order->lost_at = instant(10);
 	order->expires_at = instant(11);
 	order->payment_deadline = instant(12);
-	SPI_freetuptable(SPI_tuptable);
+	order->items = ico_column(0, 13, &isnull);
+	order->currency = ico_column(0, 14, &isnull);
+	for (int i = 0; i < lengthof(order->charges); i++)
+		order->charges[i] = ico_column(0, 15 + i, &isnull);
 	return true;
 }
 
@@ -319,7 +323,7 @@ list_columns(StringInfo out)
 		const char *name = NameStr(att->attname);
 
 		if (att->attisdropped || att->attgenerated != '\0' ||
-			strcmp(name, "status") == 0 || strcmp(name, "next_action_at") == 0)
+			strcmp(name, "status") == 0 || strcmp(name, "next_action_at") == 0 || strcmp(name, "items") == 0)
 			continue;
 		for (int j = 0; j < closed->rd_att->natts; j++)
 		{
@@ -380,8 +384,8 @@ ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEvent *event)
 		char	   *query = MemoryContextStrdup(TopMemoryContext,
 												psprintf("WITH gone AS (DELETE FROM incomplete_orders.open_orders o"
 														 " WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*),"
-														 " c AS (INSERT INTO incomplete_orders.closed_orders (%sstatus, closed_at, close_reason, late)"
-														 " SELECT %s$8, $4, $7, $9 FROM gone RETURNING *), "
+														 " c AS (INSERT INTO incomplete_orders.closed_orders (%sitems, status, closed_at, close_reason, late)"
+														 " SELECT %sitems, $8, $4, $7, $9 FROM gone RETURNING *), "
 														 ICO_EVENT_CTE("c", "", "") ICO_EVENT_TAIL,
 														 ico_shared_columns(), ico_shared_columns()));
 
@@ -426,12 +430,7 @@ ico_append_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event)
 {
 	static IcoPlan plan = {
 		ICO_EVENT_ARGS,
-		"WITH o AS (SELECT shop_id, id, root_id, episode, status, kind, currency, items, shipping, tax, discount,"
-		" coupon_discount, furthest_step, context, bot, created_at, abandoned_at"
-		" FROM incomplete_orders.open_orders WHERE shop_id" EQ "$1 AND id" EQ "$2"
-		" UNION ALL SELECT shop_id, id, root_id, episode, status, kind, currency, items, shipping, tax, discount,"
-		" coupon_discount, furthest_step, context, bot, created_at, abandoned_at"
-		" FROM incomplete_orders.closed_orders WHERE shop_id" EQ "$1 AND id" EQ "$2), "
+		"WITH o AS (" ICO_EVENT_ROW("open_orders") " UNION ALL " ICO_EVENT_ROW("closed_orders") "), "
 		ICO_EVENT_CTE("o", "", "") ICO_EVENT_TAIL
 	};
 	IcoArgs		args;

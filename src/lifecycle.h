@@ -32,6 +32,10 @@ typedef struct IcoOrder
 	TimestampTz lost_at;
 	TimestampTz expires_at;
 	TimestampTz payment_deadline;
+	/* as stored; point into the caller's SPI context */
+	Datum		items;
+	Datum		currency;
+	Datum		charges[4];		/* shipping, tax, discount, coupon_discount */
 } IcoOrder;
 
 /* One step of an order's life, as it goes to order_events. */
@@ -100,12 +104,18 @@ extern void ico_append_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent 
 	" e.abandoned_at, e.campaign, e.step, e.variant, e.holdout, e.machine, e.paid_amount, e.refund_amount, e.coupon_cost" \
 	" FROM e"
 
-/* fills the seven parameters */
+/* ico_event_args() fills the seven parameters */
+/* what ICO_EVENT_CTE reads of an order's row */
+#define ICO_EVENT_ROW(table) \
+	"SELECT shop_id, id, root_id, episode, status, kind, currency, items, shipping, tax, discount," \
+	" coupon_discount, furthest_step, context, bot, created_at, abandoned_at" \
+	" FROM incomplete_orders." table " WHERE shop_id" EQ "$1 AND id" EQ "$2"
+
 extern void ico_event_args(IcoArgs *args, int32 shop_id, const pg_uuid_t *id, const IcoEvent *event,
 						   const IcoStatus *before);
 
 /* columns of open_orders that closed_orders has too, a user's own included;
- * without status and next_action_at.  Valid until the tables change. */
+ * without status, next_action_at and items.  Valid until the tables change. */
 extern const char *ico_shared_columns(void);
 extern uint64 ico_shared_columns_generation(void);
 

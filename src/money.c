@@ -82,11 +82,16 @@ ico_stored_money(Datum amount)
 }
 
 Numeric
-ico_rounded_numeric(int64 scaled, int decimals)
+ico_amount_numeric(int64 scaled, int decimals)
 {
-	for (int i = decimals; i < ICO_MONEY_DECIMALS; i++)
+	int			kept = ICO_MONEY_DECIMALS;
+
+	while (kept > decimals && scaled % 10 == 0)
+	{
 		scaled /= 10;
-	return int64_div_fast_to_numeric(scaled, decimals);
+		kept--;
+	}
+	return int64_div_fast_to_numeric(scaled, kept);
 }
 
 static void
@@ -134,5 +139,5 @@ ico_order_total_sql(PG_FUNCTION_ARGS)
 	charges.discount = ico_stored_money(PG_GETARG_DATUM(3));
 	charges.coupon_discount = ico_stored_money(PG_GETARG_DATUM(4));
 	total = ico_order_total(ico_items_total(PG_GETARG_LINE_ITEMS_P(0)), &charges, exponent);
-	PG_RETURN_NUMERIC(ico_rounded_numeric(total, exponent));
+	PG_RETURN_NUMERIC(ico_amount_numeric(total, exponent));
 }

@@ -26,7 +26,8 @@ extern int	ico_currency_exponent(const char *currency);
 extern bool ico_money_from_numeric(Numeric amount, int64 *scaled);
 /* of a stored charge, which is within the limits; errors otherwise */
 extern int64 ico_stored_money(Datum amount);
-extern Numeric ico_rounded_numeric(int64 scaled, int decimals);
+/* with so many decimals, and more only where the amount has them */
+extern Numeric ico_amount_numeric(int64 scaled, int decimals);
 /* lines + shipping + tax - discounts, rounded half up to the exponent; 22003 on overflow */
 extern int64 ico_order_total(int64 lines, const IcoCharges *charges, int exponent);
 
