@@ -24,12 +24,11 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "common/hashfn.h"
 #include "common/int.h"
 #include "funcapi.h"
-#include "access/detoast.h"
 #include "libpq/pqformat.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -721,6 +720,77 @@ ico_line_items_from_text(PG_FUNCTION_ARGS)
 	PG_RETURN_LINE_ITEMS_P(ico_items_from_json(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json)));
 }
 
+static void
+append_jsonb_scalar(StringInfo out, const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvString:
+			ico_append_json_string(out, value->val.string.val, value->val.string.len);
+			break;
+		case jbvNumeric:
+			appendStringInfoString(out, DatumGetCString(DirectFunctionCall1(numeric_out,
+																			NumericGetDatum(value->val.numeric))));
+			break;
+		case jbvBool:
+			appendStringInfoString(out, value->val.boolean ? "true" : "false");
+			break;
+		default:
+			appendStringInfoString(out, "null");
+			break;
+	}
+}
+
+/*
+ * Not the server's own text of a jsonb, which has no bound: a number of eight
+ * bytes can be 131,072 digits long.  This one ends soon after our limit.
+ */
+static void
+append_jsonb(StringInfo out, Jsonb *jsonb)
+{
+	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	bool		scalar = JB_ROOT_IS_SCALAR(jsonb);	/* stored as an array of one */
+	bool		comma = false;	/* before whatever comes next */
+
+	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE &&
+		   out->len <= ICO_ITEMS_MAX_JSON)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (scalar && token != WJB_ELEM)
+			continue;
+		if (comma && token != WJB_END_ARRAY && token != WJB_END_OBJECT)
+			appendStringInfoChar(out, ',');
+		comma = true;
+		switch (token)
+		{
+			case WJB_BEGIN_ARRAY:
+				appendStringInfoChar(out, '[');
+				comma = false;
+				break;
+			case WJB_BEGIN_OBJECT:
+				appendStringInfoChar(out, '{');
+				comma = false;
+				break;
+			case WJB_END_ARRAY:
+				appendStringInfoChar(out, ']');
+				break;
+			case WJB_END_OBJECT:
+				appendStringInfoChar(out, '}');
+				break;
+			case WJB_KEY:
+				append_jsonb_scalar(out, &value);
+				appendStringInfoChar(out, ':');
+				comma = false;
+				break;
+			default:
+				append_jsonb_scalar(out, &value);
+				break;
+		}
+	}
+}
+
 Datum
 ico_line_items_from_jsonb(PG_FUNCTION_ARGS)
 {
@@ -728,7 +798,7 @@ ico_line_items_from_jsonb(PG_FUNCTION_ARGS)
 	StringInfoData json;
 
 	initStringInfo(&json);
-	JsonbToCString(&json, &jsonb->root, VARSIZE(jsonb));
+	append_jsonb(&json, jsonb);
 	PG_RETURN_LINE_ITEMS_P(ico_items_from_json(json.data, json.len));
 }
 

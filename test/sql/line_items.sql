@@ -129,6 +129,17 @@ FROM (SELECT '[' || string_agg(format('{"sku":"%s","qty":1,"price":1,"x":"%s"}',
 -- Casts
 SELECT '[{"sku":"a","qty":1,"price":1.50}]'::jsonb::line_items, '[{"sku":"a","qty":1,"price":1.50}]'::json::line_items, '[{"sku":"a","qty":1,"price":1.50}]'::text::line_items;
 SELECT '[{"sku":"a","qty":1,"price":"1.50","x":{"y":"\""}}]'::line_items::jsonb, '[]'::line_items::text;
+-- A jsonb that is no array, and one whose text would be 4 GB.
+CREATE FUNCTION pg_temp.refused_jsonb(items jsonb) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN 'accepted: ' || left(items::incomplete_orders.line_items::text, 60);
+EXCEPTION WHEN OTHERS THEN
+	RETURN concat_ws(' ', SQLSTATE, SQLERRM);
+END
+$$;
+SELECT pg_temp.refused_jsonb(j::jsonb) FROM (VALUES ('{}'), ('1'), ('"a"'), ('null'), ('true'), ('[1]'), ('[{"sku":"a"}]'), ('[{"sku":"a","qty":1,"price":1,"x":[]}]'),
+	('[{"sku":"a\u0001\"","qty":1,"price":1,"x":[{},[],[[1]],{"a":{"c":null,"b":[true,false,"x"]}},1.50],"y":{}}]'),
+	('[' || repeat('1e131071,', 30000) || '1]')) v(j);
 CREATE TEMP TABLE carts (id integer PRIMARY KEY, items line_items NOT NULL);
 INSERT INTO carts VALUES (1, '[{"sku":"a","qty":1,"price":1}]'::jsonb);
 INSERT INTO carts VALUES (2, '[{"sku":"b","qty":1,"price":1}]'::json);
