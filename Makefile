@@ -98,7 +98,7 @@ test:
 	@PG_CONFIG='$(PG_CONFIG)' test/run $(SUITE)
 
 bench:
-	@tools/packages build demo
+	@tools/packages build demo bench
 	@PG_CONFIG='$(PG_CONFIG)' test/bench/run $(BENCH)
 
 demo:
