@@ -18,6 +18,7 @@ OBJS = \
 	src/facts.o \
 	src/capture.o \
 	src/lifecycle.o \
+	src/life.o \
 	src/invariants.o \
 	src/convert.o \
 	src/payment.o \

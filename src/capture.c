@@ -29,6 +29,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "capture.h"
 #include "compat.h"
 #include "errors.h"
 #include "facts.h"
@@ -51,6 +52,8 @@
 /* parts of a shape beside the facts' bits */
 #define WITH_ITEMS (1 << ICO_FACTS)
 #define BY_ID (1 << (ICO_FACTS + 1))
+/* staff: the customer's last activity stays */
+#define EDIT (1 << (ICO_FACTS + 2))
 
 /*
  * Parameters of every shape: $1 shop_id, $2 session or id, $3 items, $4 at,
@@ -104,9 +107,10 @@ shape_query(int parts)
 	StringInfoData q;
 
 	initStringInfo(&q);
-	appendStringInfoString(&q, "UPDATE incomplete_orders.open_orders o SET"
-						   " last_activity_at = GREATEST(o.last_activity_at, $4), version = o.version" PLUS "1,"
+	appendStringInfoString(&q, "UPDATE incomplete_orders.open_orders o SET version = o.version" PLUS "1,"
 						   " next_action_at = LEAST(o.next_action_at, $6)");
+	if (!(parts & EDIT))
+		appendStringInfoString(&q, ", last_activity_at = GREATEST(o.last_activity_at, $4)");
 	if (parts & WITH_ITEMS)
 		appendStringInfoString(&q, ", items = $3");
 	for (int fact = 0; fact < ICO_FACTS; fact++)
@@ -170,18 +174,15 @@ fact_args(IcoArgs *args, const IcoFacts *facts)
 	}
 }
 
-/* A charge is never null: '' has no place there, and 0 clears it. */
 static bool
-run_update(const Capture *capture, Datum key, bool by_id, pg_uuid_t *id)
+run_update(const Capture *capture, int how, Datum key, pg_uuid_t *id)
 {
 	IcoArgs		args;
-	int			parts = capture->facts.given;
+	int			parts = capture->facts.given | how;
 	bool		isnull;
 
 	if (capture->items != NULL)
 		parts |= WITH_ITEMS;
-	if (by_id)
-		parts |= BY_ID;
 	args.n = 0;
 	ico_arg(&args, Int32GetDatum(capture->shop.shop_id));
 	ico_arg(&args, key);
@@ -318,10 +319,23 @@ update_slowly(Capture *capture, pg_uuid_t *id)
 	withdraw_payment(&order, capture);
 	if (order.kind == ICO_PARTIAL && given != NULL)
 		capture->items = carry_filled(DatumGetLineItemsP(order.items), given);
-	if (!run_update(capture, UUIDPGetDatum(&order.id), true, id))
+	if (!run_update(capture, BY_ID, UUIDPGetDatum(&order.id), id))
 		elog(ERROR, "open order vanished under its lock");
 	capture->items = given;
 	return true;
+}
+
+int32
+ico_write_edit(const IcoOrder *order, const IcoShop *shop, LineItems *items, const IcoFacts *facts)
+{
+	Capture		capture = {.shop = *shop, .items = items, .facts = *facts, .at = order->last_activity_at};
+	pg_uuid_t	id;
+
+	if (order->kind == ICO_PARTIAL && items != NULL)
+		capture.items = carry_filled(DatumGetLineItemsP(order->items), items);
+	if (!run_update(&capture, BY_ID | EDIT, UUIDPGetDatum(&order->id), &id))
+		elog(ERROR, "open order vanished under its lock");
+	return order->version + 1;
 }
 
 static void
@@ -330,7 +344,7 @@ store(Capture *capture, pg_uuid_t *id)
 	for (int tries = 0; tries < MAX_TRIES; tries++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (run_update(capture, capture->session, false, id) ||
+		if (run_update(capture, 0, capture->session, id) ||
 			update_slowly(capture, id) ||
 			insert_order(capture, id))
 			return;

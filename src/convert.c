@@ -110,15 +110,6 @@ money(int64 scaled)
 }
 
 static void
-arg_text(IcoArgs *args, text *value)
-{
-	if (value == NULL)
-		ico_arg_null(args);
-	else
-		ico_arg(args, PointerGetDatum(value));
-}
-
-static void
 conversion_args(IcoArgs *args, const Conversion *c, const pg_uuid_t *id, const IcoStatus *before, bool closes,
 				text *number)
 {
@@ -130,7 +121,7 @@ conversion_args(IcoArgs *args, const Conversion *c, const pg_uuid_t *id, const I
 	ico_arg(args, UUIDPGetDatum(&c->order_id));
 	ico_arg(args, PointerGetDatum(number));
 	ico_arg(args, Int32GetDatum(c->part));
-	arg_text(args, c->foreign_order);
+	ico_arg_text(args, c->foreign_order);
 	ico_arg(args, money(c->charges.shipping));
 	ico_arg(args, money(c->charges.tax));
 	ico_arg(args, money(c->charges.discount));
@@ -138,7 +129,7 @@ conversion_args(IcoArgs *args, const Conversion *c, const pg_uuid_t *id, const I
 	ico_arg(args, total);
 	ico_arg(args, BoolGetDatum(c->paid));
 	ico_arg(args, BoolGetDatum(c->late));
-	arg_text(args, c->idempotency_key);
+	ico_arg_text(args, c->idempotency_key);
 	ico_arg(args, Int64GetDatum(c->request_hash));
 	if (c->lines == NULL)
 		ico_arg_null(args);

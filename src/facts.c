@@ -60,9 +60,17 @@ static const KeyRule context_keys[] = {
 	{"bot", TRUTH, 0}, {"engagement", ANYTHING, 0},
 };
 
+/* set while an edit is read: its author can mend what a customer's page cannot */
+static bool strict = false;
+
 static void
 notice(const char *what, const char *fact, const char *why)
 {
+	if (strict)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("fact \"%s\" cannot be stored", fact),
+				 errdetail("%s", why)));
 	ereport(NOTICE,
 			(errmsg("fact \"%s\" was %s", fact, what),
 			 errdetail("%s", why)));
@@ -375,14 +383,15 @@ ico_currency_code(text *given)
 	return cstring_to_text_with_len(code, 3);
 }
 
+static const char *const names[] = {
+	"email", "phone", "customer_id", "name", "currency", "step", "kind",
+	"shipping", "tax", "discount", "coupon_code", "coupon_discount", "address", "context"
+};
+
 void
 ico_read_facts(FunctionCallInfo fcinfo, int first, IcoFacts *facts)
 {
-	static const char *const names[] = {
-		"email", "phone", "customer_id", "name", "currency", "step", "kind",
-		"shipping", "tax", "discount", "coupon_code", "coupon_discount", "address", "context"
-	};
-
+	strict = false;
 	facts->given = 0;
 	for (int fact = ICO_F_EMAIL; fact <= ICO_F_CONTEXT; fact++)
 	{
@@ -413,6 +422,101 @@ ico_read_facts(FunctionCallInfo fcinfo, int first, IcoFacts *facts)
 				read_text(facts, fact, names[fact], PG_GETARG_TEXT_PP(n));
 		}
 	}
+}
+
+static void
+edit_charge(IcoFacts *facts, IcoFact fact, JsonbValue *value)
+{
+	Datum		amount;
+
+	if (value->type == jbvNull)
+		amount = NumericGetDatum(int64_to_numeric(0));
+	else if (scalar_text(value))
+		amount = DirectFunctionCall3(numeric_in,
+									 CStringGetDatum(pnstrdup(value->val.string.val, value->val.string.len)),
+									 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	else
+		amount = DirectFunctionCall3(numeric_in, CStringGetDatum("NaN"), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	read_charge(facts, fact, names[fact], amount);
+}
+
+static void
+edit_fact(IcoFacts *facts, IcoFact fact, JsonbValue *value)
+{
+	switch (fact)
+	{
+		case ICO_F_STEP:
+		case ICO_F_KIND:
+			notice("left out", names[fact], "It is the customer's doing and cannot be edited.");
+			break;
+		case ICO_F_SHIPPING:
+		case ICO_F_TAX:
+		case ICO_F_DISCOUNT:
+		case ICO_F_COUPON_DISCOUNT:
+			edit_charge(facts, fact, value);
+			break;
+		case ICO_F_ADDRESS:
+		case ICO_F_CONTEXT:
+			if (value->type == jbvNull)
+				clear_fact(facts, fact);
+			else
+				read_object(facts, fact, names[fact], JsonbValueToJsonb(value));
+			break;
+		default:
+			if (value->type == jbvNull)
+				value->type = jbvString, value->val.string.len = 0, value->val.string.val = "";
+			if (!scalar_text(value))
+				notice("left out", names[fact], "It is not a text.");
+			else if (fact == ICO_F_CURRENCY)
+				set_fact(facts, fact, PointerGetDatum(ico_currency_code(cstring_to_text_with_len(value->val.string.val,
+																								 value->val.string.len))));
+			else
+				read_text(facts, fact, names[fact], cstring_to_text_with_len(value->val.string.val,
+																			  value->val.string.len));
+	}
+}
+
+LineItems *
+ico_read_edit(Jsonb *changes, IcoFacts *facts)
+{
+	JsonbIterator *it;
+	JsonbValue	key;
+	JsonbValue	value;
+	LineItems  *items = NULL;
+
+	strict = true;
+	facts->given = 0;
+	if (JB_ROOT_IS_SCALAR(changes) || !JB_ROOT_IS_OBJECT(changes))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"changes\" must be an object"),
+				 errhint("For example {\"email\": \"a@example.com\", \"shipping\": \"4.90\"}.")));
+	it = JsonbIteratorInit(&changes->root);
+	(void) JsonbIteratorNext(&it, &value, false);
+	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
+	{
+		char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
+		int			fact = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		(void) JsonbIteratorNext(&it, &value, true);
+		while (fact < lengthof(names) && strcmp(names[fact], name) != 0)
+			fact++;
+		if (fact < lengthof(names))
+			edit_fact(facts, (IcoFact) fact, &value);
+		else if (strcmp(name, "items") == 0)
+		{
+			char	   *json = JsonbToCString(NULL, &JsonbValueToJsonb(&value)->root, -1);
+
+			items = ico_items_from_json(json, strlen(json));
+		}
+		else
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" cannot be edited", name),
+					 errhint("What can: items, email, phone, customer_id, name, currency, shipping, tax, discount, coupon_code, coupon_discount, address, context.")));
+	}
+	return items;
 }
 
 static text *

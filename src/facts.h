@@ -6,7 +6,10 @@
 #define ICO_FACTS_H
 
 #include "fmgr.h"
+#include "utils/jsonb.h"
 #include "utils/uuid.h"
+
+#include "line_items.h"
 
 /* in the order of capture_cart's arguments, from email on; bot is derived */
 typedef enum IcoFact
@@ -31,6 +34,13 @@ typedef struct IcoFacts
  * malformed currency is an error (22023).
  */
 extern void ico_read_facts(FunctionCallInfo fcinfo, int first, IcoFacts *facts);
+
+/*
+ * Reads the changes of edit_order: an object of the same facts by name, and
+ * items.  Null and '' clear.  Whatever cannot be stored as given is an error
+ * (22023) naming the key.  Returns the items, or NULL when they are not given.
+ */
+extern LineItems *ico_read_edit(Jsonb *changes, IcoFacts *facts);
 
 /* an identifier that must be right: 22023 when null, empty, too long or with control characters */
 extern text *ico_require_key(FunctionCallInfo fcinfo, int argument, const char *name);

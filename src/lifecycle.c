@@ -16,6 +16,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -34,6 +35,9 @@
  * attribution window after it are over too */
 #define LOST_IDLE (14 * USECS_PER_DAY)
 #define SEQUENCE_LENGTH (3 * USECS_PER_DAY)
+
+#define REASON_CHARS 500
+#define REASON_CODE_BYTES 40
 
 /*
  * The transition table: moves[from] has a bit for every state that may follow.
@@ -179,7 +183,7 @@ ico_read_order(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order)
 /*
  * What falls due next, and when; to is the state it leads to.  A lost order
  * stays abandoned.  A pending payment is neither abandoned nor expired before
- * its deadline.
+ * its deadline; one that failed was awaited until then.
  */
 static TimestampTz
 next_due(const IcoOrder *order, const IcoShop *shop, IcoStatus *to)
@@ -199,7 +203,8 @@ next_due(const IcoOrder *order, const IcoShop *shop, IcoStatus *to)
 	else if (!order->empty)
 	{
 		other = order->last_activity_at + shop->cut_off;
-		if (order->status == ICO_PAYMENT_PENDING)
+		if (order->payment_deadline != ICO_NONE &&
+			(order->status == ICO_PAYMENT_PENDING || order->status == ICO_PAYMENT_FAILED))
 			other = Max(other, order->payment_deadline);
 	}
 	if (other <= due && other != ICO_NONE)
@@ -218,37 +223,86 @@ ico_next_action(const IcoOrder *order, const IcoShop *shop)
 	return next_due(order, shop, &to);
 }
 
+/* Makes the next step that is due at `at`, in memory; false when none is. */
+static bool
+take_step(IcoOrder *order, const IcoShop *shop, TimestampTz at, IcoEvent *event)
+{
+	IcoStatus	to;
+
+	memset(event, 0, sizeof(*event));
+	event->by_clock = true;
+	event->at = next_due(order, shop, &to);
+	if (event->at > at)
+		return false;
+	if (to == ICO_EXPIRED)
+	{
+		event->event = "expired";
+		order->closed = true;
+	}
+	else if (order->status == ICO_ABANDONED)
+	{
+		event->event = "lost";
+		order->lost_at = event->at;
+	}
+	else
+	{
+		event->event = "abandoned";
+		order->abandoned_at = event->at;
+	}
+	order->status = to;
+	return true;
+}
+
 bool
 ico_settle(IcoOrder *order, const IcoShop *shop, TimestampTz at)
 {
-	for (;;)
-	{
-		IcoStatus	before = order->status;
-		IcoStatus	to;
-		IcoEvent	event = {.by_clock = true};
+	IcoStatus	before = order->status;
+	IcoEvent	event;
 
-		event.at = next_due(order, shop, &to);
-		if (event.at > at)
-			return true;
-		if (to == ICO_EXPIRED)
+	while (take_step(order, shop, at, &event))
+	{
+		if (order->closed)
 		{
-			event.event = "expired";
+			order->status = before;
 			ico_close(order, ICO_EXPIRED, false, &event);
 			return false;
 		}
-		if (before == ICO_ABANDONED)
-		{
-			event.event = "lost";
-			order->lost_at = event.at;
-		}
-		else
-		{
-			event.event = "abandoned";
-			order->status = ICO_ABANDONED;
-			order->abandoned_at = event.at;
-		}
 		ico_write_change(order, shop, before, &event);
+		before = order->status;
 	}
+	return true;
+}
+
+void
+ico_preview(IcoOrder *order, const IcoShop *shop, TimestampTz at)
+{
+	IcoEvent	event;
+
+	while (!order->closed && take_step(order, shop, at, &event))
+		;
+}
+
+void
+ico_set_reason(IcoEvent *event, text *words)
+{
+	const char *s;
+	int			len;
+
+	if (words == NULL || VARSIZE_ANY_EXHDR(words) == 0)
+		return;
+	s = VARDATA_ANY(words);
+	len = VARSIZE_ANY_EXHDR(words);
+	event->reason_text = cstring_to_text_with_len(s, pg_mbcharcliplen(s, len, REASON_CHARS));
+	for (int i = 0; i < len; i++)
+	{
+		if (len > REASON_CODE_BYTES ||
+			!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9') || s[i] == '_'))
+		{
+			event->reason = cstring_to_text("other");
+			return;
+		}
+	}
+	event->reason = event->reason_text;
 }
 
 void
@@ -267,10 +321,7 @@ ico_event_args(IcoArgs *args, int32 shop_id, const pg_uuid_t *id, const IcoEvent
 		ico_arg_null(args);
 	else
 		ico_arg(args, ico_status_datum(*before));
-	if (event->reason == NULL)
-		ico_arg_null(args);
-	else
-		ico_arg(args, PointerGetDatum(event->reason));
+	ico_arg_text(args, event->reason);
 }
 
 static void
@@ -286,11 +337,11 @@ void
 ico_write_change(const IcoOrder *order, const IcoShop *shop, IcoStatus before, const IcoEvent *event)
 {
 	static IcoPlan plan = {
-		ICO_EVENT_ARGS "sizzzzkzz",
+		ICO_EVENT_ARGS "sizzzzkzzt",
 		"WITH o AS (UPDATE incomplete_orders.open_orders o SET status = $8, episode = $9, abandoned_at = $10,"
 		" lost_at = $11, expires_at = $12, next_action_at = $13, kind = $14, payment_deadline = $15,"
 		" last_activity_at = $16, version = o.version" PLUS "1,"
-		" abandonment_reason = CASE WHEN $8" EQ "'abandoned' THEN COALESCE($7, o.abandonment_reason) ELSE o.abandonment_reason END"
+		" abandonment_reason = COALESCE($17, o.abandonment_reason)"
 		" WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*), "
 		ICO_EVENT_CTE("o", "", "") ICO_EVENT_TAIL
 	};
@@ -306,6 +357,7 @@ ico_write_change(const IcoOrder *order, const IcoShop *shop, IcoStatus before, c
 	ico_arg(&args, ico_kind_datum(order->kind));
 	arg_instant(&args, order->payment_deadline);
 	arg_instant(&args, order->last_activity_at);
+	ico_arg_text(&args, event->reason_text);
 	if (ico_execute(&plan, args.values, args.nulls) != 1)
 		elog(ERROR, "open order vanished under its lock");
 }
@@ -373,7 +425,7 @@ ico_shared_columns_generation(void)
 void
 ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEvent *event)
 {
-	static IcoPlan plan = {ICO_EVENT_ARGS "sb", NULL};
+	static IcoPlan plan = {ICO_EVENT_ARGS "sbt", NULL};
 	static uint64 made_for = 0;
 	IcoArgs		args;
 	IcoStatus	before = order->status;
@@ -385,7 +437,7 @@ ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEvent *event)
 												psprintf("WITH gone AS (DELETE FROM incomplete_orders.open_orders o"
 														 " WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*),"
 														 " c AS (INSERT INTO incomplete_orders.closed_orders (%sitems, status, closed_at, close_reason, late)"
-														 " SELECT %sitems, $8, $4, $7, $9 FROM gone RETURNING *), "
+														 " SELECT %sitems, $8, $4, $10, $9 FROM gone RETURNING *), "
 														 ICO_EVENT_CTE("c", "", "") ICO_EVENT_TAIL,
 														 ico_shared_columns(), ico_shared_columns()));
 
@@ -398,6 +450,7 @@ ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEvent *event)
 	ico_event_args(&args, order->shop_id, &order->id, event, &before);
 	ico_arg(&args, ico_status_datum(status));
 	ico_arg(&args, BoolGetDatum(late));
+	ico_arg_text(&args, event->reason_text);
 	if (ico_execute(&plan, args.values, args.nulls) != 1)
 		elog(ERROR, "open order vanished under its lock");
 	order->status = status;
@@ -422,6 +475,27 @@ ico_reanimate(IcoOrder *order, const IcoShop *shop, TimestampTz at)
 	order->last_activity_at = Max(order->last_activity_at, at);
 	/* the customer is back: the order lives as long as a new one */
 	order->expires_at = Max(order->expires_at, at + shop->expiry);
+	ico_write_change(order, shop, before, &event);
+}
+
+void
+ico_fail_payment(IcoOrder *order, const IcoShop *shop, TimestampTz at, text *reason)
+{
+	IcoEvent	event = {.event = "payment_failed", .at = at};
+	IcoStatus	before;
+
+	if (order->status == ICO_PAYMENT_FAILED)
+		return;
+	if (order->status == ICO_ABANDONED)
+		ico_reanimate(order, shop, at);
+	before = order->status;
+	ico_require_move(&order->id, before, ICO_PAYMENT_FAILED);
+	order->status = ICO_PAYMENT_FAILED;
+	if (order->kind == ICO_CART)
+		order->kind = ICO_PAYMENT;
+	/* it was awaited until now; the customer did nothing */
+	order->payment_deadline = at;
+	ico_set_reason(&event, reason);
 	ico_write_change(order, shop, before, &event);
 }
 

@@ -44,7 +44,8 @@ typedef struct IcoEvent
 	const char *event;
 	TimestampTz at;
 	bool		by_clock;		/* no actor: it fell due */
-	text	   *reason;			/* or NULL */
+	text	   *reason;			/* a code for reports, or NULL */
+	text	   *reason_text;	/* somebody's words, kept with the order only, or NULL */
 } IcoEvent;
 
 extern void ico_lifecycle_init(void);
@@ -68,6 +69,10 @@ extern TimestampTz ico_next_action(const IcoOrder *order, const IcoShop *shop);
  * False when that closed the order.
  */
 extern bool ico_settle(IcoOrder *order, const IcoShop *shop, TimestampTz at);
+/* the same without writing anything: what the order would be */
+extern void ico_preview(IcoOrder *order, const IcoShop *shop, TimestampTz at);
+/* words that are a code (lower case, digits, _) are the reason's code too */
+extern void ico_set_reason(IcoEvent *event, text *words);
 
 /* writes the fields of an open order and the event */
 extern void ico_write_change(const IcoOrder *order, const IcoShop *shop, IcoStatus before, const IcoEvent *event);
@@ -75,6 +80,8 @@ extern void ico_write_change(const IcoOrder *order, const IcoShop *shop, IcoStat
 extern void ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEvent *event);
 /* the customer acted: abandoned and failed orders are pending again */
 extern void ico_reanimate(IcoOrder *order, const IcoShop *shop, TimestampTz at);
+/* the payment did not come: from here on the order waits for the customer again */
+extern void ico_fail_payment(IcoOrder *order, const IcoShop *shop, TimestampTz at, text *reason);
 /* an event that changes no state */
 extern void ico_append_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event);
 

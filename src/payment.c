@@ -177,10 +177,7 @@ write_refund(int32 shop_id, const PaidOrder *order, Datum amount, text *key, Tim
 	ico_arg(&args, Int32GetDatum(shop_id));
 	ico_arg(&args, UUIDPGetDatum(&order->order_id));
 	ico_arg(&args, amount);
-	if (key == NULL)
-		ico_arg_null(&args);
-	else
-		ico_arg(&args, PointerGetDatum(key));
+	ico_arg_text(&args, key);
 	ico_arg(&args, TimestampTzGetDatum(at));
 	(void) ico_execute(&plan, args.values, args.nulls);
 }

@@ -102,6 +102,15 @@ ico_arg_null(IcoArgs *args)
 	args->nulls[args->n++] = 'n';
 }
 
+static inline void
+ico_arg_text(IcoArgs *args, text *value)
+{
+	if (value == NULL)
+		ico_arg_null(args);
+	else
+		ico_arg(args, PointerGetDatum(value));
+}
+
 /* SQL operators as they must be written in plans */
 #define EQ " OPERATOR(pg_catalog.=) "
 #define NE " OPERATOR(pg_catalog.<>) "
