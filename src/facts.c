@@ -424,20 +424,42 @@ ico_read_facts(FunctionCallInfo fcinfo, int first, IcoFacts *facts)
 	}
 }
 
+/* Digits with at most one point between or beside them, and a sign. */
+static bool
+is_plain_number(const char *s)
+{
+	int			digits = 0;
+	int			points = 0;
+
+	if (*s == '-' || *s == '+')
+		s++;
+	for (; *s != '\0'; s++)
+	{
+		if (*s == '.')
+			points++;
+		else if (*s >= '0' && *s <= '9')
+			digits++;
+		else
+			return false;
+	}
+	return digits > 0 && digits < 64 && points <= 1;
+}
+
 static void
 edit_charge(IcoFacts *facts, IcoFact fact, JsonbValue *value)
 {
-	Datum		amount;
+	char	   *s = "0";
 
-	if (value->type == jbvNull)
-		amount = NumericGetDatum(int64_to_numeric(0));
-	else if (scalar_text(value))
-		amount = DirectFunctionCall3(numeric_in,
-									 CStringGetDatum(pnstrdup(value->val.string.val, value->val.string.len)),
-									 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-	else
-		amount = DirectFunctionCall3(numeric_in, CStringGetDatum("NaN"), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-	read_charge(facts, fact, names[fact], amount);
+	if (value->type != jbvNull)
+	{
+		if (value->type == jbvBool || !scalar_text(value))
+			notice("left out", names[fact], "It is not an amount.");
+		s = pnstrdup(value->val.string.val, value->val.string.len);
+		if (!is_plain_number(s))
+			notice("left out", names[fact], "It is not an amount.");
+	}
+	read_charge(facts, fact, names[fact],
+				DirectFunctionCall3(numeric_in, CStringGetDatum(s), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
 static void

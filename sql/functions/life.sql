@@ -53,6 +53,8 @@ CREATE FUNCTION incomplete_orders._for_each(action text, ids uuid[], words text,
 RETURNS TABLE (id uuid, result text, reason text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	can boolean;
 BEGIN
 	IF cardinality(ids) > 10000 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -68,9 +70,11 @@ BEGIN
 				WHEN 'dismiss_order' THEN result := incomplete_orders.dismiss_order(id, words, dry_run, at)::text;
 				WHEN 'delete_order' THEN result := incomplete_orders.delete_order(id, words, dry_run, at)::text;
 				WHEN 'convert_order' THEN
-					IF dry_run THEN
-						SELECT CASE WHEN c.can THEN 'converted' ELSE 'refused' END, c.reason INTO result, reason
-						FROM incomplete_orders.can_convert(id) c;
+					SELECT c.can, c.reason INTO can, reason FROM incomplete_orders.can_convert(id) c;
+					IF NOT can THEN
+						result := 'refused';
+					ELSIF dry_run THEN
+						result := 'converted';
 					ELSE
 						SELECT 'converted', c.order_number INTO result, reason
 						FROM incomplete_orders.convert_order(id, at => at) c;
@@ -124,4 +128,4 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM incomplete_orders._for_each('convert_order', $1, $2, $3, $4) $$;
 ALTER FUNCTION incomplete_orders.convert_orders OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.convert_orders IS
-	'Converts several orders whole; reason in the result is the order number, the argument reason is not used by a conversion: one row per id with the state that follows, or refused and why';
+	'Converts several open orders whole, as paid; the reason of a converted one is its order number. The argument reason only keeps the four bulk functions alike: one row per id with the state that follows, or refused and why';
