@@ -42,6 +42,7 @@ SQL_PARTS = \
 	$(SQL_SETUP) \
 	sql/functions/remove.sql \
 	sql/functions/shops.sql \
+	sql/functions/members.sql \
 	sql/functions/capture.sql \
 	sql/functions/life.sql \
 	sql/functions/convert.sql \

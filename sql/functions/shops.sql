@@ -1,24 +1,469 @@
--- Shops, their settings and their members.
+-- Shops, their settings and their members.  What a setting may be is said in
+-- one place, the row trigger _check_shop(): it holds whoever writes.
 
-CREATE FUNCTION incomplete_orders._check_shop() RETURNS trigger
+-- Every relation of setup(), so that a table which somebody else made in our
+-- schema is never exported, emptied or dropped.  A test compares it with the
+-- catalog.  by_shop: it has rows of shops, found by shop_id.
+CREATE FUNCTION incomplete_orders._relations() RETURNS TABLE (relation text, kind text, by_shop boolean)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	VALUES
+		('incomplete_orders', 'view', false),
+		('open_orders', 'table', true),
+		('closed_orders', 'table', true),
+		('orders', 'table', true),
+		('order_items', 'table', true),
+		('order_refunds', 'table', true),
+		('order_events', 'table', true),
+		('order_event_tail', 'table', true),
+		('order_notes', 'table', true),
+		('order_changes', 'table', true),
+		('shop_members', 'table', true),
+		('shops', 'table', true),
+		('reference_seq', 'sequence', false),
+		('order_number_seq', 'sequence', false),
+		('event_seq', 'sequence', false)
+$$;
+COMMENT ON FUNCTION incomplete_orders._relations() IS 'Every relation that setup() makes, but the partitions; by_shop: rows belong to the shop of their shop_id';
+
+CREATE FUNCTION incomplete_orders._refuse_setting(setting text, detail text, hint text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN NEW;
+	RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+		MESSAGE = format('invalid value of setting "%s"', setting),
+		DETAIL = detail, HINT = coalesce(hint, 'incomplete_orders.shop_settings() shows the settings of a shop.'),
+		SCHEMA = 'incomplete_orders', TABLE = 'shops', COLUMN = setting;
 END
 $$;
+COMMENT ON FUNCTION incomplete_orders._refuse_setting(text, text, text) IS 'Raises 22023 for a column of shops';
 
+-- A hook is called by us with the rights of the role that named it, so it must
+-- be one exact function which that role may execute.
+CREATE FUNCTION incomplete_orders._check_hook(setting text, hook text, as_role text, argument regtype, outputs text[]) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+	parts text[];
+	routine regprocedure;
+	found text[];
+	name text;
+BEGIN
+	IF hook IS NULL THEN
+		RETURN NULL;
+	END IF;
+	BEGIN
+		parts := parse_ident(hook);
+	EXCEPTION WHEN data_exception THEN
+		parts := NULL;
+	END;
+	IF parts IS NULL OR cardinality(parts) <> 2 THEN
+		PERFORM incomplete_orders._refuse_setting(setting, 'It must be a function''s name with its schema.', 'Write it as schema.function, without arguments.');
+	END IF;
+	name := format('%I.%I', parts[1], parts[2]);
+	routine := to_regprocedure(format('%s(%s)', name, argument));
+	SELECT CASE WHEN p.proargmodes IS NULL THEN ARRAY[format_type(p.prorettype, NULL)]
+		ELSE (SELECT array_agg(p.proargnames[i] || ' ' || format_type(p.proallargtypes[i], NULL) ORDER BY i)
+			FROM generate_subscripts(p.proargmodes, 1) i WHERE p.proargmodes[i] IN ('o', 't')) END
+	INTO found
+	FROM pg_proc p
+	WHERE p.oid = routine AND p.prokind = 'f' AND p.proretset = (cardinality(outputs) > 1);
+	IF found IS DISTINCT FROM outputs THEN
+		PERFORM incomplete_orders._refuse_setting(setting, format('There is no function %s(%s) that returns %s.', name, argument,
+				CASE WHEN cardinality(outputs) > 1 THEN format('TABLE (%s)', array_to_string(outputs, ', ')) ELSE outputs[1] END),
+			'Create the function first, with exactly these types and names of columns.');
+	END IF;
+	IF to_regrole(quote_ident(as_role)) IS NULL
+		OR NOT has_schema_privilege(as_role, parts[1], 'USAGE') OR NOT has_function_privilege(as_role, routine, 'EXECUTE') THEN
+		PERFORM incomplete_orders._refuse_setting(setting, format('Role "%s" may not execute %s.', as_role, routine),
+			'It is called with the rights of the role that sets it: GRANT EXECUTE on it, and USAGE on its schema, to that role.');
+	END IF;
+	RETURN name;
+END
+$body$;
+COMMENT ON FUNCTION incomplete_orders._check_hook(text, text, text, regtype, text[]) IS 'The quoted name of a function that a shop names as a hook; 22023 when it is not of that signature or that role may not execute it';
+
+CREATE FUNCTION incomplete_orders._check_exclusions(exclusions jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	key text;
+	value jsonb;
+	shape CONSTANT text := 'Its keys are minimum_value (a number, at least 0), products, domains, customers, addresses (arrays of texts) and bots (true or false).';
+BEGIN
+	IF jsonb_typeof(exclusions) <> 'object' OR octet_length(exclusions::text) > 262144 THEN
+		PERFORM incomplete_orders._refuse_setting('exclusions', 'It must be a JSON object of at most 256 KiB.', shape);
+	END IF;
+	FOR key, value IN SELECT e.key, e.value FROM jsonb_each(exclusions) e LOOP
+		IF NOT CASE
+			WHEN key = 'minimum_value' THEN jsonb_typeof(value) = 'number' AND value >= '0' AND value < '1000000000000'
+			WHEN key = 'bots' THEN jsonb_typeof(value) = 'boolean'
+			WHEN key IN ('products', 'domains', 'customers', 'addresses') THEN jsonb_typeof(value) = 'array'
+				AND NOT EXISTS (SELECT FROM jsonb_array_elements(CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE '[]' END) v
+					WHERE jsonb_typeof(v) <> 'string' OR v = '""')
+			ELSE false END
+		THEN
+			PERFORM incomplete_orders._refuse_setting('exclusions', format('The key "%s" is unknown or has a value that it cannot have.', key), shape);
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._check_exclusions(jsonb) IS 'Raises 22023 when it is not a value of the setting exclusions';
+
+CREATE FUNCTION incomplete_orders._check_shop() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+	setting text;
+	value text;
+	span interval;
+	least_span interval;
+	-- control characters, space and what would end an attribute, a header or a template's placeholder
+	unsafe CONSTANT text := $re$[\x01-\x20\x7f"'<>\\^`{|}]$re$;
+	control CONSTANT text := $re$[\x01-\x1f\x7f]$re$;
+	host CONSTANT text := $re$([^]/?#@:[]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$re$;
+BEGIN
+	IF NEW.shop_id <= 0 OR TG_OP = 'UPDATE' AND NEW.shop_id <> OLD.shop_id THEN
+		PERFORM incomplete_orders._refuse_setting('shop_id', 'It is positive and never changes: the ids of all its orders carry it.', 'Leave it out; a sequence gives it.');
+	END IF;
+	IF NEW.shop !~ '^[a-z0-9_-]{1,63}$' THEN
+		PERFORM incomplete_orders._refuse_setting('shop', 'A shop''s key is 1 to 63 of the characters a-z, 0-9, _ and -.', 'What people read is the setting "name".');
+	END IF;
+	IF char_length(NEW.name) NOT BETWEEN 1 AND 200 OR NEW.name ~ control THEN
+		PERFORM incomplete_orders._refuse_setting('name', 'It must be 1 to 200 characters, no control characters.', NULL);
+	END IF;
+	IF NEW.currency !~ '^[A-Z]{3}$' THEN
+		PERFORM incomplete_orders._refuse_setting('currency', 'It must be three capital letters.', 'See ISO 4217, for example EUR.');
+	END IF;
+	-- the view reads all zone files: only when the zone changes
+	IF (TG_OP = 'INSERT' OR NEW.time_zone <> OLD.time_zone) AND NEW.time_zone <> 'UTC'
+		AND NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.time_zone) THEN
+		PERFORM incomplete_orders._refuse_setting('time_zone', 'This server does not know a time zone of that name.', 'pg_timezone_names lists them, for example Europe/Berlin.');
+	END IF;
+
+	FOR setting, value IN VALUES ('base_url', NEW.base_url), ('logo_url', NEW.logo_url),
+		('restore_url', replace(replace(NEW.restore_url, '{token}', ''), '{id}', '')) LOOP
+		IF octet_length(value) > 2048 OR value ~ unsafe OR value !~ ('^https?://' || host || '([/?#].*)?$') THEN
+			PERFORM incomplete_orders._refuse_setting(setting, 'It must be an http or https URL of at most 2048 bytes without spaces, quotes, angle brackets, braces, backslashes and control characters.',
+				'For example https://shop.example/; restore_url may hold {token} and {id}.');
+		END IF;
+	END LOOP;
+	IF strpos(NEW.restore_url, '{token}') = 0 AND strpos(NEW.restore_url, '{id}') = 0
+		OR NEW.restore_url !~ '^https?://[^{}/?#]+([/?#]|$)' THEN
+		PERFORM incomplete_orders._refuse_setting('restore_url', 'It must hold {token} or {id} behind the host.', 'For example https://shop.example/cart?restore={token}');
+	END IF;
+	FOR setting, value IN VALUES ('from_email', NEW.from_email), ('reply_to', NEW.reply_to) LOOP
+		IF octet_length(value) > 254 OR value !~ $re$^[^]\x01-\x20\x7f"(),:;<>@[\\]+@[^]\x01-\x20\x7f"(),:;<>@[\\]+$$re$ THEN
+			PERFORM incomplete_orders._refuse_setting(setting, 'It must be one bare e-mail address of at most 254 bytes.', 'For example orders@shop.example, without a name.');
+		END IF;
+	END LOOP;
+	IF char_length(NEW.postal_address) NOT BETWEEN 1 AND 500 OR replace(NEW.postal_address, chr(10), '') ~ control THEN
+		PERFORM incomplete_orders._refuse_setting('postal_address', 'It must be 1 to 500 characters, no control characters but line feeds.', NULL);
+	END IF;
+	IF NEW.colour !~ '^#[0-9A-Fa-f]{6}$' THEN
+		PERFORM incomplete_orders._refuse_setting('colour', 'It must be # and six hexadecimal digits.', 'For example #1a7f37.');
+	END IF;
+
+	FOR setting, span, least_span IN VALUES ('cut_off', NEW.cut_off, interval '10 minutes'), ('expiry', NEW.expiry, '10 minutes'),
+		('retention', NEW.retention, '1 day'), ('attribution_window', NEW.attribution_window, '0'), ('min_gap', NEW.min_gap, '0') LOOP
+		IF NOT isfinite(span) OR span < least_span OR span > interval '100 years' THEN
+			PERFORM incomplete_orders._refuse_setting(setting, format('It must be between %s and 100 years.', least_span), 'Write it as an interval, for example ''90 minutes''.');
+		END IF;
+	END LOOP;
+	IF extract(year FROM NEW.cut_off) <> 0 OR extract(month FROM NEW.cut_off) <> 0 OR NEW.cut_off >= NEW.expiry THEN
+		PERFORM incomplete_orders._refuse_setting('cut_off', 'It must be shorter than the setting "expiry", without months or years.', 'Write it in days, hours or minutes.');
+	END IF;
+	IF NEW.cap_per_episode < 0 THEN
+		PERFORM incomplete_orders._refuse_setting('cap_per_episode', 'It must not be negative.', '0 sends nothing.');
+	END IF;
+	IF NEW.cap_per_person < 0 THEN
+		PERFORM incomplete_orders._refuse_setting('cap_per_person', 'It must not be negative.', '0 sends nothing.');
+	END IF;
+	IF NEW.holdout NOT BETWEEN 0 AND 1 THEN
+		PERFORM incomplete_orders._refuse_setting('holdout', 'It must be a share between 0 and 1.', 'For example 0.1 for one in ten.');
+	END IF;
+	IF NEW.consent_rule NOT IN ('strict', 'none') THEN
+		PERFORM incomplete_orders._refuse_setting('consent_rule', 'It must be strict or none.', NULL);
+	END IF;
+	PERFORM incomplete_orders._check_exclusions(NEW.exclusions);
+	IF cardinality(NEW.allowed_origins) > 100 OR array_ndims(NEW.allowed_origins) > 1
+		OR EXISTS (SELECT FROM unnest(NEW.allowed_origins) o
+			WHERE o IS NULL OR octet_length(o) > 300 OR o ~ unsafe OR o !~ ('^[a-z][a-z0-9+.-]*://' || host || '$')) THEN
+		PERFORM incomplete_orders._refuse_setting('allowed_origins', 'It must be at most 100 origins, each scheme://host or scheme://host:port.', 'For example ["https://shop.example"], without a path.');
+	END IF;
+
+	-- a hook runs with the rights of the role that named it
+	NEW.availability_role := CASE WHEN NEW.availability IS NULL THEN NULL
+		WHEN NEW.availability_role IS NULL OR NEW.availability IS DISTINCT FROM OLD.availability AND NEW.availability_role IS NOT DISTINCT FROM OLD.availability_role
+			THEN incomplete_orders._acting_role()
+		ELSE NEW.availability_role END;
+	IF (NEW.availability, NEW.availability_role) IS DISTINCT FROM (OLD.availability, OLD.availability_role) THEN
+		NEW.availability := incomplete_orders._check_hook('availability', NEW.availability, NEW.availability_role, 'text[]',
+			ARRAY['sku text', 'available integer', 'unit_price numeric']);
+	END IF;
+	NEW.payment_state_role := CASE WHEN NEW.payment_state IS NULL THEN NULL
+		WHEN NEW.payment_state_role IS NULL OR NEW.payment_state IS DISTINCT FROM OLD.payment_state AND NEW.payment_state_role IS NOT DISTINCT FROM OLD.payment_state_role
+			THEN incomplete_orders._acting_role()
+		ELSE NEW.payment_state_role END;
+	IF (NEW.payment_state, NEW.payment_state_role) IS DISTINCT FROM (OLD.payment_state, OLD.payment_state_role) THEN
+		NEW.payment_state := incomplete_orders._check_hook('payment_state', NEW.payment_state, NEW.payment_state_role, 'text', ARRAY['text']);
+	END IF;
+	RETURN NEW;
+END
+$body$;
+COMMENT ON FUNCTION incomplete_orders._check_shop() IS 'What the settings of a shop may be, whoever writes them';
+
+-- A shop's row goes last.  The lock waits for every writer that may still have
+-- rows of it; a later one finds at its commit that the shop is gone.
 CREATE FUNCTION incomplete_orders._refuse_shop_in_use() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	name text;
+	found boolean;
 BEGIN
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+			MESSAGE = format('shop "%s" cannot be deleted in a %s transaction', OLD.shop, upper(current_setting('transaction_isolation'))),
+			DETAIL = 'Rows that were committed after its snapshot would be missed.',
+			HINT = 'Use READ COMMITTED.';
+	END IF;
+	FOR name IN SELECT r.relation FROM incomplete_orders._relations() r WHERE r.by_shop AND r.relation <> 'shops' LOOP
+		EXECUTE format('LOCK TABLE incomplete_orders.%I IN SHARE ROW EXCLUSIVE MODE', name);
+		EXECUTE format('SELECT EXISTS (SELECT FROM incomplete_orders.%I WHERE shop_id = $1)', name) INTO found USING OLD.shop_id;
+		IF found THEN
+			RAISE EXCEPTION USING ERRCODE = 'IC014',
+				MESSAGE = format('shop "%s" is in use', OLD.shop),
+				DETAIL = format('Table "%s" has rows of it.', name),
+				HINT = 'incomplete_orders.delete_shop() deletes a shop with all its rows.';
+		END IF;
+	END LOOP;
 	RETURN OLD;
 END
 $$;
+ALTER FUNCTION incomplete_orders._refuse_shop_in_use() OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._refuse_shop_in_use() IS 'IC014 when a shop that is to be deleted has rows in any table';
 
-CREATE FUNCTION incomplete_orders._apply_rights(role_name text, purpose text, granted boolean) RETURNS void
+CREATE FUNCTION incomplete_orders.create_shop(shop text, name text, currency text DEFAULT 'USD', time_zone text DEFAULT 'UTC') RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+DECLARE
+	new_id integer;
 BEGIN
+	-- IC001 before anything else; a right to one shop is not enough here
+	PERFORM incomplete_orders._visible_shops('create_shop', '*');
+	IF NOT incomplete_orders._is_owner() AND NOT EXISTS (
+		SELECT FROM incomplete_orders.shop_members m
+		JOIN pg_roles r ON r.oid = m.role_oid AND r.rolname = m.role_name
+		WHERE m.shop_id = 0 AND m.purpose = 'admin' AND m.cluster_id = incomplete_orders._cluster_id()
+			AND pg_has_role(incomplete_orders._acting_role(), r.oid, 'USAGE'))
+	THEN
+		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+			MESSAGE = 'a shop may be created by an admin of all shops only',
+			DETAIL = format('Role "%s" is not one.', incomplete_orders._acting_role()),
+			HINT = 'incomplete_orders.grant_to(role, ''admin'') makes a role an admin of all shops.';
+	END IF;
+	INSERT INTO incomplete_orders.shops (shop, name, currency, time_zone)
+	VALUES (create_shop.shop, create_shop.name, create_shop.currency, create_shop.time_zone)
+	ON CONFLICT (shop) DO NOTHING RETURNING shop_id INTO new_id;
+	IF new_id IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'IC013',
+			MESSAGE = format('shop "%s" exists already', create_shop.shop),
+			DETAIL = 'A shop''s key is unique in the database.',
+			HINT = 'Choose another key, or change that shop with incomplete_orders.configure_shop().';
+	END IF;
+	RETURN new_id;
 END
 $$;
+ALTER FUNCTION incomplete_orders.create_shop(text, text, text, text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.create_shop(text, text, text, text) IS
+	'Makes a shop and returns its shop_id. Key: 1 to 63 of a-z, 0-9, _ and -. Admins of all shops only (42501); IC013 when the key is taken';
+
+CREATE FUNCTION incomplete_orders._setting_types() RETURNS TABLE (setting text, json text, sql text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	VALUES
+		('name', 'string', 'text'), ('currency', 'string', 'text'), ('time_zone', 'string', 'text'),
+		('base_url', 'string', 'text'), ('restore_url', 'string', 'text'), ('from_email', 'string', 'text'),
+		('reply_to', 'string', 'text'), ('postal_address', 'string', 'text'), ('logo_url', 'string', 'text'),
+		('colour', 'string', 'text'), ('cut_off', 'string', 'interval'), ('expiry', 'string', 'interval'),
+		('retention', 'string', 'interval'), ('attribution_window', 'string', 'interval'), ('min_gap', 'string', 'interval'),
+		('cap_per_episode', 'number', 'integer'), ('cap_per_person', 'number', 'integer'),
+		('quiet_from', 'string', 'time'), ('quiet_to', 'string', 'time'), ('holdout', 'number', 'numeric'),
+		('consent_rule', 'string', 'text'), ('exclusions', 'object', 'jsonb'), ('availability', 'string', 'text'),
+		('payment_state', 'string', 'text'), ('allowed_origins', 'array', 'text[]')
+$$;
+COMMENT ON FUNCTION incomplete_orders._setting_types() IS 'The settings of a shop: name, JSON type, SQL type';
+
+-- "column = value" for an UPDATE; null means the column's default.
+CREATE FUNCTION incomplete_orders._assignment(setting text, value jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+	shape record;
+	word text;
+BEGIN
+	SELECT t.json, t.sql INTO shape FROM incomplete_orders._setting_types() t WHERE t.setting = _assignment.setting;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('unknown setting "%s"', left(setting, 100)),
+			DETAIL = 'No column of a shop''s settings has that name.',
+			HINT = 'incomplete_orders.shop_settings() shows all of them.';
+	END IF;
+	IF jsonb_typeof(value) = 'null' THEN
+		RETURN format('%I = DEFAULT', setting);
+	END IF;
+	IF jsonb_typeof(value) <> shape.json THEN
+		PERFORM incomplete_orders._refuse_setting(setting, format('It must be a JSON %s, not a JSON %s.', shape.json, jsonb_typeof(value)), NULL);
+	END IF;
+	IF shape.json = 'array' THEN
+		IF EXISTS (SELECT FROM jsonb_array_elements(value) v WHERE jsonb_typeof(v) <> 'string') THEN
+			PERFORM incomplete_orders._refuse_setting(setting, 'Every element must be a JSON string.', NULL);
+		END IF;
+		word := ARRAY(SELECT jsonb_array_elements_text(value))::text;
+	ELSE
+		word := value #>> '{}';
+	END IF;
+	BEGIN
+		CASE shape.sql
+			WHEN 'integer' THEN PERFORM word::integer;
+			WHEN 'interval' THEN PERFORM word::interval;
+			WHEN 'time' THEN PERFORM word::time;
+			ELSE NULL;
+		END CASE;
+	EXCEPTION WHEN data_exception THEN
+		PERFORM incomplete_orders._refuse_setting(setting, format('It cannot be read as %s.', shape.sql), NULL);
+	END;
+	RETURN format('%I = %L::%s', setting, word, shape.sql);
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._assignment(text, jsonb) IS 'One setting as part of an UPDATE; 22023 names it when it is unknown or of a wrong type';
+
+CREATE FUNCTION incomplete_orders.configure_shop(shop text, settings jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
+AS $$
+#variable_conflict use_column
+DECLARE
+	own_id integer := incomplete_orders._enter_shop('configure_shop', shop, NULL);
+	assignments text;
+	hook text;
+BEGIN
+	IF jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'settings must be a JSON object',
+			HINT = 'For example {"currency": "EUR", "cut_off": "45 minutes"}.';
+	END IF;
+	IF settings -> 'name' = 'null' THEN
+		PERFORM incomplete_orders._refuse_setting('name', 'It has no default that null could bring back.', NULL);
+	END IF;
+	SELECT string_agg(incomplete_orders._assignment(s.key, s.value), ', ') INTO assignments FROM jsonb_each(settings) s;
+	-- a hook whose role was dropped goes over to the role that names it again
+	FOREACH hook IN ARRAY ARRAY['availability', 'payment_state'] LOOP
+		IF settings ? hook THEN
+			assignments := format('%s, %I = (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.rolname = %2$I)', assignments, hook || '_role');
+		END IF;
+	END LOOP;
+	IF assignments IS NOT NULL THEN
+		EXECUTE format('UPDATE incomplete_orders.shops SET %s WHERE shop_id = $1', assignments) USING own_id;
+	END IF;
+END
+$$;
+ALTER FUNCTION incomplete_orders.configure_shop(text, jsonb) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.configure_shop(text, jsonb) IS
+	'Changes the settings that are named; null brings back a default. 22023 names a setting that is unknown or cannot have that value. A function named by availability or payment_state will be called with the rights of the role that names it';
+
+CREATE FUNCTION incomplete_orders.shop_settings(shop text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
+AS $$
+#variable_conflict use_column
+DECLARE
+	own_id integer := incomplete_orders._enter_shop('shop_settings', shop, NULL);
+BEGIN
+	RETURN (SELECT jsonb_object_agg(t.setting, to_jsonb(s) -> t.setting)
+		FROM incomplete_orders.shops s, incomplete_orders._setting_types() t WHERE s.shop_id = own_id);
+END
+$$;
+ALTER FUNCTION incomplete_orders.shop_settings(text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.shop_settings(text) IS 'All settings of a shop, as configure_shop() takes them';
+
+CREATE FUNCTION incomplete_orders.export_shop(shop text DEFAULT NULL) RETURNS SETOF jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres' SET timezone = 'UTC'
+AS $$
+#variable_conflict use_column
+DECLARE
+	own_id integer := incomplete_orders._enter_shop('export_shop', shop, NULL);
+	query text;
+BEGIN
+	-- One query, so one snapshot.  to_jsonb would make a text of line_items.
+	SELECT string_agg(format('SELECT jsonb_build_object(''table'', %1$L, ''row'', to_jsonb(t)%2$s) FROM incomplete_orders.%1$I t WHERE t.shop_id = $1',
+		r.relation, (SELECT string_agg(format(' || jsonb_build_object(%1$L, t.%1$I::jsonb)', a.attname), '')
+			FROM pg_attribute a WHERE a.attrelid = to_regclass('incomplete_orders.' || r.relation)
+				AND a.atttypid = 'incomplete_orders.line_items'::regtype)), ' UNION ALL ')
+	INTO query FROM incomplete_orders._relations() r WHERE r.by_shop;
+	RETURN QUERY EXECUTE query USING own_id;
+END
+$$;
+ALTER FUNCTION incomplete_orders.export_shop(text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.export_shop(text) IS
+	'Every row of every table of a shop, as {"table": ..., "row": ...}, of one instant; personal data included. What does not fit work_mem waits in a temporary file';
+
+CREATE FUNCTION incomplete_orders.delete_shop(shop text, dry_run boolean DEFAULT true) RETURNS TABLE (action text, object text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	own_id integer := incomplete_orders._enter_shop('delete_shop', shop, NULL);
+	tables text[] := ARRAY(SELECT r.relation FROM incomplete_orders._relations() r WHERE r.by_shop);
+	name text;
+	n bigint;
+	counts jsonb := '{}';
+	members jsonb;
+BEGIN
+	IF EXISTS (SELECT FROM incomplete_orders.shops s WHERE s.shop_id = own_id AND s.shop = 'default') THEN
+		RAISE EXCEPTION USING ERRCODE = 'IC014',
+			MESSAGE = 'shop "default" cannot be deleted',
+			DETAIL = 'It is the shop of every call that names none, and setup() would make it again.',
+			HINT = 'Delete its data with incomplete_orders.cleanup() or incomplete_orders.remove().';
+	END IF;
+	IF dry_run IS NOT FALSE THEN
+		FOREACH name IN ARRAY tables LOOP
+			EXECUTE format('SELECT count(*) FROM incomplete_orders.%I WHERE shop_id = $1', name) INTO n USING own_id;
+			action := 'delete';
+			object := format('%s rows of %s', n, name);
+			RETURN NEXT;
+		END LOOP;
+		RETURN;
+	END IF;
+
+	SELECT jsonb_agg(DISTINCT jsonb_build_array(m.role_name, m.purpose)) INTO members
+	FROM incomplete_orders.shop_members m JOIN pg_roles r ON r.oid = m.role_oid AND r.rolname = m.role_name
+	WHERE m.shop_id = own_id;
+	PERFORM incomplete_orders._allow_purge();
+	-- The bulk first, then, with every writer of these tables shut out for a
+	-- moment, what came in meanwhile.
+	FOR pass IN 1 .. 2 LOOP
+		FOREACH name IN ARRAY tables LOOP
+			CONTINUE WHEN name = 'shops';
+			IF pass = 2 THEN
+				EXECUTE format('LOCK TABLE incomplete_orders.%I IN SHARE ROW EXCLUSIVE MODE', name);
+			END IF;
+			EXECUTE format('DELETE FROM incomplete_orders.%I WHERE shop_id = $1', name) USING own_id;
+			GET DIAGNOSTICS n = ROW_COUNT;
+			counts := jsonb_set(counts, ARRAY[name], to_jsonb(n + coalesce((counts ->> name)::bigint, 0)));
+		END LOOP;
+	END LOOP;
+	DELETE FROM incomplete_orders.shops WHERE shop_id = own_id;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	counts := jsonb_set(counts, '{shops}', to_jsonb(n));
+	PERFORM incomplete_orders._apply_rights(m ->> 0, m ->> 1, false) FROM jsonb_array_elements(members) m;
+	FOREACH name IN ARRAY tables LOOP
+		action := 'delete';
+		object := format('%s rows of %s', counts ->> name, name);
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+ALTER FUNCTION incomplete_orders.delete_shop(text, boolean) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.delete_shop(text, boolean) IS
+	'Deletes a shop with all its rows in one transaction, with dry_run it only counts them. Never the shop default (IC014). Its last step shuts out all writers until the commit. Superuser or a member of incomplete_orders_owner; READ COMMITTED only';
