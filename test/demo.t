@@ -43,9 +43,11 @@ until_true() {
 
 # Killed in the middle of the replay, so nothing could be tidied up.
 setsid make demo >"$out" 2>&1 &
+demo=$!
+disown
 until_true grep -q '10%\|11%\|12%' "$out"
-kill -9 -- -$!
-wait $! 2>/dev/null
+kill -9 -- -$demo
+until_true eval '! kill -0 -- -$demo'
 server=$(head -n 1 .demo/data/postmaster.pid)
 ok 'a killed demo leaves its server' kill -0 "$server"
 ok 'the next one runs to its end' eval 'make demo >"$out" 2>&1'
