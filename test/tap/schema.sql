@@ -1,0 +1,136 @@
+-- The schema as others rely on it: names, columns and arguments that are
+-- promised, and the rules that every object keeps.
+\set QUIET on
+BEGIN;
+SELECT no_plan();
+
+-- Columns that others read.
+CREATE TEMP TABLE promised (relation text, columns text);
+INSERT INTO promised VALUES
+	('open_orders', 'shop_id id reference kind status session_id customer_id email phone name items currency shipping tax discount coupon_code
+		coupon_discount furthest_step episode recovery_attempts last_recovery_at abandonment_reason address context version
+		created_at last_activity_at abandoned_at lost_at expires_at next_action_at payment_reference payment_deadline root_id continues_id bot
+		attachment cart_key'),
+	('closed_orders', 'shop_id id reference kind status session_id customer_id email phone name items currency shipping tax discount coupon_code
+		coupon_discount furthest_step episode recovery_attempts last_recovery_at abandonment_reason address context version
+		created_at last_activity_at abandoned_at lost_at expires_at next_action_at payment_reference payment_deadline root_id continues_id bot
+		attachment cart_key closed_at close_reason late'),
+	('incomplete_orders', 'shop_id id reference kind status session_id customer_id email phone name items currency shipping tax discount coupon_code
+		coupon_discount furthest_step episode recovery_attempts last_recovery_at abandonment_reason address context version
+		created_at last_activity_at abandoned_at lost_at expires_at next_action_at payment_reference payment_deadline root_id continues_id bot
+		attachment cart_key closed_at close_reason late shop total item_count is_guest is_expired days_old can_convert order_number'),
+	('orders', 'shop_id order_id order_number incomplete_order_id part foreign_order total currency paid paid_at refunded converted_at'),
+	('order_events', 'recorded_at event_id shop_id order_id root_id episode event at actor status_before status_after kind currency value item_count
+		furthest_step reason_code device source bot created_at abandoned_at campaign step variant holdout message_id machine order_ref paid_amount
+		refund_amount coupon_cost');
+SELECT is_empty(
+	$$SELECT relation, c FROM promised, regexp_split_to_table(columns, '\s+') c
+	  WHERE NOT EXISTS (SELECT FROM pg_attribute
+		WHERE attrelid = ('incomplete_orders.' || relation)::regclass AND attname = c AND NOT attisdropped)$$,
+	'every promised column is there');
+SELECT col_type_is('incomplete_orders', 'open_orders', 'items', 'incomplete_orders', 'line_items', 'items are line_items');
+SELECT col_type_is('incomplete_orders', 'incomplete_orders', 'items', 'pg_catalog', 'jsonb', 'in the view they are jsonb');
+SELECT enum_has_labels('incomplete_orders', 'order_kind', ARRAY['cart', 'payment', 'partial'], 'order_kind');
+SELECT enum_has_labels('incomplete_orders', 'order_status', ARRAY['pending', 'payment_pending', 'payment_failed', 'abandoned',
+	'converted', 'expired', 'dismissed', 'deleted', 'reversed'], 'order_status');
+SELECT enum_has_labels('incomplete_orders', 'checkout_step', ARRAY['cart', 'contact', 'shipping', 'payment', 'review'], 'checkout_step');
+
+-- Functions by name, with the names of their arguments in order; OUT columns behind the colon.
+CREATE TEMP TABLE functions (name text, arguments text);
+INSERT INTO functions VALUES
+	('setup', ''),
+	('remove', 'keep_orders dry_run : action object'),
+	('create_shop', 'shop name currency time_zone'),
+	('configure_shop', 'shop settings'),
+	('shop_settings', 'shop'),
+	('export_shop', 'shop'),
+	('delete_shop', 'shop dry_run'),
+	('grant_to', 'role purpose shop'),
+	('revoke_from', 'role purpose shop'),
+	('capture_cart', 'session_id items email phone customer_id name currency step kind shipping tax discount coupon_code coupon_discount address
+		context shop at'),
+	('capture_carts', 'carts shop at : n id error'),
+	('save_checkout', 'session_id form shop at'),
+	('track_abandonment', 'session_id stage reason shop at'),
+	('record_checkout_error', 'id error_kind reason at'),
+	('identify_cart', 'session_id customer_id email shop at'),
+	('merge_carts', 'from_session into_session strategy shop at'),
+	('mark_payment_pending', 'id payment_reference deadline at'),
+	('mark_payment_failed', 'id reason at'),
+	('mark_abandoned', 'id reason dry_run at'),
+	('dismiss_order', 'id reason dry_run at'),
+	('delete_order', 'id reason dry_run at'),
+	('add_note', 'id note at'),
+	('mark_abandoned_many', 'ids reason dry_run at : id result reason'),
+	('dismiss_orders', 'ids reason dry_run at : id result reason'),
+	('delete_orders', 'ids reason dry_run at : id result reason'),
+	('convert_orders', 'ids reason dry_run at : id result reason'),
+	('edit_order', 'id changes expected_version at'),
+	('can_convert', 'id : can reason'),
+	('convert_order', 'id lines paid order_number idempotency_key at
+		: order_id order_number incomplete_order_id part total currency paid converted_at'),
+	('record_order', 'foreign_order id session_id customer_id total currency paid shop at
+		: order_id order_number incomplete_order_id part total currency paid converted_at'),
+	('record_payment', 'order_id at'),
+	('record_refund', 'order_id amount idempotency_key at'),
+	('find_orders', 'search shop'),
+	('list_orders', 'shop status kind since until expired guest attempts search sort after page_size'),
+	('order_history', 'id : at event who detail'),
+	('orders_of', 'customer_id session_id shop'),
+	('total', 'items'),
+	('item_count', 'items'),
+	('unnest', 'items'),
+	('diff', 'before after'),
+	('shop_of', 'id');
+-- What a function with these OUT columns says may be more, never less.
+SELECT is_empty(
+	$$WITH have AS (
+		SELECT proname, string_agg(a.name, ' ' ORDER BY a.n) FILTER (WHERE coalesce(proargmodes[a.n], 'i') IN ('i', 'b', 'v')) AS arguments,
+			string_agg(a.name, ' ' ORDER BY a.n) FILTER (WHERE proargmodes[a.n] IN ('o', 't')) AS columns
+		FROM pg_proc LEFT JOIN LATERAL unnest(proargnames) WITH ORDINALITY a(name, n) ON true
+		WHERE pronamespace = 'incomplete_orders'::regnamespace GROUP BY pg_proc.oid, proname)
+	  SELECT f.name, regexp_replace(f.arguments, '\s+', ' ', 'g') AS promised, h.arguments || ' : ' || h.columns AS found
+	  FROM functions f LEFT JOIN have h ON h.proname = f.name
+	  WHERE h.proname IS NULL
+		OR coalesce(h.arguments, '') <> btrim(regexp_replace(split_part(f.arguments, ':', 1), '\s+', ' ', 'g'))
+		OR NOT starts_with(coalesce(h.columns, '') || ' ', btrim(regexp_replace(split_part(f.arguments, ':', 2), '\s+', ' ', 'g')))$$,
+	'every promised function is there, with its arguments and columns');
+
+-- Rules.
+CREATE TEMP VIEW ours AS SELECT * FROM pg_proc WHERE pronamespace = 'incomplete_orders'::regnamespace;
+CREATE TEMP VIEW public_ones AS SELECT * FROM ours WHERE NOT starts_with(proname, '_');
+SELECT is_empty('SELECT proname, count(*) FROM ours GROUP BY proname HAVING count(*) > 1', 'nothing is overloaded');
+SELECT is_empty($$SELECT proname FROM public_ones WHERE obj_description(oid, 'pg_proc') IS NULL$$, 'every public function has a comment');
+SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'incomplete_orders'::regnamespace
+	AND relkind IN ('r', 'p', 'v') AND NOT relispartition AND obj_description(oid, 'pg_class') IS NULL$$, 'so has every table and view');
+SELECT is_empty($$SELECT typname FROM pg_type WHERE typnamespace = 'incomplete_orders'::regnamespace AND typtype IN ('b', 'e', 'd')
+	AND typelem = 0 AND obj_description(oid, 'pg_type') IS NULL$$, 'and every type');
+SELECT is_empty($$SELECT proname FROM ours JOIN pg_language l ON l.oid = prolang
+	WHERE lanname IN ('sql', 'plpgsql') AND NOT coalesce(proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false)$$,
+	'functions in SQL and PL/pgSQL have a fixed search_path');
+SELECT is_empty($$SELECT proname FROM ours WHERE prosecdef AND proowner <> 'incomplete_orders_owner'::regrole$$,
+	'SECURITY DEFINER functions belong to incomplete_orders_owner');
+SELECT is_empty($$SELECT proname FROM ours WHERE NOT starts_with(proname, '_line_items_')
+	AND proname NOT IN ('total', 'item_count', 'unnest', 'diff', 'shop_of') AND has_function_privilege('public', oid, 'EXECUTE')$$,
+	'PUBLIC may execute the pure functions of the types only');
+SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'incomplete_orders'::regnamespace AND relkind IN ('r', 'p', 'v', 'S')
+	AND (relowner <> 'incomplete_orders_owner'::regrole OR EXISTS (SELECT FROM aclexplode(relacl) WHERE grantee = 0))$$,
+	'tables, views and sequences belong to it, and PUBLIC has no right to them');
+SELECT is_empty($$SELECT relname FROM pg_class c WHERE relnamespace = 'incomplete_orders'::regnamespace AND relkind IN ('r', 'p')
+	AND relname <> 'cart_marks' AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)$$,
+	'every table has a primary key');
+SELECT is_empty($$SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = indrelid WHERE relnamespace = 'incomplete_orders'::regnamespace
+	AND indisprimary AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'shop_id')
+	AND indkey[0] <> (SELECT attnum FROM pg_attribute WHERE attrelid = c.oid AND attname = 'shop_id')
+	AND c.relname !~ '^order_event'$$, 'which begins with the shop, where there is one');
+SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'incomplete_orders'::regnamespace AND relkind = 'v'
+	AND NOT coalesce(reloptions @> ARRAY['security_barrier=true'], false)$$, 'views are security barriers');
+SELECT is_empty($$SELECT refclassid::regclass, objid FROM pg_depend JOIN pg_class c ON c.oid = objid AND classid = 'pg_class'::regclass
+	WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND relnamespace = 'incomplete_orders'::regnamespace AND relkind <> 'c'$$,
+	'no table is a member of the extension');
+SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+	WHERE relnamespace = 'incomplete_orders'::regnamespace AND relkind IN ('r', 'p') AND attnum > 0 AND atttypid::regtype::text LIKE 'reg%'$$,
+	'no column holds a reg* type, which a dump could not move');
+
+SELECT * FROM finish();
+ROLLBACK;
