@@ -33,4 +33,5 @@
 		FROM incomplete_orders.closed_orders
 	) o
 	JOIN incomplete_orders.shops s USING (shop_id)
-	WHERE o.shop_id = ANY (incomplete_orders._visible_shops('incomplete_orders', '*'));
+	-- a sub-select, so that it is asked once and not for every row
+	WHERE o.shop_id = ANY ((SELECT incomplete_orders._visible_shops('incomplete_orders', '*'))::integer[]);
