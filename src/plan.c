@@ -177,6 +177,8 @@ argument_type(char letter)
 			return ico_catalog()->kind_type;
 		case 's':
 			return ico_catalog()->status_type;
+		case 'S':
+			return get_array_type(ico_catalog()->status_type);
 		case 'c':
 			return ico_catalog()->step_type;
 		case 'U':

@@ -1,1 +1,63 @@
--- list
+-- Lists, searches and the history of one order.  In C (src/list.c), because the
+-- result's columns have names of arguments, and for speed.
+--
+-- The columns are those of the view incomplete_orders, then the cursor.
+
+CREATE FUNCTION incomplete_orders.list_orders(
+	shop text DEFAULT NULL, status incomplete_orders.order_status[] DEFAULT NULL,
+	kind incomplete_orders.order_kind DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+	expired boolean DEFAULT NULL, guest boolean DEFAULT NULL, attempts integer DEFAULT NULL,
+	search text DEFAULT NULL, sort text DEFAULT '-created_at', after text DEFAULT NULL, page_size integer DEFAULT 20)
+RETURNS TABLE (
+	shop_id integer, id uuid, reference text, kind incomplete_orders.order_kind, status incomplete_orders.order_status,
+	session_id text, customer_id text, email text, phone text, name text, items jsonb, currency text, shipping numeric,
+	tax numeric, discount numeric, coupon_code text, coupon_discount numeric, furthest_step incomplete_orders.checkout_step,
+	episode integer, recovery_attempts integer, last_recovery_at timestamptz, abandonment_reason text, address jsonb,
+	context jsonb, version integer, created_at timestamptz, last_activity_at timestamptz, abandoned_at timestamptz,
+	lost_at timestamptz, expires_at timestamptz, next_action_at timestamptz, payment_reference text, payment_deadline timestamptz,
+	root_id uuid, continues_id uuid, bot boolean, attachment integer, cart_key text, closed_at timestamptz,
+	close_reason text, late boolean, shop text, total numeric, item_count bigint, is_guest boolean, is_expired boolean, days_old integer,
+	can_convert boolean, order_number text, cursor text)
+LANGUAGE c STABLE SECURITY DEFINER ROWS 20 AS 'MODULE_PATHNAME', 'ico_list_orders';
+ALTER FUNCTION incomplete_orders.list_orders OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.list_orders IS
+	'A page of incomplete orders, open and closed. shop * means all that the caller may see; since is inclusive, until exclusive, both of created_at; search as in find_orders(); sort is created_at, updated_at (last activity), total_amount or recovery_attempts, with - before it descending; after is the cursor of the last row of the page before; page_size 1 to 1000';
+
+CREATE FUNCTION incomplete_orders.find_orders(search text, shop text DEFAULT NULL)
+RETURNS TABLE (
+	shop_id integer, id uuid, reference text, kind incomplete_orders.order_kind, status incomplete_orders.order_status,
+	session_id text, customer_id text, email text, phone text, name text, items jsonb, currency text, shipping numeric,
+	tax numeric, discount numeric, coupon_code text, coupon_discount numeric, furthest_step incomplete_orders.checkout_step,
+	episode integer, recovery_attempts integer, last_recovery_at timestamptz, abandonment_reason text, address jsonb,
+	context jsonb, version integer, created_at timestamptz, last_activity_at timestamptz, abandoned_at timestamptz,
+	lost_at timestamptz, expires_at timestamptz, next_action_at timestamptz, payment_reference text, payment_deadline timestamptz,
+	root_id uuid, continues_id uuid, bot boolean, attachment integer, cart_key text, closed_at timestamptz,
+	close_reason text, late boolean, shop text, total numeric, item_count bigint, is_guest boolean, is_expired boolean, days_old integer,
+	can_convert boolean, order_number text, cursor text)
+LANGUAGE c STABLE SECURITY DEFINER ROWS 5 AS 'MODULE_PATHNAME', 'ico_find_orders';
+ALTER FUNCTION incomplete_orders.find_orders OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.find_orders IS
+	'The newest 100 incomplete orders of that e-mail (any case; its beginning, of at least 3 characters, with * behind it), phone (blanks and punctuation do not count), customer_id, session_id, reference (any case, with or without INC-, I and L read as 1, O as 0), id, or order number, the shop''s own included';
+
+CREATE FUNCTION incomplete_orders.orders_of(customer_id text DEFAULT NULL, session_id text DEFAULT NULL, shop text DEFAULT NULL)
+RETURNS TABLE (
+	shop_id integer, id uuid, reference text, kind incomplete_orders.order_kind, status incomplete_orders.order_status,
+	session_id text, customer_id text, email text, phone text, name text, items jsonb, currency text, shipping numeric,
+	tax numeric, discount numeric, coupon_code text, coupon_discount numeric, furthest_step incomplete_orders.checkout_step,
+	episode integer, recovery_attempts integer, last_recovery_at timestamptz, abandonment_reason text, address jsonb,
+	context jsonb, version integer, created_at timestamptz, last_activity_at timestamptz, abandoned_at timestamptz,
+	lost_at timestamptz, expires_at timestamptz, next_action_at timestamptz, payment_reference text, payment_deadline timestamptz,
+	root_id uuid, continues_id uuid, bot boolean, attachment integer, cart_key text, closed_at timestamptz,
+	close_reason text, late boolean, shop text, total numeric, item_count bigint, is_guest boolean, is_expired boolean, days_old integer,
+	can_convert boolean, order_number text, cursor text)
+LANGUAGE c STABLE SECURITY DEFINER ROWS 5 AS 'MODULE_PATHNAME', 'ico_orders_of';
+ALTER FUNCTION incomplete_orders.orders_of OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.orders_of IS
+	'The incomplete orders of that customer and of that session, newest first, at most 1000; one of both must be given';
+
+CREATE FUNCTION incomplete_orders.order_history(id uuid)
+RETURNS TABLE (at timestamptz, event text, who text, detail jsonb)
+LANGUAGE c STABLE SECURITY DEFINER ROWS 10 AS 'MODULE_PATHNAME', 'ico_order_history';
+ALTER FUNCTION incomplete_orders.order_history OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.order_history IS
+	'Everything that happened to an order, with the changes of edits and the notes of staff; who is null for what fell due by itself';

@@ -50,6 +50,7 @@
 		CREATE UNIQUE INDEX open_orders_cart_key ON incomplete_orders.open_orders (shop_id, attachment, cart_key) WHERE cart_key IS NOT NULL;
 		CREATE INDEX open_orders_email ON incomplete_orders.open_orders (shop_id, lower(email COLLATE "C")) WHERE email IS NOT NULL;
 		CREATE INDEX open_orders_customer ON incomplete_orders.open_orders (shop_id, customer_id) WHERE customer_id IS NOT NULL;
+		CREATE INDEX open_orders_phone ON incomplete_orders.open_orders (shop_id, translate(phone, ' ()-./+', '')) WHERE phone IS NOT NULL;
 		CREATE INDEX open_orders_created ON incomplete_orders.open_orders (shop_id, created_at, id);
 		CREATE INDEX open_orders_due ON incomplete_orders.open_orders (next_action_at);
 
@@ -65,6 +66,7 @@
 		CREATE INDEX closed_orders_reference ON incomplete_orders.closed_orders (shop_id, reference);
 		CREATE INDEX closed_orders_email ON incomplete_orders.closed_orders (shop_id, lower(email COLLATE "C")) WHERE email IS NOT NULL;
 		CREATE INDEX closed_orders_customer ON incomplete_orders.closed_orders (shop_id, customer_id) WHERE customer_id IS NOT NULL;
+		CREATE INDEX closed_orders_phone ON incomplete_orders.closed_orders (shop_id, translate(phone, ' ()-./+', '')) WHERE phone IS NOT NULL;
 		CREATE INDEX closed_orders_created ON incomplete_orders.closed_orders (shop_id, created_at, id);
 		CREATE TABLE incomplete_orders.closed_orders_default PARTITION OF incomplete_orders.closed_orders DEFAULT;
 
