@@ -9,6 +9,8 @@
  *	- every order made from it stands on a converted (or reversed) one, or on a
  *	  partial one that carries those lines as filled; a converted one has orders
  *	- an order's total is the sum of its lines and charges
+ *	- there is its shop: hot tables have no foreign key, and whoever waited for
+ *	  delete_shop() finds it gone here
  * The exceptions are whole orders that are deleted together (retention,
  * delete_shop): _allow_purge() names them for the rest of one transaction.
  *
@@ -33,6 +35,7 @@
 #include "lifecycle.h"
 #include "line_items.h"
 #include "plan.h"
+#include "tenant.h"
 
 PG_FUNCTION_INFO_V1(ico_guard_move);
 PG_FUNCTION_INFO_V1(ico_check_order);
@@ -219,6 +222,8 @@ check_incomplete(int32 shop_id, const pg_uuid_t *id)
 			return;
 		violated(id, "is neither open nor closed");
 	}
+	if (!ico_shop_exists(shop_id))
+		violated(id, "belongs to a shop that does not exist");
 	if (facts.open != ico_status_is_open(facts.status))
 		violated(id, facts.open ? "is open in a closed state" : "is closed in an open state");
 	if (facts.status == ICO_CONVERTED || facts.status == ICO_REVERSED)
@@ -279,6 +284,8 @@ check_total(int32 shop_id, const pg_uuid_t *order_id)
 	if (!foreign && !equal)
 		violated(order_id, "has a total other than its lines and charges");
 	SPI_freetuptable(SPI_tuptable);
+	if (!ico_shop_exists(shop_id))
+		violated(order_id, "belongs to a shop that does not exist");
 	if (!no_incomplete)
 		check_incomplete(shop_id, &incomplete);
 }

@@ -310,6 +310,13 @@ shop_by_name(const char *name)
 	return keep_shop();
 }
 
+bool
+ico_shop_exists(int32 shop_id)
+{
+	make_caches();
+	return shop_by_id(shop_id) != NULL;
+}
+
 /* What the role may do in the shop, through any role whose rights it has. */
 static int
 purposes_in(Oid role, int32 shop_id)

@@ -41,6 +41,8 @@ extern void ico_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found)
 extern bool ico_may_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found);
 /* shop_ids for a list: shop as above, or '*' for all in which the right is held */
 extern int	ico_enter_shops(IcoRight right, text *shop, int32 **shop_ids);
+/* whether there is such a shop, as of now; nobody's right is asked */
+extern bool ico_shop_exists(int32 shop_id);
 extern void ico_refuse_order(const pg_uuid_t *id) pg_attribute_noreturn();
 
 /*

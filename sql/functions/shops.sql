@@ -466,4 +466,4 @@ END
 $$;
 ALTER FUNCTION incomplete_orders.delete_shop(text, boolean) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.delete_shop(text, boolean) IS
-	'Deletes a shop with all its rows in one transaction, with dry_run it only counts them. Never the shop default (IC014). Its last step shuts out all writers until the commit. Superuser or a member of incomplete_orders_owner; READ COMMITTED only';
+	'Deletes a shop with all its rows in one transaction, with dry_run it only counts them. Never the shop default (IC014). Stop the shop''s programs first: its last step shuts out the writers of all shops until the commit, and with calls for this shop under way it can fail as a deadlock, deleting nothing. Superuser or a member of incomplete_orders_owner; READ COMMITTED only';
