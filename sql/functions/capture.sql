@@ -1,5 +1,12 @@
 -- Capture: what the customer does, as it happens.
 
+CREATE FUNCTION incomplete_orders._is_ordinary(status incomplete_orders.order_status, kind incomplete_orders.order_kind,
+	last_activity_at timestamptz, expires_at timestamptz, next_action_at timestamptz,
+	at timestamptz, idle_since timestamptz, next timestamptz) RETURNS boolean
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'ico_is_ordinary';
+COMMENT ON FUNCTION incomplete_orders._is_ordinary IS
+	'Whether an open order takes a capture at that instant with a mere update: nothing is due, nothing moves but its last activity';
+
 -- No SET search_path: it would cost a GUC level in the hottest call.  All that
 -- the C code says in SQL is qualified, and a test proves it.
 CREATE FUNCTION incomplete_orders.capture_cart(
