@@ -251,8 +251,8 @@ same_line(const IcoLine *a, const IcoLine *b)
 
 /*
  * What was ordered in parts stays in the cart as filled, whatever the page sends
- * next: each new line takes over the filled quantity of its old one, and what is
- * missing comes back with just that quantity.
+ * next: each new line has at least the filled quantity of its old one, and what
+ * is missing comes back with just that quantity.
  */
 static LineItems *
 carry_filled(const LineItems *old, const LineItems *new)
@@ -281,6 +281,7 @@ carry_filled(const LineItems *old, const LineItems *new)
 			other.filled += before[i].filled;
 			before[i].filled = 0;
 		}
+		other.filled = Max(other.filled, line.filled);
 		other.quantity = Max(other.quantity, other.filled);
 		ico_items_add(&builder, &other);
 	}

@@ -401,9 +401,26 @@ rebuild_items(Conversion *c, const IcoLine *lines, int n)
 	return all;
 }
 
+static bool
+has_filled(const LineItems *items)
+{
+	IcoLineReader reader;
+	IcoLine		line;
+
+	ico_line_reader_init(&reader, items);
+	while (ico_line_next(&reader, &line))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (line.filled > 0)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Chooses the lines of this part.  True when nothing remains after it.  An order
- * that was never filled and is converted whole keeps its lines as they stand.
+ * that was never filled, here or before it was captured, and is converted whole
+ * keeps its lines as they stand.
  */
 static bool
 select_lines(Conversion *c, const IcoOrder *order, const LineItems *asked)
@@ -412,7 +429,7 @@ select_lines(Conversion *c, const IcoOrder *order, const LineItems *asked)
 	IcoLine    *lines;
 	int			n;
 
-	if (asked == NULL && order->kind != ICO_PARTIAL)
+	if (asked == NULL && order->kind != ICO_PARTIAL && !has_filled(items))
 	{
 		if (order->empty && c->foreign_order == NULL)
 			nothing_to_convert(&order->id, "It has no lines.");
@@ -690,7 +707,8 @@ adopt(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *order, const
 	if (total == NULL)
 		ico_arg_null(&args);
 	else
-		ico_arg(&args, money(*total));
+		ico_arg(&args, NumericGetDatum(ico_amount_numeric(*total,
+														   ico_currency_exponent(text_to_cstring(DatumGetTextPP(order->currency))))));
 	ico_arg(&args, BoolGetDatum(c->paid));
 	ico_arg(&args, TimestampTzGetDatum(c->at));
 	if (ico_execute(&plan, args.values, args.nulls) == 0)

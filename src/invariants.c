@@ -7,7 +7,8 @@
  *	- its id is in exactly one of open_orders and closed_orders, in a state that
  *	  belongs there
  *	- every order made from it stands on a converted (or reversed) one, or on a
- *	  partial one that carries those lines as filled; a converted one has orders
+ *	  partial one that carries those lines as filled (and perhaps more: what was
+ *	  filled before it was captured); a converted one has orders
  *	- an order's total is the sum of its lines and charges
  *	- there is its shop: hot tables have no foreign key, and whoever waited for
  *	  delete_shop() finds it gone here
@@ -46,7 +47,7 @@ PG_FUNCTION_INFO_V1(ico_filled_count);
 /* the local transaction in which whole orders may be deleted */
 static LocalTransactionId purging = InvalidLocalTransactionId;
 
-/* what was checked last: nothing has been written since */
+/* what was found right last: nothing has been written since */
 typedef struct Checked
 {
 	LocalTransactionId transaction;
@@ -57,17 +58,22 @@ static Checked checked_incomplete;
 static Checked checked_total;
 
 static bool
-already_checked(Checked *last, const pg_uuid_t *id)
+already_checked(const Checked *last, const pg_uuid_t *id)
 {
-	CommandId	command = GetCurrentCommandId(false);
+	return last->transaction == ICO_LXID && last->command == GetCurrentCommandId(false) &&
+		memcmp(&last->id, id, sizeof(pg_uuid_t)) == 0;
+}
 
-	if (last->transaction == ICO_LXID && last->command == command &&
-		memcmp(&last->id, id, sizeof(pg_uuid_t)) == 0)
-		return true;
+/*
+ * Only after the check: one that failed inside a savepoint must fail again at
+ * commit, and rolling back to the savepoint leaves the command id as it was.
+ */
+static void
+remember_checked(Checked *last, const pg_uuid_t *id)
+{
 	last->transaction = ICO_LXID;
-	last->command = command;
+	last->command = GetCurrentCommandId(false);
 	last->id = *id;
-	return false;
 }
 
 Datum
@@ -230,16 +236,18 @@ check_incomplete(int32 shop_id, const pg_uuid_t *id)
 	{
 		if (facts.orders == 0 && facts.status == ICO_CONVERTED)
 			violated(id, "is converted but has no order");
-		if (facts.foreign == 0 && facts.orders > 0 && facts.ordered != facts.items)
+		if (facts.foreign == 0 && facts.orders > 0 &&
+			(facts.filled == 0 ? facts.ordered != facts.items : facts.ordered > facts.filled))
 			violated(id, "is converted but its orders have other quantities");
 	}
 	else if (facts.orders > 0)
 	{
 		if (facts.kind != ICO_PARTIAL)
 			violated(id, "has an order but is neither converted nor partial");
-		if (facts.ordered != facts.filled)
+		if (facts.ordered > facts.filled)
 			violated(id, "does not carry the lines of its orders as filled");
 	}
+	remember_checked(&checked_incomplete, id);
 }
 
 /* The order's total, and the incomplete order behind it. */
@@ -288,6 +296,7 @@ check_total(int32 shop_id, const pg_uuid_t *order_id)
 		violated(order_id, "belongs to a shop that does not exist");
 	if (!no_incomplete)
 		check_incomplete(shop_id, &incomplete);
+	remember_checked(&checked_total, order_id);
 }
 
 /* arg 0: column with the incomplete order's id, or ''; arg 1: with the order's */

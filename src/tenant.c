@@ -40,6 +40,11 @@
 #include "tenant.h"
 #include "uuid7.h"
 
+/* 1970 and 10000 in UTC: cut-offs and expiries can be added without a look at
+ * the ends of timestamptz; the infinities lie outside */
+#define FIRST_INSTANT ((TimestampTz) (UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
+#define LAST_INSTANT ((TimestampTz) 2921940 * USECS_PER_DAY)
+
 typedef struct ShopByName
 {
 	char		name[NAMEDATALEN];
@@ -478,10 +483,10 @@ ico_check_at(TimestampTz at, const IcoShop *shop)
 {
 	if (at == GetCurrentTransactionStartTimestamp())
 		return;
-	if (TIMESTAMP_NOT_FINITE(at))
+	if (at < FIRST_INSTANT || at >= LAST_INSTANT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"at\" must be a finite instant"),
+				 errmsg("argument \"at\" is not an instant from 1970 to 9999"),
 				 errhint("Leave it out for now().")));
 	if (!(shop->purposes & (ICO_ADMIN | ICO_OWNER)))
 		ereport(ERROR,

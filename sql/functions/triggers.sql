@@ -84,6 +84,10 @@ BEGIN
 			-- made apart and attached: no exclusive lock on the parent
 			EXECUTE format('CREATE TABLE incomplete_orders.%I (LIKE incomplete_orders.%I INCLUDING DEFAULTS)', part, parent);
 			EXECUTE format('ALTER TABLE incomplete_orders.%I ATTACH PARTITION incomplete_orders.%I FOR VALUES FROM (%L) TO (%L)', parent, part, low, high);
+			IF parent = 'closed_orders' THEN
+				-- the parent's does not fire for a partition that is named itself
+				EXECUTE format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.%I EXECUTE FUNCTION incomplete_orders._refuse_truncate()', part);
+			END IF;
 			made := made + 1;
 		END LOOP;
 	END LOOP;

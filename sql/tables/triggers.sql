@@ -9,7 +9,7 @@
 
 		CREATE CONSTRAINT TRIGGER check_order AFTER INSERT OR DELETE OR UPDATE OF status, kind ON incomplete_orders.open_orders
 			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION incomplete_orders._check_order('id');
-		CREATE CONSTRAINT TRIGGER check_order AFTER INSERT OR DELETE OR UPDATE OF status, items ON incomplete_orders.closed_orders
+		CREATE CONSTRAINT TRIGGER check_order AFTER INSERT OR DELETE OR UPDATE OF status, kind, items ON incomplete_orders.closed_orders
 			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION incomplete_orders._check_order('id');
 		CREATE CONSTRAINT TRIGGER check_order AFTER INSERT OR DELETE
 			OR UPDATE OF shop_id, order_id, incomplete_order_id, part, foreign_order, currency, shipping, tax, discount, coupon_discount, total
@@ -20,6 +20,7 @@
 
 		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.open_orders EXECUTE FUNCTION incomplete_orders._refuse_truncate();
 		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.closed_orders EXECUTE FUNCTION incomplete_orders._refuse_truncate();
+		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.closed_orders_default EXECUTE FUNCTION incomplete_orders._refuse_truncate();
 		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.orders EXECUTE FUNCTION incomplete_orders._refuse_truncate();
 		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.order_items EXECUTE FUNCTION incomplete_orders._refuse_truncate();
 		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.shops EXECUTE FUNCTION incomplete_orders._refuse_truncate();
