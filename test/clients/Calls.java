@@ -22,7 +22,7 @@ import org.postgresql.util.PGobject;
 
 class Calls {
     static final Pattern PLACEHOLDER = Pattern.compile("\\$(\\d+)");
-    static final Pattern NAME = Pattern.compile("\\{(\\w+)\\}");
+    static final Pattern NAME = Pattern.compile("<(\\w+)>");
 
     static class Call {
         String name, sql, error;

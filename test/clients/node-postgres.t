@@ -45,7 +45,7 @@ function asText(value) {
 
 // Returns what is wrong, or nothing.
 async function run(client, call, saved) {
-  const fill = (text) => text.replace(/\{(\w+)\}/g, (all, name) => saved[name]);
+  const fill = (text) => text.replace(/<(\w+)>/g, (all, name) => saved[name]);
   let result;
   try {
     result = await client.query(call.sql, call.bind.map(([kind, value]) => MAKE[kind](fill(value))));

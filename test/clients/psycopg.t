@@ -56,7 +56,7 @@ def as_text(value):
 def run(conn, call, saved):
     """Returns what is wrong, or nothing."""
     def fill(text):
-        return re.sub(r"\{(\w+)\}", lambda m: saved[m[1]], text)
+        return re.sub(r"<(\w+)>", lambda m: saved[m[1]], text)
 
     values = {f"p{n}": MAKE[kind[0]](fill(kind[1]) if len(kind) > 1 else "") for n, kind in enumerate(call["bind"], 1)}
     sql = re.sub(r"\$(\d+)", r"%(p\1)s", call["sql"].replace("%", "%%"))
