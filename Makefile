@@ -67,6 +67,7 @@ PROVE_TESTS = test/t/*.pl
 
 .DEFAULT_GOAL := all
 PG_CONFIG ?= pg_config
+export PG_CONFIG
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
@@ -97,15 +98,15 @@ checkver:
 # make test SUITE=regress runs one suite; KEEP=1 keeps the temporary folder.
 test:
 	@tools/packages build test demo
-	@PG_CONFIG='$(PG_CONFIG)' test/run $(SUITE)
+	@test/run $(SUITE)
 
 bench:
 	@tools/packages build demo bench
-	@PG_CONFIG='$(PG_CONFIG)' test/bench/run $(BENCH)
+	@test/bench/run $(BENCH)
 
 demo:
 	@tools/packages build demo
-	@PG_CONFIG='$(PG_CONFIG)' tools/demo start
+	@tools/demo start
 
 demo-stop:
 	@tools/demo stop
