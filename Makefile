@@ -17,6 +17,7 @@ OBJS = \
 	src/money.o \
 	src/facts.o \
 	src/capture.o \
+	src/capture_batch.o \
 	src/lifecycle.o \
 	src/life.o \
 	src/invariants.o \
@@ -44,6 +45,7 @@ SQL_PARTS = \
 	sql/functions/shops.sql \
 	sql/functions/members.sql \
 	sql/functions/capture.sql \
+	sql/functions/checkout.sql \
 	sql/functions/life.sql \
 	sql/functions/convert.sql \
 	sql/functions/list.sql \

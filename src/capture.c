@@ -382,6 +382,15 @@ ico_is_ordinary(PG_FUNCTION_ARGS)
 				   expires_at > at && next_action_at <= next);
 }
 
+void
+ico_capture(const IcoShop *shop, text *session_id, LineItems *items, const IcoFacts *facts, TimestampTz at, pg_uuid_t *id)
+{
+	Capture		capture = {.shop = *shop, .items = items, .facts = *facts, .at = at};
+
+	capture.session = PointerGetDatum(session_id);
+	store(&capture, id);
+}
+
 Datum
 ico_capture_cart(PG_FUNCTION_ARGS)
 {

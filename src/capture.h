@@ -10,6 +10,13 @@
 #include "line_items.h"
 
 /*
+ * What capture_cart does once its arguments are read and its caller has entered
+ * the shop: one cart, inserted or updated.  items may be NULL (leave them).
+ */
+extern void ico_capture(const IcoShop *shop, text *session_id, LineItems *items, const IcoFacts *facts,
+						TimestampTz at, pg_uuid_t *id);
+
+/*
  * An edit by staff of a locked order: the same as a capture, but last_activity_at
  * stays.  items may be NULL (leave them).  Returns the new version.
  */

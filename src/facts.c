@@ -23,6 +23,7 @@
 #include "compat.h"
 #include "facts.h"
 #include "money.h"
+#include "plan.h"
 
 #define KEY_BYTES 255
 #define EMAIL_BYTES 254			/* RFC 5321 */
@@ -446,36 +447,59 @@ is_plain_number(const char *s)
 }
 
 static void
-edit_charge(IcoFacts *facts, IcoFact fact, JsonbValue *value)
+read_json_charge(IcoFacts *facts, IcoFact fact, JsonbValue *value)
 {
 	char	   *s = "0";
 
 	if (value->type != jbvNull)
 	{
-		if (value->type == jbvBool || !scalar_text(value))
+		bool		scalar = value->type != jbvBool && scalar_text(value);
+
+		if (scalar)
+			s = pnstrdup(value->val.string.val, value->val.string.len);
+		if (!scalar || !is_plain_number(s))
+		{
 			notice("left out", names[fact], "It is not an amount.");
-		s = pnstrdup(value->val.string.val, value->val.string.len);
-		if (!is_plain_number(s))
-			notice("left out", names[fact], "It is not an amount.");
+			return;
+		}
 	}
 	read_charge(facts, fact, names[fact],
 				DirectFunctionCall3(numeric_in, CStringGetDatum(s), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
+/* A checkout_step or an order_kind. */
 static void
-edit_fact(IcoFacts *facts, IcoFact fact, JsonbValue *value)
+read_json_label(IcoFacts *facts, IcoFact fact, JsonbValue *value)
+{
+	const char *const *labels = fact == ICO_F_STEP ? ico_step_names : ico_kind_names;
+	int			n = fact == ICO_F_STEP ? ICO_STEPS : ICO_KINDS;
+
+	if (strict)
+		notice("left out", names[fact], "It is the customer's doing and cannot be edited.");
+	for (int i = 0; value->type == jbvString && i < n; i++)
+	{
+		if (strlen(labels[i]) != value->val.string.len || memcmp(labels[i], value->val.string.val, strlen(labels[i])) != 0)
+			continue;
+		set_fact(facts, fact, fact == ICO_F_STEP ? ico_step_datum((IcoStep) i) : ico_kind_datum((IcoKind) i));
+		return;
+	}
+	notice("left out", names[fact], "There is no such word for it.");
+}
+
+static void
+read_json_fact(IcoFacts *facts, IcoFact fact, JsonbValue *value)
 {
 	switch (fact)
 	{
 		case ICO_F_STEP:
 		case ICO_F_KIND:
-			notice("left out", names[fact], "It is the customer's doing and cannot be edited.");
+			read_json_label(facts, fact, value);
 			break;
 		case ICO_F_SHIPPING:
 		case ICO_F_TAX:
 		case ICO_F_DISCOUNT:
 		case ICO_F_COUPON_DISCOUNT:
-			edit_charge(facts, fact, value);
+			read_json_charge(facts, fact, value);
 			break;
 		case ICO_F_ADDRESS:
 		case ICO_F_CONTEXT:
@@ -498,6 +522,30 @@ edit_fact(IcoFacts *facts, IcoFact fact, JsonbValue *value)
 	}
 }
 
+/* The fact of that name, or ICO_FACTS. */
+static int
+fact_by_name(const char *name)
+{
+	int			fact = 0;
+
+	while (fact < lengthof(names) && strcmp(names[fact], name) != 0)
+		fact++;
+	return fact < lengthof(names) ? fact : ICO_FACTS;
+}
+
+bool
+ico_read_json_fact(IcoFacts *facts, const char *name, JsonbValue *value)
+{
+	int			fact = fact_by_name(name);
+
+	strict = false;
+	if (fact == ICO_FACTS)
+		return false;
+	if (value->type != jbvNull)
+		read_json_fact(facts, (IcoFact) fact, value);
+	return true;
+}
+
 LineItems *
 ico_read_edit(Jsonb *changes, IcoFacts *facts)
 {
@@ -518,14 +566,12 @@ ico_read_edit(Jsonb *changes, IcoFacts *facts)
 	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
 	{
 		char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
-		int			fact = 0;
+		int			fact = fact_by_name(name);
 
 		CHECK_FOR_INTERRUPTS();
 		(void) JsonbIteratorNext(&it, &value, true);
-		while (fact < lengthof(names) && strcmp(names[fact], name) != 0)
-			fact++;
-		if (fact < lengthof(names))
-			edit_fact(facts, (IcoFact) fact, &value);
+		if (fact != ICO_FACTS)
+			read_json_fact(facts, (IcoFact) fact, &value);
 		else if (strcmp(name, "items") == 0)
 		{
 			char	   *json = JsonbToCString(NULL, &JsonbValueToJsonb(&value)->root, -1);
@@ -569,14 +615,18 @@ ico_optional_key(FunctionCallInfo fcinfo, int argument, const char *name)
 text *
 ico_require_key(FunctionCallInfo fcinfo, int argument, const char *name)
 {
-	text	   *given = ico_optional_key(fcinfo, argument, name);
+	return ico_check_key(PG_ARGISNULL(argument) ? NULL : PG_GETARG_TEXT_PP(argument), name);
+}
 
-	if (given == NULL)
+text *
+ico_check_key(text *given, const char *name)
+{
+	if (given == NULL || VARSIZE_ANY_EXHDR(given) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"%s\" must not be null or empty", name),
 				 errhint("It has 1 to 255 bytes and no control characters.")));
-	return given;
+	return checked_key(given, name);
 }
 
 pg_uuid_t *

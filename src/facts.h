@@ -36,6 +36,13 @@ typedef struct IcoFacts
 extern void ico_read_facts(FunctionCallInfo fcinfo, int first, IcoFacts *facts);
 
 /*
+ * Reads one fact of that name from JSON, like an argument of capture_cart: null
+ * leaves it.  False when no fact has that name.  facts->given is the caller's to
+ * begin with.
+ */
+extern bool ico_read_json_fact(IcoFacts *facts, const char *name, JsonbValue *value);
+
+/*
  * Reads the changes of edit_order: an object of the same facts by name, and
  * items.  Null and '' clear.  Whatever cannot be stored as given is an error
  * (22023) naming the key.  Returns the items, or NULL when they are not given.
@@ -44,6 +51,7 @@ extern LineItems *ico_read_edit(Jsonb *changes, IcoFacts *facts);
 
 /* an identifier that must be right: 22023 when null, empty, too long or with control characters */
 extern text *ico_require_key(FunctionCallInfo fcinfo, int argument, const char *name);
+extern text *ico_check_key(text *given, const char *name);
 /* an optional one: null when absent or empty; too long or control characters: 22023 */
 extern text *ico_optional_key(FunctionCallInfo fcinfo, int argument, const char *name);
 extern pg_uuid_t *ico_require_id(FunctionCallInfo fcinfo, int argument, const char *name);
