@@ -22,6 +22,8 @@ OBJS = \
 	src/life.o \
 	src/invariants.o \
 	src/convert.o \
+	src/hook.o \
+	src/tick.o \
 	src/payment.o \
 	src/list.o
 
@@ -48,6 +50,7 @@ SQL_PARTS = \
 	sql/functions/checkout.sql \
 	sql/functions/life.sql \
 	sql/functions/convert.sql \
+	sql/functions/tick.sql \
 	sql/functions/list.sql \
 	sql/privileges.sql
 SQL_SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql

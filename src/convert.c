@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "convert.h"
 #include "errors.h"
 #include "facts.h"
 #include "lifecycle.h"
@@ -499,9 +500,12 @@ require_late(const Conversion *c, const IcoOrder *order, const LineItems *asked)
 				 errhint("Leave the argument \"lines\" out.")));
 }
 
-/* Makes the order: the incomplete one is locked, settled and may be converted. */
-static void
-convert(FunctionCallInfo fcinfo, Conversion *c, IcoOrder *order, const LineItems *asked, const int64 *total)
+/*
+ * Makes the order: the incomplete one is locked, settled and may be converted.
+ * Returns its number.
+ */
+static text *
+make_order(Conversion *c, IcoOrder *order, const LineItems *asked, const int64 *total)
 {
 	static IcoPlan keeping = {
 		CONVERT_ARGS,
@@ -540,7 +544,15 @@ convert(FunctionCallInfo fcinfo, Conversion *c, IcoOrder *order, const LineItems
 	number = order_number_of(c);
 	conversion_args(&args, c, &order->id, &before, closes, number);
 	run_conversion(order->closed ? &late : closes ? closing_plan() : &keeping, &args, number);
-	return_made(fcinfo, c, &order->id, number);
+	return number;
+}
+
+void
+ico_convert_paid(IcoOrder *order, const IcoShop *shop, TimestampTz at)
+{
+	Conversion	c = {.shop = *shop, .paid = true, .at = at};
+
+	(void) make_order(&c, order, NULL, NULL);
 }
 
 /* A number of the caller's: not one of ours, so the two never meet. */
@@ -626,7 +638,7 @@ ico_convert_order(PG_FUNCTION_ARGS)
 			(void) ico_settle(&order, &c.shop, c.at);
 		if (order.closed)
 			require_late(&c, &order, asked);
-		convert(fcinfo, &c, &order, asked, NULL);
+		return_made(fcinfo, &c, &order.id, make_order(&c, &order, asked, NULL));
 	}
 	SPI_finish();
 	return (Datum) 0;
@@ -813,7 +825,7 @@ ico_record_order(PG_FUNCTION_ARGS)
 		else if (order.status == ICO_CONVERTED)
 			record_alone(fcinfo, &c, has_total ? &total : NULL);
 		else
-			convert(fcinfo, &c, &order, NULL, has_total ? &total : NULL);
+			return_made(fcinfo, &c, &order.id, make_order(&c, &order, NULL, has_total ? &total : NULL));
 	}
 	SPI_finish();
 	return (Datum) 0;

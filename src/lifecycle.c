@@ -223,9 +223,8 @@ ico_next_action(const IcoOrder *order, const IcoShop *shop)
 	return next_due(order, shop, &to);
 }
 
-/* Makes the next step that is due at `at`, in memory; false when none is. */
-static bool
-take_step(IcoOrder *order, const IcoShop *shop, TimestampTz at, IcoEvent *event)
+bool
+ico_take_step(IcoOrder *order, const IcoShop *shop, TimestampTz at, IcoEvent *event)
 {
 	IcoStatus	to;
 
@@ -259,7 +258,7 @@ ico_settle(IcoOrder *order, const IcoShop *shop, TimestampTz at)
 	IcoStatus	before = order->status;
 	IcoEvent	event;
 
-	while (take_step(order, shop, at, &event))
+	while (ico_take_step(order, shop, at, &event))
 	{
 		if (order->closed)
 		{
@@ -278,7 +277,7 @@ ico_preview(IcoOrder *order, const IcoShop *shop, TimestampTz at)
 {
 	IcoEvent	event;
 
-	while (!order->closed && take_step(order, shop, at, &event))
+	while (!order->closed && ico_take_step(order, shop, at, &event))
 		;
 }
 

@@ -64,6 +64,9 @@ extern bool ico_read_order(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrd
 
 /* the earliest instant at which anything can be due for this order */
 extern TimestampTz ico_next_action(const IcoOrder *order, const IcoShop *shop);
+/* makes the next step that is due at `at`, in memory; false when none is, and
+ * event->at then says when one will be */
+extern bool ico_take_step(IcoOrder *order, const IcoShop *shop, TimestampTz at, IcoEvent *event);
 /*
  * Writes what fell due at or before `at`, each step at its exact instant.
  * False when that closed the order.
@@ -93,13 +96,15 @@ extern void ico_append_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent 
  */
 #define ICO_EVENT_ARGS "iutztst"
 #define ICO_EVENT_CTE(source, columns, values) \
+	ICO_EVENT_ROWS(source, "$3", "$4", "$5", "$6", "r.status", "$7", columns, values)
+#define ICO_EVENT_ROWS(source, event, at, actor, before, after, reason, columns, values) \
 	"e AS (INSERT INTO incomplete_orders.order_events (recorded_at, event_id, shop_id, order_id, root_id, episode," \
 	" event, at, actor, status_before, status_after, kind, currency, value, item_count, furthest_step, reason_code," \
 	" device, source, bot, created_at, abandoned_at" columns ")" \
 	" SELECT pg_catalog.clock_timestamp(), pg_catalog.nextval('incomplete_orders.event_seq'), r.shop_id, r.id," \
-	" r.root_id, r.episode, $3, $4, $5, $6, r.status, r.kind, r.currency," \
+	" r.root_id, r.episode, " event ", " at ", " actor ", " before ", " after ", r.kind, r.currency," \
 	" incomplete_orders._order_total(r.items, r.shipping, r.tax, r.discount, r.coupon_discount, r.currency)," \
-	" incomplete_orders.item_count(r.items), r.furthest_step, $7, r.context" ARROW_TEXT "'device'," \
+	" incomplete_orders.item_count(r.items), r.furthest_step, " reason ", r.context" ARROW_TEXT "'device'," \
 	" r.context" ARROW_TEXT "'source', r.bot, r.created_at, r.abandoned_at" values \
 	" FROM " source " r RETURNING *)"
 #define ICO_EVENT_TAIL \

@@ -22,7 +22,7 @@
 
 #define ICO_STAFF_OR_APP (ICO_APP | ICO_ADMIN)
 
-/* F function, V view; a new public object is a new line here */
+/* F function, P procedure, V view; a new public object is a new line here */
 #define ICO_RIGHTS(R) \
 	R(F, setup, 0) \
 	R(F, remove, 0) \
@@ -60,8 +60,14 @@
 	R(F, list_orders, ICO_ADMIN) \
 	R(F, order_history, ICO_ADMIN) \
 	R(F, orders_of, ICO_STAFF_OR_APP) \
+	R(P, tick, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_batch, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_payments, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_retention, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_partitions, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_heartbeat, ICO_SENDER | ICO_ADMIN) \
 	R(V, incomplete_orders, ICO_ADMIN) \
-	R(F, _visible_shops, ICO_ADMIN) \
+	R(F, _visible_shops, ICO_SENDER | ICO_ADMIN) \
 	R(F, _order_total, ICO_ADMIN)
 
 #define ICO_RIGHT_ENUM(kind, name, purposes) ICO_RIGHT_##name,

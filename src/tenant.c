@@ -253,8 +253,8 @@ make_caches(void)
 	PG_END_TRY();
 }
 
-static int64
-span(Datum interval)
+int64
+ico_span(Datum interval)
 {
 	Interval   *i = DatumGetIntervalP(interval);
 
@@ -273,9 +273,9 @@ keep_shop(void)
 	ShopByName *by_name;
 
 	strlcpy(shop->currency, TextDatumGetCString(ico_column(0, 3, &isnull)), sizeof(shop->currency));
-	shop->cut_off = span(ico_column(0, 4, &isnull));
-	shop->expiry = span(ico_column(0, 5, &isnull));
-	shop->attribution_window = span(ico_column(0, 6, &isnull));
+	shop->cut_off = ico_span(ico_column(0, 4, &isnull));
+	shop->expiry = ico_span(ico_column(0, 5, &isnull));
+	shop->attribution_window = ico_span(ico_column(0, 6, &isnull));
 	shop->purposes = 0;
 	by_name = hash_search(shops_by_name, name, HASH_ENTER, NULL);
 	by_name->shop_id = shop_id;
@@ -476,6 +476,35 @@ ico_enter_shops(IcoRight right, text *shop, int32 **shop_ids)
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return kept;
+}
+
+int
+ico_keep_permitted(IcoRight right, int32 *shop_ids, int n)
+{
+	Oid			role = GetOuterUserId();
+	int			kept = 0;
+
+	make_caches();
+	for (int i = 0; i < n; i++)
+	{
+		if (may(purposes_in(role, shop_ids[i]), right))
+			shop_ids[kept++] = shop_ids[i];
+	}
+	return kept;
+}
+
+bool
+ico_shop_by_id(int32 shop_id, IcoShop *found)
+{
+	const IcoShop *entry;
+
+	make_caches();
+	entry = shop_by_id(shop_id);
+	if (entry == NULL)
+		return false;
+	*found = *entry;
+	found->purposes = purposes_in(GetOuterUserId(), shop_id);
+	return true;
 }
 
 void

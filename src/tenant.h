@@ -11,6 +11,9 @@
 
 #include "rights.h"
 
+/* an interval in microseconds: days of 24 hours, months of 30 days */
+extern int64 ico_span(Datum interval);
+
 /* What C code needs of a row of shops; spans in microseconds. */
 typedef struct IcoShop
 {
@@ -41,6 +44,10 @@ extern void ico_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found)
 extern bool ico_may_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found);
 /* shop_ids for a list: shop as above, or '*' for all in which the right is held */
 extern int	ico_enter_shops(IcoRight right, text *shop, int32 **shop_ids);
+/* leaves those shops in the array in which the right is held; returns how many */
+extern int	ico_keep_permitted(IcoRight right, int32 *shop_ids, int n);
+/* a shop by its id without asking for a right: for work that entered otherwise */
+extern bool ico_shop_by_id(int32 shop_id, IcoShop *found);
 /* whether there is such a shop, as of now; nobody's right is asked */
 extern bool ico_shop_exists(int32 shop_id);
 extern void ico_refuse_order(const pg_uuid_t *id) pg_attribute_noreturn();

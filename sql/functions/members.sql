@@ -11,7 +11,7 @@ DECLARE
 	target text;
 BEGIN
 	FOR target IN
-		SELECT CASE m.kind WHEN 'view' THEN 'SELECT ON TABLE' ELSE 'EXECUTE ON FUNCTION' END || format(' incomplete_orders.%I', m.object)
+		SELECT CASE m.kind WHEN 'view' THEN 'SELECT ON TABLE' ELSE 'EXECUTE ON ROUTINE' END || format(' incomplete_orders.%I', m.object)
 		FROM incomplete_orders._role_matrix() m
 		WHERE m.purpose = _apply_rights.purpose
 			-- between a new library and ALTER EXTENSION UPDATE some may not be there yet

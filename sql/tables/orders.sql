@@ -54,7 +54,7 @@
 		CREATE INDEX open_orders_customer ON incomplete_orders.open_orders (shop_id, customer_id) WHERE customer_id IS NOT NULL;
 		CREATE INDEX open_orders_phone ON incomplete_orders.open_orders (shop_id, translate(phone, ' ()-./+', '')) WHERE phone IS NOT NULL;
 		CREATE INDEX open_orders_created ON incomplete_orders.open_orders (shop_id, created_at, id);
-		CREATE INDEX open_orders_due ON incomplete_orders.open_orders (next_action_at);
+		CREATE INDEX open_orders_due ON incomplete_orders.open_orders (shop_id, next_action_at);
 
 		CREATE TABLE incomplete_orders.closed_orders (
 			LIKE incomplete_orders.open_orders INCLUDING DEFAULTS,

@@ -1,0 +1,620 @@
+/*
+ * tick.c
+ *		The clock: what falls due by itself.
+ *
+ * tick() is a procedure without SECURITY DEFINER and without SET, because only
+ * such a one may commit.  It goes through the shops that its caller may tick in
+ * rounds: each batch (_tick_batch, which runs as incomplete_orders_owner) takes
+ * a few due orders of many shops by the index on (shop_id, next_action_at) and
+ * is committed by itself; shops that had more come again in the next round.  So
+ * a shop with a million due orders delays nobody, and what is examined is what
+ * is due.
+ *
+ * Locks: one transaction-level advisory lock per batch, so that two ticks do not
+ * work at the same time; rows FOR UPDATE SKIP LOCKED.  Memory: the list of shops
+ * lives in the procedure's context, everything else in that of a batch.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "convert.h"
+#include "errors.h"
+#include "hook.h"
+#include "lifecycle.h"
+#include "line_items.h"
+#include "plan.h"
+#include "tenant.h"
+
+/* orders in one batch, and so in one transaction */
+#define BATCH_ORDERS 2000
+/* of one shop, while others wait */
+#define BATCH_PER_SHOP 100
+/* shops that one batch looks at */
+#define BATCH_SHOPS 1000
+/* advisory lock of tick: class and number, in this database */
+#define TICK_LOCK 0x49434f01
+
+PG_FUNCTION_INFO_V1(ico_due_step);
+PG_FUNCTION_INFO_V1(ico_tick_batch);
+PG_FUNCTION_INFO_V1(ico_tick_payments);
+PG_FUNCTION_INFO_V1(ico_tick);
+
+static TimestampTz
+instant_argument(FunctionCallInfo fcinfo, int argument)
+{
+	return PG_ARGISNULL(argument) ? ICO_NONE : PG_GETARG_TIMESTAMPTZ(argument);
+}
+
+/* The step that ico_settle would make, as a row: for set-based statements. */
+Datum
+ico_due_step(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	IcoOrder	order = {0};
+	IcoShop		shop = {0};
+	IcoEvent	event;
+	Datum		values[3];
+	bool		nulls[3] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	order.status = ico_status_of(PG_GETARG_DATUM(0));
+	order.empty = PG_GETARG_BOOL(1);
+	order.last_activity_at = instant_argument(fcinfo, 2);
+	order.abandoned_at = instant_argument(fcinfo, 3);
+	order.lost_at = instant_argument(fcinfo, 4);
+	order.expires_at = instant_argument(fcinfo, 5);
+	order.payment_deadline = instant_argument(fcinfo, 6);
+	shop.cut_off = ico_span(PG_GETARG_DATUM(7));
+	shop.attribution_window = ico_span(PG_GETARG_DATUM(8));
+	(void) ico_take_step(&order, &shop, DT_NOEND - 1, &event);
+	values[0] = CStringGetTextDatum(event.event);
+	values[1] = TimestampTzGetDatum(event.at);
+	nulls[2] = order.closed;
+	values[2] = order.closed ? (Datum) 0 : TimestampTzGetDatum(ico_next_action(&order, &shop));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+static bool
+try_lock_tick(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, TICK_LOCK, 0, 2);
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* what an event says of an order, of the row c */
+#define EVENT_FACTS \
+	"c.shop_id, c.id, c.root_id, c.episode, c.kind, c.currency, c.items, c.shipping, c.tax, c.discount," \
+	" c.coupon_discount, c.furthest_step, c.context, c.bot, c.created_at, c.abandoned_at, c.before, c.step, c.due_at, "
+
+/*
+ * One statement for a whole batch: take due rows, decide, write the changes,
+ * close what expired, append the events, and count by shop.
+ *	$1 shops  $2 at  $3 per shop  $4 most
+ * A row whose payment is to be asked for is left to tick_payments().
+ */
+static IcoPlan *
+batch_plan(void)
+{
+	static IcoPlan plan = {"Aziis", NULL};
+	static uint64 made_for = 0;
+	char	   *query;
+
+	if (plan.query != NULL && made_for == ico_shared_columns_generation())
+		return &plan;
+	query = psprintf("WITH due AS MATERIALIZED (SELECT o.shop_id, o.ctid AS row, o.status AS before, d.step, d.due_at, d.next_at"
+					 " FROM (SELECT s.shop_id, s.cut_off, s.attribution_window, s.payment_state FROM incomplete_orders.shops s"
+					 "  WHERE s.shop_id" EQ "ANY ($1) ORDER BY s.shop_id) s"
+					 " CROSS JOIN LATERAL (SELECT q.ctid, q.* FROM incomplete_orders.open_orders q"
+					 "  WHERE q.shop_id" EQ "s.shop_id AND q.next_action_at" LE "$2"
+					 "  AND (q.status" NE "$5 OR s.payment_state IS NULL)"
+					 "  ORDER BY q.next_action_at LIMIT $3 FOR UPDATE SKIP LOCKED) o"
+					 " CROSS JOIN LATERAL incomplete_orders._due_step(o.status, incomplete_orders.item_count(o.items)" EQ "0,"
+					 "  o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline,"
+					 "  s.cut_off, s.attribution_window) d LIMIT $4),"
+					 " changed AS (UPDATE incomplete_orders.open_orders o SET status = 'abandoned', version = o.version" PLUS "1,"
+					 "  abandoned_at = CASE WHEN d.step" EQ "'abandoned' THEN d.due_at ELSE o.abandoned_at END,"
+					 "  lost_at = CASE WHEN d.step" EQ "'lost' THEN d.due_at ELSE o.lost_at END, next_action_at = d.next_at"
+					 "  FROM due d WHERE o.ctid" EQ "d.row AND d.due_at" LE "$2 AND d.step" NE "'expired'"
+					 "  RETURNING o.*, d.before, d.step, d.due_at),"
+					 " rearmed AS (UPDATE incomplete_orders.open_orders o SET next_action_at = d.due_at"
+					 "  FROM due d WHERE o.ctid" EQ "d.row AND d.due_at" GT "$2),"
+					 " gone AS (DELETE FROM incomplete_orders.open_orders o USING due d"
+					 "  WHERE o.ctid" EQ "d.row AND d.due_at" LE "$2 AND d.step" EQ "'expired'"
+					 "  RETURNING o.*, d.before, d.step, d.due_at),"
+					 " closed AS (INSERT INTO incomplete_orders.closed_orders (%sitems, status, closed_at)"
+					 "  SELECT %sitems, 'expired', due_at FROM gone),"
+					 " r AS (SELECT %s FROM changed c UNION ALL SELECT %s FROM gone c), "
+					 ICO_EVENT_ROWS("r", "r.step", "r.due_at", "NULL", "r.before", "r.after", "NULL", "", "") ","
+					 " t AS (" ICO_EVENT_TAIL ")"
+					 " SELECT d.shop_id, pg_catalog.count(*)::integer,"
+					 " (pg_catalog.count(*) FILTER (WHERE d.due_at" LE "$2 AND d.step" EQ "'abandoned'))::integer,"
+					 " (pg_catalog.count(*) FILTER (WHERE d.due_at" LE "$2 AND d.step" EQ "'lost'))::integer,"
+					 " (pg_catalog.count(*) FILTER (WHERE d.due_at" LE "$2 AND d.step" EQ "'expired'))::integer"
+					 " FROM due d GROUP BY d.shop_id ORDER BY d.shop_id",
+					 ico_shared_columns(), ico_shared_columns(),
+					 EVENT_FACTS "'abandoned'::incomplete_orders.order_status AS after",
+					 EVENT_FACTS "'expired'::incomplete_orders.order_status AS after");
+	ico_plan_free(&plan);
+	if (plan.query != NULL)
+		pfree(unconstify(char *, plan.query));
+	plan.query = MemoryContextStrdup(TopMemoryContext, query);
+	made_for = ico_shared_columns_generation();
+	return &plan;
+}
+
+static void
+put_batch_row(ReturnSetInfo *rsinfo, const int32 *counts, bool more)
+{
+	Datum		values[6];
+	bool		nulls[6] = {false};
+
+	values[0] = Int32GetDatum(counts[0]);
+	for (int i = 1; i <= 3; i++)
+		values[i] = Int32GetDatum(counts[i + 1]);
+	values[4] = Int32GetDatum(counts[1]);
+	values[5] = BoolGetDatum(more);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* Runs the statement for these shops; returns how many orders it took. */
+static int
+run_batch(ReturnSetInfo *rsinfo, ArrayType *shops, TimestampTz at, int per_shop, int most)
+{
+	Datum		values[5] = {
+		PointerGetDatum(shops), TimestampTzGetDatum(at), Int32GetDatum(per_shop), Int32GetDatum(most),
+		ico_status_datum(ICO_PAYMENT_PENDING)
+	};
+	int32	   *ids = (int32 *) ARR_DATA_PTR(shops);
+	int			n_ids = ArrayGetNItems(ARR_NDIM(shops), ARR_DIMS(shops));
+	int			total = 0;
+	int			reached = 0;
+	uint64		n = ico_execute(batch_plan(), values, NULL);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		int32		counts[5];
+		bool		isnull;
+
+		for (int column = 0; column < 5; column++)
+			counts[column] = DatumGetInt32(ico_column(i, column + 1, &isnull));
+		total += counts[1];
+		put_batch_row(rsinfo, counts, counts[1] >= per_shop || total >= most);
+		reached = counts[0];
+	}
+	/* the batch was full: shops behind the last one were not looked at */
+	for (int i = 0; total >= most && i < n_ids; i++)
+	{
+		int32		counts[5] = {ids[i]};
+
+		if (ids[i] > reached)
+			put_batch_row(rsinfo, counts, true);
+	}
+	return total;
+}
+
+/* Who may tick a shop may not make its future happen: that is for admins. */
+static void
+check_right(ArrayType *shops, TimestampTz at)
+{
+	int			n = ArrayGetNItems(ARR_NDIM(shops), ARR_DIMS(shops));
+	IcoRight	right = at > GetCurrentTimestamp() ? ICO_RIGHT_mark_abandoned : ICO_RIGHT_tick;
+
+	if (TIMESTAMP_NOT_FINITE(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"at\" must be a finite instant"),
+				 errhint("Leave it out for now().")));
+	if (ARR_HASNULL(shops) || ico_keep_permitted(right, (int32 *) ARR_DATA_PTR(shops), n) != n)
+		ereport(ERROR,
+				(errcode(ICO_ERR_NO_SUCH_SHOP),
+				 errmsg("no such shop, or no right to it"),
+				 errhint("Only the purpose admin may tick at an instant in the future.")));
+}
+
+/* _tick_batch(shops, at, per_shop, most); shops are in rising order */
+Datum
+ico_tick_batch(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ArrayType  *shops = PG_GETARG_ARRAYTYPE_P_COPY(0);
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
+	int			n = ArrayGetNItems(ARR_NDIM(shops), ARR_DIMS(shops));
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (n == 0)
+		return (Datum) 0;
+	SPI_connect();
+	check_right(shops, at);
+	if (try_lock_tick())
+		(void) run_batch(rsinfo, shops, at, PG_GETARG_INT32(2), PG_GETARG_INT32(3));
+	else
+	{
+		Datum		values[6] = {0};
+		bool		nulls[6] = {true, true, true, true, true, true};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/* --- payments to be asked for -------------------------------------------- */
+
+/* a payment that is still on its way, or could not be asked for, is asked again after this */
+#define ASK_AGAIN (15 * USECS_PER_MINUTE)
+
+typedef struct PaymentHook
+{
+	char	   *function;
+	char	   *role;
+	text	   *reference;
+} PaymentHook;
+
+static void
+record_failure(int32 shop_id, int sqlstate, TimestampTz at)
+{
+	static IcoPlan plan = {
+		"itzt",
+		"INSERT INTO incomplete_orders.hook_failures AS f (shop_id, hook, failed_at, failures, sqlstate)"
+		" VALUES ($1, $2, $3, 1, $4) ON CONFLICT (shop_id, hook) DO UPDATE"
+		" SET failed_at = excluded.failed_at, failures = f.failures" PLUS "1, sqlstate = excluded.sqlstate"
+	};
+	Datum		values[4] = {
+		Int32GetDatum(shop_id), CStringGetTextDatum("payment_state"), TimestampTzGetDatum(at),
+		CStringGetTextDatum(unpack_sql_state(sqlstate))
+	};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
+static void
+forget_failure(int32 shop_id)
+{
+	static IcoPlan plan = {
+		"it", "DELETE FROM incomplete_orders.hook_failures WHERE shop_id" EQ "$1 AND hook" EQ "$2"
+	};
+	Datum		values[2] = {Int32GetDatum(shop_id), CStringGetTextDatum("payment_state")};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
+/* Looks at the order again at that instant. */
+static void
+look_again(const IcoOrder *order, TimestampTz at)
+{
+	static IcoPlan plan = {
+		"iuz",
+		"UPDATE incomplete_orders.open_orders SET next_action_at = $3 WHERE shop_id" EQ "$1 AND id" EQ "$2"
+	};
+	Datum		values[3] = {Int32GetDatum(order->shop_id), UUIDPGetDatum(&order->id), TimestampTzGetDatum(at)};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
+/*
+ * Does what the shop says of a payment whose deadline is over: paid, failed or
+ * pending.  Anything else is a fault of the hook, and the order waits.
+ */
+static void
+act_on_answer(IcoOrder *order, const IcoShop *shop, TimestampTz at, const char *answer)
+{
+	if (answer != NULL && strcmp(answer, "paid") == 0)
+		ico_convert_paid(order, shop, at);
+	else if (answer != NULL && strcmp(answer, "failed") == 0)
+		ico_fail_payment(order, shop, at, NULL);
+	else
+	{
+		look_again(order, at + ASK_AGAIN);
+		if (answer == NULL || strcmp(answer, "pending") != 0)
+			record_failure(order->shop_id, ERRCODE_INVALID_PARAMETER_VALUE, at);
+	}
+}
+
+static void
+ask_payment(const PaymentHook *hook, IcoOrder *order, const IcoShop *shop, TimestampTz at)
+{
+	IcoOrder	copy = *order;
+	IcoEvent	event;
+	char	   *answer;
+	int			sqlstate;
+
+	if (!ico_take_step(&copy, shop, at, &event))
+	{
+		look_again(order, event.at);
+		return;
+	}
+	if (!ico_call_text_hook(hook->function, hook->role, hook->reference, &answer, &sqlstate))
+	{
+		record_failure(order->shop_id, sqlstate, at);
+		look_again(order, at + ASK_AGAIN);
+		return;
+	}
+	forget_failure(order->shop_id);
+	act_on_answer(order, shop, at, answer);
+}
+
+/* _tick_payments(shops, at, most): how many payments were asked for; -1: busy */
+Datum
+ico_tick_payments(PG_FUNCTION_ARGS)
+{
+	static IcoPlan plan = {
+		"Azis",
+		"SELECT o.shop_id, o.id, s.payment_state, s.payment_state_role, o.payment_reference"
+		" FROM incomplete_orders.shops s CROSS JOIN LATERAL (SELECT q.shop_id, q.id, q.payment_reference"
+		"  FROM incomplete_orders.open_orders q WHERE q.shop_id" EQ "s.shop_id AND q.next_action_at" LE "$2"
+		"  AND q.status" EQ "$4 ORDER BY q.next_action_at LIMIT $3 FOR UPDATE SKIP LOCKED) o"
+		" WHERE s.shop_id" EQ "ANY ($1) AND s.payment_state IS NOT NULL LIMIT $3"
+	};
+	ArrayType  *shops = PG_GETARG_ARRAYTYPE_P_COPY(0);
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
+	Datum		values[4] = {
+		PointerGetDatum(shops), TimestampTzGetDatum(at), PG_GETARG_DATUM(2), (Datum) 0
+	};
+	SPITupleTable *due;
+	uint64		n_due;
+
+	SPI_connect();
+	check_right(shops, at);
+	if (!try_lock_tick())
+	{
+		SPI_finish();
+		PG_RETURN_INT32(-1);
+	}
+	values[3] = ico_status_datum(ICO_PAYMENT_PENDING);
+	n_due = ico_execute(&plan, values, NULL);
+	due = SPI_tuptable;
+	for (uint64 i = 0; i < n_due; i++)
+	{
+		bool		isnull;
+		bool		no_reference;
+		int32		shop_id = DatumGetInt32(SPI_getbinval(due->vals[i], due->tupdesc, 1, &isnull));
+		pg_uuid_t  *id = DatumGetUUIDP(SPI_getbinval(due->vals[i], due->tupdesc, 2, &isnull));
+		PaymentHook hook;
+		IcoShop		shop;
+		IcoOrder	order;
+		Datum		reference = SPI_getbinval(due->vals[i], due->tupdesc, 5, &no_reference);
+
+		CHECK_FOR_INTERRUPTS();
+		hook.function = SPI_getvalue(due->vals[i], due->tupdesc, 3);
+		hook.role = SPI_getvalue(due->vals[i], due->tupdesc, 4);
+		hook.reference = no_reference ? cstring_to_text("") : DatumGetTextPP(reference);
+		if (ico_shop_by_id(shop_id, &shop) && ico_read_open(shop_id, id, true, &order))
+			ask_payment(&hook, &order, &shop, at);
+	}
+	SPI_finish();
+	PG_RETURN_INT32((int32) n_due);
+}
+
+/* --- the procedure ------------------------------------------------------- */
+
+typedef struct Tick
+{
+	bool		nonatomic;		/* may commit */
+	TimestampTz at;
+	TimestampTz until;			/* by the wall clock */
+	TimestampTz began;
+	bool		busy;			/* another tick is at work */
+	int32	   *shops;			/* to look at in this round */
+	int			n_shops;
+	int			n_again;		/* at the front: those of the next round */
+	int64		abandoned;
+	int64		lost;
+	int64		expired;
+	int64		payments;
+	int64		purged;
+	int64		partitions;
+	int			batches;
+} Tick;
+
+/* A batch is done: whatever comes later cannot undo it. */
+static void
+commit_batch(Tick *tick)
+{
+	tick->batches++;
+	if (tick->nonatomic)
+		SPI_commit();
+	CHECK_FOR_INTERRUPTS();
+}
+
+static bool
+out_of_time(const Tick *tick)
+{
+	return GetCurrentTimestamp() >= tick->until;
+}
+
+static void
+read_shops(Tick *tick, MemoryContext context)
+{
+	static IcoPlan plan = {"", "SELECT incomplete_orders._visible_shops('tick', '*')"};
+	ArrayType  *array;
+	bool		isnull;
+
+	(void) ico_execute(&plan, NULL, NULL);
+	array = DatumGetArrayTypeP(ico_column(0, 1, &isnull));
+	tick->n_shops = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	tick->shops = MemoryContextAlloc(context, (tick->n_shops + 1) * sizeof(int32));
+	memcpy(tick->shops, ARR_DATA_PTR(array), tick->n_shops * sizeof(int32));
+}
+
+static Datum
+array_of_shops(const int32 *shops, int n)
+{
+	Datum	   *elements = palloc((n + 1) * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		elements[i] = Int32GetDatum(shops[i]);
+	return PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+/* One batch over shops[first .. first + n); those with more go to the front. */
+static void
+tick_shops(Tick *tick, int first, int n)
+{
+	static IcoPlan plan = {
+		"Azii",
+		"SELECT b.shop_id, b.abandoned, b.lost, b.expired, b.more FROM incomplete_orders._tick_batch($1, $2, $3, $4) b"
+		" ORDER BY b.shop_id"
+	};
+	Datum		values[4] = {
+		array_of_shops(tick->shops + first, n), TimestampTzGetDatum(tick->at),
+		Int32GetDatum(Max(BATCH_PER_SHOP, BATCH_ORDERS / n)), Int32GetDatum(BATCH_ORDERS)
+	};
+	uint64		rows = ico_execute(&plan, values, NULL);
+	bool		isnull;
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		int32		shop_id = DatumGetInt32(ico_column(i, 1, &isnull));
+
+		if (isnull)
+		{
+			tick->busy = true;
+			return;
+		}
+		tick->abandoned += DatumGetInt32(ico_column(i, 2, &isnull));
+		tick->lost += DatumGetInt32(ico_column(i, 3, &isnull));
+		tick->expired += DatumGetInt32(ico_column(i, 4, &isnull));
+		if (DatumGetBool(ico_column(i, 5, &isnull)))
+			tick->shops[tick->n_again++] = shop_id;
+	}
+	commit_batch(tick);
+}
+
+/* Rounds, until no shop has anything due or the time is over.  True: all done. */
+static bool
+tick_orders(Tick *tick)
+{
+	while (tick->n_shops > 0)
+	{
+		tick->n_again = 0;
+		for (int first = 0; first < tick->n_shops; first += BATCH_SHOPS)
+		{
+			tick_shops(tick, first, Min(BATCH_SHOPS, tick->n_shops - first));
+			if (tick->busy || out_of_time(tick))
+				return false;
+		}
+		tick->n_shops = tick->n_again;
+	}
+	return true;
+}
+
+static int64
+call_for_count(Tick *tick, IcoPlan *plan, Datum *values)
+{
+	bool		isnull;
+	int64		n;
+
+	(void) ico_execute(plan, values, NULL);
+	n = DatumGetInt64(ico_column(0, 1, &isnull));
+	commit_batch(tick);
+	return n;
+}
+
+static void
+tick_payments(Tick *tick, Datum shops)
+{
+	static IcoPlan plan = {"Azi", "SELECT incomplete_orders._tick_payments($1, $2, $3)::bigint"};
+	Datum		values[3] = {shops, TimestampTzGetDatum(tick->at), Int32GetDatum(BATCH_PER_SHOP)};
+	int64		n;
+
+	do
+	{
+		n = call_for_count(tick, &plan, values);
+		tick->payments += Max(n, 0);
+	} while (n == BATCH_PER_SHOP && !out_of_time(tick));
+	tick->busy = n < 0;
+}
+
+static void
+keep_house(Tick *tick)
+{
+	static IcoPlan retention = {"zi", "SELECT incomplete_orders._tick_retention($1, $2)"};
+	static IcoPlan partitions = {"z", "SELECT incomplete_orders._tick_partitions($1)::bigint"};
+	Datum		values[2] = {TimestampTzGetDatum(tick->at), Int32GetDatum(BATCH_ORDERS)};
+	int64		n;
+
+	tick->partitions = call_for_count(tick, &partitions, values);
+	do
+	{
+		n = call_for_count(tick, &retention, values);
+		tick->purged += n;
+	} while (n >= BATCH_ORDERS && !out_of_time(tick));
+}
+
+static Datum
+report(const Tick *tick, bool finished)
+{
+	double		seconds = (GetCurrentTimestamp() - tick->began) / (double) USECS_PER_SEC;
+	char	   *json = psprintf("{\"busy\":%s,\"finished\":%s,\"seconds\":%.3f,\"batches\":%d,"
+								"\"abandoned\":" INT64_FORMAT ",\"lost\":" INT64_FORMAT ",\"expired\":" INT64_FORMAT
+								",\"payments\":" INT64_FORMAT ",\"purged\":" INT64_FORMAT ",\"partitions\":" INT64_FORMAT "}",
+								tick->busy ? "true" : "false", finished ? "true" : "false", seconds, tick->batches,
+								tick->abandoned, tick->lost, tick->expired, tick->payments, tick->purged,
+								tick->partitions);
+
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+}
+
+static void
+beat(Tick *tick, Datum report)
+{
+	static IcoPlan plan = {"j", "SELECT incomplete_orders._tick_heartbeat($1)"};
+	Datum		values[1] = {report};
+
+	(void) ico_execute(&plan, values, NULL);
+	commit_batch(tick);
+}
+
+/* tick(INOUT report, at, max_seconds) */
+Datum
+ico_tick(PG_FUNCTION_ARGS)
+{
+	CallContext *call = (CallContext *) fcinfo->context;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext inner;
+	TupleDesc	desc;
+	Tick		tick = {0};
+	bool		finished = false;
+	Datum		values[1];
+	bool		nulls[1] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	tick.nonatomic = call != NULL && IsA(call, CallContext) && !call->atomic;
+	tick.began = GetCurrentTimestamp();
+	tick.at = PG_ARGISNULL(1) ? tick.began : PG_GETARG_TIMESTAMPTZ(1);
+	tick.until = tick.began + (int64) (PG_ARGISNULL(2) ? 50 : Max(PG_GETARG_INT32(2), 1)) * USECS_PER_SEC;
+	SPI_connect_ext(tick.nonatomic ? SPI_OPT_NONATOMIC : 0);
+	read_shops(&tick, caller);
+	tick_payments(&tick, array_of_shops(tick.shops, tick.n_shops));
+	if (!tick.busy)
+		finished = tick_orders(&tick);
+	if (!tick.busy)
+	{
+		keep_house(&tick);
+		beat(&tick, report(&tick, finished));
+	}
+	inner = MemoryContextSwitchTo(caller);
+	values[0] = report(&tick, finished);
+	MemoryContextSwitchTo(inner);
+	SPI_finish();
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
