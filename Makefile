@@ -18,6 +18,7 @@ OBJS = \
 	src/facts.o \
 	src/capture.o \
 	src/capture_batch.o \
+	src/checkout.o \
 	src/lifecycle.o \
 	src/life.o \
 	src/invariants.o \

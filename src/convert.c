@@ -703,28 +703,29 @@ static bool
 adopt(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *order, const int64 *total)
 {
 	static IcoPlan plan = {
-		"iutnbz",
-		"UPDATE incomplete_orders.orders r SET foreign_order = $3, total = COALESCE($4, r.total),"
-		" paid = r.paid OR $5, paid_at = CASE WHEN r.paid THEN r.paid_at WHEN $5 THEN $6 END"
+		"iutn",
+		"UPDATE incomplete_orders.orders r SET foreign_order = $3, total = COALESCE($4, r.total)"
 		" WHERE r.shop_id" EQ "$1 AND r.order_id" EQ "$2 AND r.foreign_order IS NULL"
 	};
 	IcoArgs		args = {0};
+	pg_uuid_t  *order_id;
 	bool		isnull;
 
 	if (order->status != ICO_CONVERTED || !find_part(c, &order->id, false))
 		return false;
+	order_id = DatumGetUUIDP(ico_column(0, 1, &isnull));
 	ico_arg(&args, Int32GetDatum(c->shop.shop_id));
-	ico_arg(&args, ico_column(0, 1, &isnull));
+	ico_arg(&args, UUIDPGetDatum(order_id));
 	ico_arg(&args, PointerGetDatum(c->foreign_order));
 	if (total == NULL)
 		ico_arg_null(&args);
 	else
 		ico_arg(&args, NumericGetDatum(ico_amount_numeric(*total,
 														   ico_currency_exponent(text_to_cstring(DatumGetTextPP(order->currency))))));
-	ico_arg(&args, BoolGetDatum(c->paid));
-	ico_arg(&args, TimestampTzGetDatum(c->at));
 	if (ico_execute(&plan, args.values, args.nulls) == 0)
 		return false;
+	if (c->paid)
+		(void) ico_mark_paid(c->shop.shop_id, order_id, c->at);
 	(void) find_foreign(c);
 	return_read(fcinfo);
 	return true;

@@ -257,8 +257,9 @@ check_total(int32 shop_id, const pg_uuid_t *order_id)
 	static IcoPlan plan = {
 		"iu",
 		"SELECT r.incomplete_order_id, r.foreign_order" " IS NOT NULL,"
-		" r.total" EQ "pg_catalog.round(i.lines" PLUS "r.shipping" PLUS "r.tax" MINUS "r.discount" MINUS "r.coupon_discount,"
-		"  incomplete_orders._currency_exponent(r.currency)) AND r.total" GE "0, i.n"
+		/* half up also below zero: what has 6 decimals and a little more is no tie */
+		" r.total" EQ "pg_catalog.round(i.lines" PLUS "r.shipping" PLUS "r.tax" MINUS "r.discount" MINUS "r.coupon_discount"
+		PLUS "0.0000001, incomplete_orders._currency_exponent(r.currency)) AND r.total" GE "0, i.n"
 		" FROM incomplete_orders.orders r, LATERAL (SELECT pg_catalog.count(*) AS n,"
 		"  pg_catalog.sum(i.quantity::numeric OPERATOR(pg_catalog.*) i.unit_price) AS lines"
 		"  FROM incomplete_orders.order_items i WHERE i.shop_id" EQ "$1 AND i.order_id" EQ "$2) i"

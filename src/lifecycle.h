@@ -87,6 +87,8 @@ extern void ico_reanimate(IcoOrder *order, const IcoShop *shop, TimestampTz at);
 extern void ico_fail_payment(IcoOrder *order, const IcoShop *shop, TimestampTz at, text *reason);
 /* an event that changes no state */
 extern void ico_append_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event);
+/* notes that a completed order was paid, with its event; false when it was already */
+extern bool ico_mark_paid(int32 shop_id, const pg_uuid_t *order_id, TimestampTz at);
 
 /*
  * SQL of the two event rows, for statements whose first parameters are

@@ -94,17 +94,9 @@ ico_amount_numeric(int64 scaled, int decimals)
 	return int64_div_fast_to_numeric(scaled, kept);
 }
 
-static void
-out_of_range(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("the order's total is out of range"),
-			 errdetail("It must stay below 9.2 * 10^12.")));
-}
-
-int64
-ico_order_total(int64 lines, const IcoCharges *charges, int exponent)
+/* False when the total is beyond what fits. */
+static bool
+order_total(int64 lines, const IcoCharges *charges, int exponent, int64 *result)
 {
 	int64		total = lines;
 	int64		unit = ICO_MONEY_SCALE;
@@ -117,13 +109,42 @@ ico_order_total(int64 lines, const IcoCharges *charges, int exponent)
 		pg_sub_s64_overflow(total, charges->discount, &total) ||
 		pg_sub_s64_overflow(total, charges->coupon_discount, &total) ||
 		pg_add_s64_overflow(total, unit / 2, &total))
-		out_of_range();
+		return false;
 	rest = total % unit;
 	if (rest < 0)
 		rest += unit;			/* floor, also below zero */
-	if (pg_sub_s64_overflow(total, rest, &total))
-		out_of_range();
+	*result = total - rest;
+	return true;
+}
+
+int64
+ico_order_total(int64 lines, const IcoCharges *charges, int exponent)
+{
+	int64		total;
+
+	if (!order_total(lines, charges, exponent, &total))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("the order's total is out of range"),
+				 errdetail("It must stay below 9.2 * 10^12.")));
 	return total;
+}
+
+/*
+ * The total of a cart that no order can have: it can still be stored and shown,
+ * or one such cart would break every list of its shop.  It is large and
+ * positive, so numeric's rounding is half up too.
+ */
+static Datum
+huge_total(int64 lines, const IcoCharges *charges, int exponent)
+{
+	const int64 terms[] = {charges->shipping, charges->tax, -charges->discount, -charges->coupon_discount};
+	Datum		total = NumericGetDatum(ico_amount_numeric(lines, ICO_MONEY_DECIMALS));
+
+	for (int i = 0; i < lengthof(terms); i++)
+		total = DirectFunctionCall2(numeric_add, total,
+									NumericGetDatum(ico_amount_numeric(terms[i], ICO_MONEY_DECIMALS)));
+	return DirectFunctionCall2(numeric_round, total, Int32GetDatum(exponent));
 }
 
 Datum
@@ -132,12 +153,15 @@ ico_order_total_sql(PG_FUNCTION_ARGS)
 	char	   *currency = text_to_cstring(PG_GETARG_TEXT_PP(5));
 	int			exponent = ico_currency_exponent(currency);
 	IcoCharges	charges;
+	int64		lines;
 	int64		total;
 
 	charges.shipping = ico_stored_money(PG_GETARG_DATUM(1));
 	charges.tax = ico_stored_money(PG_GETARG_DATUM(2));
 	charges.discount = ico_stored_money(PG_GETARG_DATUM(3));
 	charges.coupon_discount = ico_stored_money(PG_GETARG_DATUM(4));
-	total = ico_order_total(ico_items_total(PG_GETARG_LINE_ITEMS_P(0)), &charges, exponent);
+	lines = ico_items_total(PG_GETARG_LINE_ITEMS_P(0));
+	if (!order_total(lines, &charges, exponent, &total))
+		PG_RETURN_DATUM(huge_total(lines, &charges, exponent));
 	PG_RETURN_NUMERIC(ico_amount_numeric(total, exponent));
 }

@@ -87,33 +87,37 @@ append_money_event(int32 shop_id, const PaidOrder *order, const IcoEvent *event,
 	(void) ico_execute(&plan, args.values, args.nulls);
 }
 
-Datum
-ico_record_payment(PG_FUNCTION_ARGS)
+bool
+ico_mark_paid(int32 shop_id, const pg_uuid_t *order_id, TimestampTz at)
 {
 	static IcoPlan plan = {
 		"iuz",
 		"UPDATE incomplete_orders.orders SET paid = true, paid_at = $3 WHERE shop_id" EQ "$1 AND order_id" EQ "$2"
 	};
-	IcoShop		shop;
 	PaidOrder	order;
-	IcoEvent	event = {.event = "paid"};
-	Datum		values[3];
+	IcoEvent	event = {.event = "paid", .at = at};
+	Datum		values[3] = {Int32GetDatum(shop_id), UUIDPGetDatum(order_id), TimestampTzGetDatum(at)};
+
+	lock_paid_order(shop_id, order_id, &order);
+	if (order.paid)
+		return false;
+	(void) ico_execute(&plan, values, NULL);
+	append_money_event(shop_id, &order, &event, order.total, (Datum) 0);
+	return true;
+}
+
+Datum
+ico_record_payment(PG_FUNCTION_ARGS)
+{
+	IcoShop		shop;
 	pg_uuid_t  *order_id = ico_require_id(fcinfo, 0, "order_id");
+	bool		newly;
 
 	SPI_connect();
 	ico_enter_order(ICO_RIGHT_record_payment, order_id, &shop);
-	event.at = ico_enter_at(fcinfo, 1, &shop);
-	lock_paid_order(shop.shop_id, order_id, &order);
-	if (!order.paid)
-	{
-		values[0] = Int32GetDatum(shop.shop_id);
-		values[1] = UUIDPGetDatum(order_id);
-		values[2] = TimestampTzGetDatum(event.at);
-		(void) ico_execute(&plan, values, NULL);
-		append_money_event(shop.shop_id, &order, &event, order.total, (Datum) 0);
-	}
+	newly = ico_mark_paid(shop.shop_id, order_id, ico_enter_at(fcinfo, 1, &shop));
 	SPI_finish();
-	PG_RETURN_BOOL(!order.paid);
+	PG_RETURN_BOOL(newly);
 }
 
 /* True when this key was used before, with the same amount. */

@@ -7,3 +7,37 @@ LANGUAGE c SECURITY DEFINER ROWS 10 AS 'MODULE_PATHNAME', 'ico_capture_carts';
 ALTER FUNCTION incomplete_orders.capture_carts OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.capture_carts IS
 	'Captures up to 1000 carts: an array of objects whose keys are the arguments of capture_cart(). One row per cart, n is its place from 1; a bad cart has the error''s message and does not stop the others';
+
+CREATE FUNCTION incomplete_orders.save_checkout(session_id text, form jsonb, shop text DEFAULT NULL, at timestamptz DEFAULT now()) RETURNS uuid
+LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_save_checkout';
+ALTER FUNCTION incomplete_orders.save_checkout OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.save_checkout IS
+	'Keeps a half-filled checkout form with the open order of that session; without one it begins an order with an empty cart. Fields: email, phone, full_name (its last word is the last name), first_name, last_name, company, address_line_1, address_line_2, city, state, postal_code, country, delivery_instructions, coupon_code, notes, and address, an object of the same. An empty field leaves what is stored; any other field, or one that cannot be stored, is left out with a NOTICE. The lines stay. Returns the id';
+
+CREATE FUNCTION incomplete_orders.track_abandonment(session_id text, stage text DEFAULT 'cart', reason text DEFAULT NULL,
+	shop text DEFAULT NULL, at timestamptz DEFAULT now()) RETURNS uuid
+LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_track_abandonment';
+ALTER FUNCTION incomplete_orders.track_abandonment OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.track_abandonment IS
+	'The customer left: at the stage cart, checkout, shipping or payment, or by session_timeout or browser_close. Notes how far the customer came, and the reason; the cut-off alone makes an order abandoned. Leaving is an act of the customer, session_timeout is not. Once in the history per stage and episode. Returns the id, or null when the session has no open order';
+
+CREATE FUNCTION incomplete_orders.record_checkout_error(id uuid, error_kind text, reason text DEFAULT NULL,
+	at timestamptz DEFAULT now()) RETURNS incomplete_orders.order_status
+LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_record_checkout_error';
+ALTER FUNCTION incomplete_orders.record_checkout_error OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.record_checkout_error IS
+	'Something went wrong in the checkout: payment_failed, inventory_error, shipping_error, validation_error or general. payment_failed does what mark_payment_failed() does (IC004 when it cannot); the others change no state. The reason is kept as a note. Returns the state. IC003';
+
+CREATE FUNCTION incomplete_orders.identify_cart(session_id text, customer_id text DEFAULT NULL, email text DEFAULT NULL,
+	shop text DEFAULT NULL, at timestamptz DEFAULT now()) RETURNS uuid
+LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_identify_cart';
+ALTER FUNCTION incomplete_orders.identify_cart OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.identify_cart IS
+	'Who the customer of that session is: one of customer_id and email, or both. Returns the id, or null when the session has no open order';
+
+CREATE FUNCTION incomplete_orders.merge_carts(from_session text, into_session text, strategy text DEFAULT 'keep_both',
+	shop text DEFAULT NULL, at timestamptz DEFAULT now()) RETURNS uuid
+LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_merge_carts';
+ALTER FUNCTION incomplete_orders.merge_carts OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.merge_carts IS
+	'Merges the open order of one session into that of another, as when a customer logs in. keep_both adds up the lines of both, keep_latest keeps those of the one with the later activity; what was ordered already stays. Facts that the second lacks are taken from the first, unless they are of different customers. The first is closed as deleted, close_reason merged. If only the first has an order, that becomes the second''s. Returns the id of what remains, or null. IC004 when the first has a payment in flight';

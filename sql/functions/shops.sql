@@ -45,7 +45,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
 	parts text[];
-	routine regprocedure;
+	routine oid;
 	found text[];
 	name text;
 BEGIN
@@ -61,21 +61,22 @@ BEGIN
 		PERFORM incomplete_orders._refuse_setting(setting, 'It must be a function''s name with its schema.', 'Write it as schema.function, without arguments.');
 	END IF;
 	name := format('%I.%I', parts[1], parts[2]);
-	routine := to_regprocedure(format('%s(%s)', name, argument));
-	SELECT CASE WHEN p.proargmodes IS NULL THEN ARRAY[format_type(p.prorettype, NULL)]
+	-- not by to_regprocedure(): we need no right to that schema, the role does
+	SELECT p.oid, CASE WHEN p.proargmodes IS NULL THEN ARRAY[format_type(p.prorettype, NULL)]
 		ELSE (SELECT array_agg(p.proargnames[i] || ' ' || format_type(p.proallargtypes[i], NULL) ORDER BY i)
 			FROM generate_subscripts(p.proargmodes, 1) i WHERE p.proargmodes[i] IN ('o', 't')) END
-	INTO found
-	FROM pg_proc p
-	WHERE p.oid = routine AND p.prokind = 'f' AND p.proretset = (cardinality(outputs) > 1);
+	INTO routine, found
+	FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+	WHERE n.nspname = parts[1] AND p.proname = parts[2] AND p.pronargs = 1 AND p.proargtypes[0] = argument
+		AND p.prokind = 'f' AND p.proretset = (cardinality(outputs) > 1);
 	IF found IS DISTINCT FROM outputs THEN
 		PERFORM incomplete_orders._refuse_setting(setting, format('There is no function %s(%s) that returns %s.', name, argument,
 				CASE WHEN cardinality(outputs) > 1 THEN format('TABLE (%s)', array_to_string(outputs, ', ')) ELSE outputs[1] END),
 			'Create the function first, with exactly these types and names of columns.');
 	END IF;
-	IF to_regrole(quote_ident(as_role)) IS NULL
+	IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = as_role)
 		OR NOT has_schema_privilege(as_role, parts[1], 'USAGE') OR NOT has_function_privilege(as_role, routine, 'EXECUTE') THEN
-		PERFORM incomplete_orders._refuse_setting(setting, format('Role "%s" may not execute %s.', as_role, routine),
+		PERFORM incomplete_orders._refuse_setting(setting, format('Role "%s" may not execute %s(%s).', as_role, name, argument),
 			'It is called with the rights of the role that sets it: GRANT EXECUTE on it, and USAGE on its schema, to that role.');
 	END IF;
 	RETURN name;
@@ -95,13 +96,14 @@ BEGIN
 		PERFORM incomplete_orders._refuse_setting('exclusions', 'It must be a JSON object of at most 256 KiB.', shape);
 	END IF;
 	FOR key, value IN SELECT e.key, e.value FROM jsonb_each(exclusions) e LOOP
-		IF NOT CASE
+		-- the parentheses keep THEN from plpgsql
+		IF NOT (CASE
 			WHEN key = 'minimum_value' THEN jsonb_typeof(value) = 'number' AND value >= '0' AND value < '1000000000000'
 			WHEN key = 'bots' THEN jsonb_typeof(value) = 'boolean'
 			WHEN key IN ('products', 'domains', 'customers', 'addresses') THEN jsonb_typeof(value) = 'array'
 				AND NOT EXISTS (SELECT FROM jsonb_array_elements(CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE '[]' END) v
 					WHERE jsonb_typeof(v) <> 'string' OR v = '""')
-			ELSE false END
+			ELSE false END)
 		THEN
 			PERFORM incomplete_orders._refuse_setting('exclusions', format('The key "%s" is unknown or has a value that it cannot have.', key), shape);
 		END IF;
