@@ -34,6 +34,7 @@ SQL_SETUP = \
 	sql/tables/shops.sql \
 	sql/tables/orders.sql \
 	sql/tables/events.sql \
+	sql/tables/jobs.sql \
 	sql/tables/views.sql \
 	sql/tables/triggers.sql \
 	sql/tables/end.sql
@@ -43,6 +44,7 @@ SQL_PARTS = \
 	sql/types/line_items.sql \
 	sql/functions/tenant.sql \
 	sql/functions/triggers.sql \
+	sql/functions/partitions.sql \
 	$(SQL_SETUP) \
 	sql/functions/remove.sql \
 	sql/functions/shops.sql \
@@ -53,6 +55,7 @@ SQL_PARTS = \
 	sql/functions/convert.sql \
 	sql/functions/tick.sql \
 	sql/functions/list.sql \
+	sql/functions/retention.sql \
 	sql/privileges.sql
 SQL_SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
 

@@ -12,8 +12,10 @@
  *	- an order's total is the sum of its lines and charges
  *	- there is its shop: hot tables have no foreign key, and whoever waited for
  *	  delete_shop() finds it gone here
- * The exceptions are whole orders that are deleted together (retention,
- * delete_shop): _allow_purge() names them for the rest of one transaction.
+ * There are two exceptions, each named for the rest of one transaction: whole
+ * orders that are deleted with everything made from them (_allow_purge:
+ * delete_shop), and closed orders whose time is over while the orders made from
+ * them stay (_allow_retention: retention, cleanup).
  *
  * One statement queues several of these deferred triggers for one order; the
  * second and later ones find the first one's answer by id and command id.
@@ -42,10 +44,13 @@ PG_FUNCTION_INFO_V1(ico_guard_move);
 PG_FUNCTION_INFO_V1(ico_check_order);
 PG_FUNCTION_INFO_V1(ico_refuse_truncate);
 PG_FUNCTION_INFO_V1(ico_allow_purge);
+PG_FUNCTION_INFO_V1(ico_allow_retention);
 PG_FUNCTION_INFO_V1(ico_filled_count);
 
 /* the local transaction in which whole orders may be deleted */
 static LocalTransactionId purging = InvalidLocalTransactionId;
+/* the local transaction in which closed orders may be deleted */
+static LocalTransactionId retiring = InvalidLocalTransactionId;
 
 /* what was found right last: nothing has been written since */
 typedef struct Checked
@@ -80,6 +85,13 @@ Datum
 ico_allow_purge(PG_FUNCTION_ARGS)
 {
 	purging = ICO_LXID;
+	PG_RETURN_VOID();
+}
+
+Datum
+ico_allow_retention(PG_FUNCTION_ARGS)
+{
+	retiring = ICO_LXID;
 	PG_RETURN_VOID();
 }
 
@@ -327,6 +339,10 @@ ico_check_order(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = trigger_data(fcinfo, "_check_order");
 
+	/* nothing else of the order is looked at: it costs as much as the deletion */
+	if (retiring == ICO_LXID && TRIGGER_FIRED_BY_DELETE(trigger->tg_event) &&
+		SPI_fnumber(trigger->tg_relation->rd_att, "closed_at") > 0)
+		return PointerGetDatum(NULL);
 	SPI_connect();
 	check_tuple(trigger, trigger->tg_trigtuple);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))

@@ -18,6 +18,8 @@ AS $$
 		('order_event_tail', 'table', true),
 		('order_notes', 'table', true),
 		('order_changes', 'table', true),
+		('heartbeats', 'table', false),
+		('hook_failures', 'table', true),
 		('shop_members', 'table', true),
 		('shops', 'table', true),
 		('reference_seq', 'sequence', false),

@@ -56,43 +56,10 @@ COMMENT ON FUNCTION incomplete_orders._invalidate_cache() IS 'Tells every backen
 CREATE FUNCTION incomplete_orders._allow_purge() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'ico_allow_purge';
 ALTER FUNCTION incomplete_orders._allow_purge() OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._allow_purge() IS 'For the rest of this transaction whole orders may be deleted: retention, delete_shop';
+COMMENT ON FUNCTION incomplete_orders._allow_purge() IS 'For the rest of this transaction whole orders may be deleted, with everything made from them: delete_shop';
 
-CREATE FUNCTION incomplete_orders._make_partitions() RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	month timestamp;
-	parent text;
-	part text;
-	low text;
-	high text;
-	made integer := 0;
-BEGIN
-	FOR i IN 0 .. 12 LOOP
-		month := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + make_interval(months => i);
-		FOREACH parent IN ARRAY ARRAY['closed_orders', 'order_events'] LOOP
-			part := format('%s_%s', parent, to_char(month, 'YYYY_MM'));
-			CONTINUE WHEN to_regclass('incomplete_orders.' || part) IS NOT NULL;
-			IF parent = 'closed_orders' THEN
-				low := incomplete_orders._id_at(month AT TIME ZONE 'UTC')::text;
-				high := incomplete_orders._id_at((month + interval '1 month') AT TIME ZONE 'UTC')::text;
-			ELSE
-				low := (month AT TIME ZONE 'UTC')::text;
-				high := ((month + interval '1 month') AT TIME ZONE 'UTC')::text;
-			END IF;
-			-- made apart and attached: no exclusive lock on the parent
-			EXECUTE format('CREATE TABLE incomplete_orders.%I (LIKE incomplete_orders.%I INCLUDING DEFAULTS)', part, parent);
-			EXECUTE format('ALTER TABLE incomplete_orders.%I ATTACH PARTITION incomplete_orders.%I FOR VALUES FROM (%L) TO (%L)', parent, part, low, high);
-			IF parent = 'closed_orders' THEN
-				-- the parent's does not fire for a partition that is named itself
-				EXECUTE format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.%I EXECUTE FUNCTION incomplete_orders._refuse_truncate()', part);
-			END IF;
-			made := made + 1;
-		END LOOP;
-	END LOOP;
-	RETURN made;
-END
-$$;
-ALTER FUNCTION incomplete_orders._make_partitions() OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._make_partitions() IS 'Partitions of closed_orders and order_events for this month and the 12 after it; returns how many were made';
+CREATE FUNCTION incomplete_orders._allow_retention() RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'ico_allow_retention';
+ALTER FUNCTION incomplete_orders._allow_retention() OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._allow_retention() IS
+	'For the rest of this transaction closed orders may be deleted while the orders made from them stay: retention, cleanup, moves between partitions';

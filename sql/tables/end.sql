@@ -28,6 +28,8 @@
 	COMMENT ON TABLE incomplete_orders.order_event_tail IS 'The events that the rollups do not contain yet';
 	COMMENT ON TABLE incomplete_orders.order_notes IS 'Notes of staff on an order (personal data)';
 	COMMENT ON TABLE incomplete_orders.order_changes IS 'What an edit changed: old and new values (personal data)';
+	COMMENT ON TABLE incomplete_orders.heartbeats IS 'When each job last ran, and what it did';
+	COMMENT ON TABLE incomplete_orders.hook_failures IS 'Functions that a shop named and that fail: the last failure of each';
 	COMMENT ON VIEW incomplete_orders.incomplete_orders IS 'Every incomplete order, open and closed, of the shops that the acting role may see';
 	COMMENT ON SEQUENCE incomplete_orders.reference_seq IS 'Source of the INC- references';
 	COMMENT ON SEQUENCE incomplete_orders.order_number_seq IS 'Order numbers where the shop gives none of its own';

@@ -87,6 +87,3 @@
 			changes jsonb NOT NULL,
 			PRIMARY KEY (shop_id, order_id, event_id)
 		);
-	END IF;		-- schema version 1
-
-	PERFORM incomplete_orders._make_partitions();

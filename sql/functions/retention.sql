@@ -1,0 +1,147 @@
+-- What is kept no longer.  Whole months go with their partition
+-- (partitions.sql); here are the rows that go before, or that remained.
+
+-- One shop's closed orders between two ids, the oldest first: those whose
+-- retention is over go, with their notes, edits and events.  PL/pgSQL keeps the
+-- plan, which over all partitions takes longer to make than to run; the settings
+-- let it use the keys whatever the statistics say.
+CREATE FUNCTION incomplete_orders._retire(shop_id integer, after uuid, before uuid, closed_before timestamptz, most integer,
+	OUT seen integer, OUT deleted integer, OUT last uuid)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+BEGIN
+	WITH looked AS MATERIALIZED (
+		SELECT c.id, c.closed_at FROM incomplete_orders.closed_orders c
+		WHERE c.shop_id = _retire.shop_id AND c.id > after AND c.id < before ORDER BY c.id LIMIT most * 10
+	), due AS MATERIALIZED (
+		SELECT c.id FROM looked l JOIN incomplete_orders.closed_orders c ON c.id = l.id
+		WHERE l.closed_at <= closed_before AND c.closed_at <= closed_before
+			AND c.shop_id = _retire.shop_id AND c.id > after AND c.id < before
+		ORDER BY l.id LIMIT most FOR UPDATE OF c SKIP LOCKED
+	), gone AS (
+		DELETE FROM incomplete_orders.closed_orders c USING due
+		WHERE c.shop_id = _retire.shop_id AND c.id = due.id AND c.id > after AND c.id < before RETURNING c.id
+	), notes AS (
+		DELETE FROM incomplete_orders.order_notes n USING gone WHERE n.shop_id = _retire.shop_id AND n.order_id = gone.id
+	), changes AS (
+		DELETE FROM incomplete_orders.order_changes n USING gone WHERE n.shop_id = _retire.shop_id AND n.order_id = gone.id
+	), events AS (
+		DELETE FROM incomplete_orders.order_events e USING gone WHERE e.shop_id = _retire.shop_id AND e.order_id = gone.id
+	)
+	-- where it was cut short the next call begins behind the last one deleted
+	SELECT (SELECT count(*) FROM looked), (SELECT count(*) FROM gone),
+		CASE WHEN (SELECT count(*) FROM due) = most THEN (SELECT d.id FROM due d ORDER BY d.id DESC LIMIT 1)
+			ELSE (SELECT l.id FROM looked l ORDER BY l.id DESC LIMIT 1) END
+	INTO seen, deleted, last;
+END
+$$;
+ALTER FUNCTION incomplete_orders._retire OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._retire IS
+	'Deletes at most `most` closed orders of a shop with an id in between and closed by then, looking at ten times as many; orders, order_items and order_refunds stay. Call _allow_retention() before';
+
+-- A partition takes its orders with it, but their notes and edits are elsewhere.
+CREATE FUNCTION incomplete_orders._retire_orphans(shop_id integer, before uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+BEGIN
+	DELETE FROM incomplete_orders.order_notes n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before
+		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
+		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
+	DELETE FROM incomplete_orders.order_changes n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before
+		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
+		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
+END
+$$;
+ALTER FUNCTION incomplete_orders._retire_orphans(integer, uuid) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._retire_orphans(integer, uuid) IS 'Deletes notes and edits of orders older than that id which are gone';
+
+-- A sweep over all shops, once a day, in as many calls as it takes; where it is
+-- stands in heartbeats.  Orders that closed long after they began are looked at
+-- once a day until they are due, everything else once.
+--
+-- A shop with the longest retention leaves its orders to their partition.  Where
+-- that stays because a few of its orders lived on, they go here three months later.
+CREATE FUNCTION incomplete_orders._tick_retention(at timestamptz, most integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	edge timestamptz := least(_tick_retention.at, clock_timestamp());
+	sweep record;
+	cursor_shop integer;
+	cursor_id uuid;
+	longest interval;
+	expiry interval;
+	oldest timestamptz;
+	shop record;
+	bound timestamptz;
+	result record;
+	deleted bigint := 0;
+	wanted integer;
+	looks integer := 0;
+	finished boolean := true;
+	zero CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+	shops_per_call CONSTANT integer := 1000;
+BEGIN
+	most := greatest(coalesce(most, 1000), 1);
+	INSERT INTO incomplete_orders.heartbeats (job, at, report) VALUES ('retention', '-infinity', '{"finished": true}') ON CONFLICT DO NOTHING;
+	SELECT h.at, h.report INTO sweep FROM incomplete_orders.heartbeats h WHERE h.job = 'retention' FOR UPDATE SKIP LOCKED;
+	IF NOT FOUND THEN
+		RETURN 0;	-- another tick is at it
+	END IF;
+	IF coalesce((sweep.report ->> 'finished')::boolean, true) THEN
+		-- a clock that was set back must not stop it
+		IF edge >= sweep.at AND edge < sweep.at + interval '1 day' THEN
+			RETURN 0;
+		END IF;
+		sweep.at := edge;
+		sweep.report := '{}';
+	END IF;
+	cursor_shop := coalesce((sweep.report ->> 'shop_id')::integer, 0);
+	cursor_id := coalesce((sweep.report ->> 'id')::uuid, zero);
+	SELECT max(s.retention), max(s.expiry) INTO longest, expiry FROM incomplete_orders.shops s;
+	SELECT min(p.low) INTO oldest FROM incomplete_orders._partitions('closed_orders') p;
+
+	PERFORM incomplete_orders._allow_retention();
+	FOR shop IN
+		SELECT s.shop_id, s.retention FROM incomplete_orders.shops s WHERE s.shop_id >= cursor_shop ORDER BY s.shop_id
+	LOOP
+		looks := looks + 1;
+		IF looks > shops_per_call THEN
+			cursor_shop := shop.shop_id;
+			finished := false;
+			EXIT;
+		END IF;
+		IF shop.shop_id <> cursor_shop THEN
+			cursor_id := zero;
+		END IF;
+		cursor_shop := shop.shop_id;
+		bound := greatest(CASE WHEN shop.retention < longest THEN edge - shop.retention
+			ELSE edge - longest - expiry - interval '4 months' END, 'epoch');
+		IF bound > oldest THEN
+			wanted := most - deleted;
+			result := incomplete_orders._retire(shop.shop_id, cursor_id, incomplete_orders._id_at(bound), edge - shop.retention, wanted);
+			deleted := deleted + result.deleted;
+			IF result.seen = wanted * 10 OR result.deleted = wanted THEN
+				cursor_id := result.last;
+				finished := false;
+				EXIT;
+			END IF;
+		END IF;
+		PERFORM incomplete_orders._retire_orphans(shop.shop_id, incomplete_orders._id_at(greatest(edge - shop.retention, 'epoch')));
+		cursor_id := zero;
+	END LOOP;
+	UPDATE incomplete_orders.heartbeats h
+	SET at = sweep.at, report = jsonb_build_object('finished', finished, 'deleted', coalesce((sweep.report ->> 'deleted')::bigint, 0) + deleted)
+		|| CASE WHEN finished THEN '{}' ELSE jsonb_build_object('shop_id', cursor_shop, 'id', cursor_id) END
+	WHERE h.job = 'retention';
+	RETURN deleted;
+END
+$$;
+ALTER FUNCTION incomplete_orders._tick_retention(timestamptz, integer) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._tick_retention(timestamptz, integer) IS
+	'Deletes closed orders whose shop''s retention is over at `at`, at most so many, with their notes, edits and events; returns how many. A sweep a day, continued by the next call; orders, order_items and order_refunds stay';
