@@ -21,7 +21,7 @@ BEGIN
 	FOR routine IN
 		SELECT p.oid FROM pg_catalog.pg_proc p
 		WHERE p.pronamespace OPERATOR(pg_catalog.=) 'incomplete_orders'::pg_catalog.regnamespace
-		  AND p.proname::text OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT m.object FROM incomplete_orders._role_matrix() m WHERE m.kind OPERATOR(pg_catalog.=) 'function'))
+		  AND p.proname::text OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT m.object FROM incomplete_orders._role_matrix() m WHERE m.kind OPERATOR(pg_catalog.<>) 'view'))
 	LOOP
 		EXECUTE pg_catalog.format('ALTER ROUTINE %s OWNER TO incomplete_orders_owner', routine);
 	END LOOP;
