@@ -333,7 +333,7 @@ arg_instant(IcoArgs *args, TimestampTz at)
 }
 
 void
-ico_write_change(const IcoOrder *order, const IcoShop *shop, IcoStatus before, const IcoEvent *event)
+ico_write_change(IcoOrder *order, const IcoShop *shop, IcoStatus before, const IcoEvent *event)
 {
 	static IcoPlan plan = {
 		ICO_EVENT_ARGS "sizzzzkzzt",
@@ -359,6 +359,7 @@ ico_write_change(const IcoOrder *order, const IcoShop *shop, IcoStatus before, c
 	ico_arg_text(&args, event->reason_text);
 	if (ico_execute(&plan, args.values, args.nulls) != 1)
 		elog(ERROR, "open order vanished under its lock");
+	order->version++;
 }
 
 /* Appends "column, " for what both tables have under one name and type. */

@@ -77,8 +77,8 @@ extern void ico_preview(IcoOrder *order, const IcoShop *shop, TimestampTz at);
 /* words that are a code (lower case, digits, _) are the reason's code too */
 extern void ico_set_reason(IcoEvent *event, text *words);
 
-/* writes the fields of an open order and the event */
-extern void ico_write_change(const IcoOrder *order, const IcoShop *shop, IcoStatus before, const IcoEvent *event);
+/* writes the fields of an open order and the event; counts the version on */
+extern void ico_write_change(IcoOrder *order, const IcoShop *shop, IcoStatus before, const IcoEvent *event);
 /* moves an open order to closed_orders with the event */
 extern void ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEvent *event);
 /* the customer acted: abandoned and failed orders are pending again */
