@@ -147,7 +147,8 @@ batch_plan(void)
 					 " SELECT d.shop_id, pg_catalog.count(*)::integer,"
 					 " (pg_catalog.count(*) FILTER (WHERE d.due_at" LE "$2 AND d.step" EQ "'abandoned'))::integer,"
 					 " (pg_catalog.count(*) FILTER (WHERE d.due_at" LE "$2 AND d.step" EQ "'lost'))::integer,"
-					 " (pg_catalog.count(*) FILTER (WHERE d.due_at" LE "$2 AND d.step" EQ "'expired'))::integer"
+					 " (pg_catalog.count(*) FILTER (WHERE d.due_at" LE "$2 AND d.step" EQ "'expired'))::integer,"
+					 " pg_catalog.bool_or(d.due_at" LE "$2 AND d.next_at" LE "$2) IS TRUE"
 					 " FROM due d GROUP BY d.shop_id ORDER BY d.shop_id",
 					 ico_shared_columns(), ico_shared_columns(),
 					 EVENT_FACTS "'abandoned'::incomplete_orders.order_status AS after",
@@ -191,12 +192,14 @@ run_batch(ReturnSetInfo *rsinfo, ArrayType *shops, TimestampTz at, int per_shop,
 	for (uint64 i = 0; i < n; i++)
 	{
 		int32		counts[5];
+		bool		next_step;	/* some orders have another one due */
 		bool		isnull;
 
 		for (int column = 0; column < 5; column++)
 			counts[column] = DatumGetInt32(ico_column(i, column + 1, &isnull));
+		next_step = DatumGetBool(ico_column(i, 6, &isnull));
 		total += counts[1];
-		put_batch_row(rsinfo, counts, counts[1] >= per_shop || total >= most);
+		put_batch_row(rsinfo, counts, next_step || counts[1] >= per_shop || total >= most);
 		reached = counts[0];
 	}
 	/* the batch was full: shops behind the last one were not looked at */
