@@ -307,6 +307,8 @@ withdraw_payment(IcoOrder *order, const Capture *capture)
 		return;
 	order->status = ICO_PENDING;
 	order->payment_deadline = ICO_NONE;
+	/* the payment may have kept it open beyond that */
+	order->expires_at = Max(order->expires_at, capture->at + capture->shop.expiry);
 	ico_write_change(order, &capture->shop, before, &event);
 }
 

@@ -194,7 +194,10 @@ ico_mark_payment_pending(PG_FUNCTION_ARGS)
 		ico_reanimate(&call.order, &call.shop, call.at);
 	before = call.order.status;
 	ico_require_move(&call.order.id, before, ICO_PAYMENT_PENDING);
-	call.order.payment_deadline = PG_ARGISNULL(2) ? call.order.expires_at : PG_GETARG_TIMESTAMPTZ(2);
+	if (!PG_ARGISNULL(2))
+		call.order.payment_deadline = PG_GETARG_TIMESTAMPTZ(2);
+	else if (call.order.payment_deadline == ICO_NONE || call.order.payment_deadline < call.order.expires_at)
+		call.order.payment_deadline = call.order.expires_at;
 	if (TIMESTAMP_NOT_FINITE(call.order.payment_deadline) || call.order.payment_deadline <= call.at)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -183,28 +183,35 @@ ico_read_order(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order)
 /*
  * What falls due next, and when; to is the state it leads to.  A lost order
  * stays abandoned.  A pending payment is neither abandoned nor expired before
- * its deadline; one that failed was awaited until then.
+ * its deadline; one that failed was awaited until then, and an order that was
+ * abandoned only after its own expiry, because of such a payment, expires then:
+ * no step is earlier than the one before it.
  */
 static TimestampTz
 next_due(const IcoOrder *order, const IcoShop *shop, IcoStatus *to)
 {
 	TimestampTz due = order->expires_at;
 	TimestampTz other = ICO_NONE;
+	bool		awaited = order->payment_deadline != ICO_NONE &&
+		(order->status == ICO_PAYMENT_PENDING || order->status == ICO_PAYMENT_FAILED);
 
 	*to = ICO_EXPIRED;
-	if (order->status == ICO_PAYMENT_PENDING && order->payment_deadline != ICO_NONE)
+	if (awaited)
 		due = Max(due, order->payment_deadline);
 	if (order->status == ICO_ABANDONED)
 	{
+		/* it has that instant, unless somebody wrote the state by hand */
+		TimestampTz since = order->abandoned_at == ICO_NONE ? order->last_activity_at : order->abandoned_at;
+
+		due = Max(due, since);
 		if (order->lost_at == ICO_NONE)
-			other = Max(order->abandoned_at + SEQUENCE_LENGTH + shop->attribution_window,
+			other = Max(since + SEQUENCE_LENGTH + shop->attribution_window,
 						order->last_activity_at + LOST_IDLE);
 	}
 	else if (!order->empty)
 	{
 		other = order->last_activity_at + shop->cut_off;
-		if (order->payment_deadline != ICO_NONE &&
-			(order->status == ICO_PAYMENT_PENDING || order->status == ICO_PAYMENT_FAILED))
+		if (awaited)
 			other = Max(other, order->payment_deadline);
 	}
 	if (other <= due && other != ICO_NONE)
