@@ -85,6 +85,16 @@ $(SQL_SCRIPT): $(SQL_PARTS) $(EXTENSION).control Makefile
 	cat $(SQL_PARTS) > $@
 
 $(OBJS): $(wildcard src/*.h)
+
+# The program beside the database has a makefile of its own.
+all: sidecar-all
+install: sidecar-install
+uninstall: sidecar-uninstall
+clean: sidecar-clean
+.PHONY: sidecar-all sidecar-install sidecar-uninstall sidecar-clean
+sidecar-install: sidecar-all
+sidecar-all sidecar-install sidecar-uninstall sidecar-clean:
+	@$(MAKE) --no-print-directory -C src/sidecar $(@:sidecar-%=%)
 else
 # Without PGXS only the targets below work, `make packages` first of all.
 all install installcheck clean:

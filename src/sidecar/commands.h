@@ -1,0 +1,14 @@
+/*
+ * commands.h
+ *		Every command; main.c has them in a table.
+ */
+#ifndef ICO_COMMANDS_H
+#define ICO_COMMANDS_H
+
+#include "options.h"
+
+extern const Command tick_command;
+extern const Command cleanup_command;
+extern const Command health_command;
+
+#endif							/* ICO_COMMANDS_H */

@@ -1,0 +1,503 @@
+/*
+ * db.c
+ *		Connecting, asking, cancelling; and what an error of the server means.
+ *
+ * libpq decides where to: its environment variables, service and password
+ * files, and the string behind -d as it is.  Everything waits in loop_wait(), so
+ * that signals and the watchdog are served while a server does not answer.
+ *
+ * Memory: the connection belongs to the Db, a result to who asked, the texts of
+ * a Failure to the Failure.
+ *
+ * Privacy: what an error says is shown only as far as it cannot quote a row.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "db.h"
+
+/* for one host, where connect_timeout says nothing */
+#define CONNECT_LIMIT (30 * SECOND)
+/* for the answer to a cancel */
+#define CANCEL_LIMIT (5 * SECOND)
+
+#define BACKOFF_FIRST (2 * SECOND)
+#define BACKOFF_MOST (60 * SECOND)
+
+/* What an SQLSTATE, or how it begins, means to who started us; the first counts. */
+static const struct
+{
+	const char *sqlstate;
+	int			code;
+}			meanings[] = {
+	{"IC001", EX_CONFIG},		/* setup() was not called */
+	{"IC002", EX_NOPERM},		/* no such shop, or no right to it */
+	{"22023", EX_USAGE},		/* a malformed argument */
+	{"28", EX_NOPERM},			/* authentication */
+	{"42501", EX_NOPERM},
+	{"3D000", EX_CONFIG},		/* no such database */
+	{"3F000", EX_CONFIG},		/* no such schema: no extension */
+	{"42883", EX_CONFIG},		/* no such function: another version of it */
+	{"25006", EX_TEMPFAIL},		/* a standby */
+	{"40", EX_TEMPFAIL},		/* serialization, deadlock */
+	{"53", EX_TEMPFAIL},		/* out of connections, memory, disk */
+	{"55P03", EX_TEMPFAIL},		/* lock not available */
+	{"57", EX_TEMPFAIL},		/* cancelled, shutting down, starting up */
+	{"08", EX_UNAVAILABLE},
+};
+
+static int
+meaning_of(const char *sqlstate)
+{
+	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
+	{
+		if (strncmp(sqlstate, meanings[i].sqlstate, strlen(meanings[i].sqlstate)) == 0)
+			return meanings[i].code;
+	}
+	return EX_SOFTWARE;
+}
+
+/* Errors of our own quote no data, by their rules. */
+static bool
+is_ours(const char *sqlstate)
+{
+	return strncmp(sqlstate, "IC", 2) == 0 || strcmp(sqlstate, "22023") == 0;
+}
+
+/* Data exceptions, and what a shop's own functions raise, may quote anything. */
+static bool
+may_quote(const char *sqlstate)
+{
+	return !is_ours(sqlstate) && (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "P0", 2) == 0);
+}
+
+static void
+trim(char *text)
+{
+	size_t		length = strlen(text);
+
+	while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == ' '))
+		text[--length] = '\0';
+}
+
+static char *
+copy_of(const char *text)
+{
+	return text != NULL ? strdup(text) : NULL;
+}
+
+static void
+fail_from_result(const PGresult *result, const PGconn *conn, Failure *failure)
+{
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (sqlstate == NULL)
+		sqlstate = "";
+	if (may_quote(sqlstate))
+		primary = "an error that may quote data; the server's log has it";
+	if (primary == NULL)
+		primary = PQresultErrorMessage(result);
+	failure_set(failure, meaning_of(sqlstate), "%s", primary);
+	if (failure->message != NULL)
+		trim(failure->message);
+	if (PQstatus(conn) == CONNECTION_BAD)
+		failure->code = EX_UNAVAILABLE;
+	if (strlen(sqlstate) == 5)
+		memcpy(failure->sqlstate, sqlstate, 6);
+	if (is_ours(sqlstate))
+		failure->detail = copy_of(PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
+	if (!may_quote(sqlstate))
+		failure->hint = copy_of(PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
+	if (failure->code == EX_CONFIG && failure->hint == NULL)
+		failure->hint = copy_of("In that database: CREATE EXTENSION incomplete_orders; SELECT incomplete_orders.setup();"
+								" or, after an upgrade, ALTER EXTENSION incomplete_orders UPDATE;");
+}
+
+/* Warnings are logged like errors; notices are for people at a prompt. */
+static void
+on_notice(void *arg, const PGresult *result)
+{
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	LogLine		line;
+
+	if (severity == NULL || sqlstate == NULL || strcmp(severity, "WARNING") != 0)
+		return;
+	log_begin(&line, "warn", "server");
+	log_text(&line, "sqlstate", sqlstate);
+	if (!may_quote(sqlstate))
+		log_text(&line, "message", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+	log_end(&line);
+}
+
+void
+db_init(Db *db, Loop *loop, const char *dbname)
+{
+	db->conn = NULL;
+	db->dbname = dbname;
+	db->loop = loop;
+}
+
+void
+db_close(Db *db)
+{
+	PQfinish(db->conn);
+	db->conn = NULL;
+}
+
+/* connect_timeout as libpq found it; it leaves obeying to who does not block. */
+static int64_t
+connect_limit(PGconn *conn)
+{
+	PQconninfoOption *options = PQconninfo(conn);
+	int64_t		limit = CONNECT_LIMIT;
+
+	for (PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++)
+	{
+		if (strcmp(option->keyword, "connect_timeout") == 0 && option->val != NULL && *option->val != '\0')
+		{
+			double		seconds = atof(option->val);
+
+			limit = seconds <= 0 ? NEVER : seconds < 3600 ? (int64_t) (seconds * SECOND) : 3600 * SECOND;
+		}
+	}
+	PQconninfoFree(options);
+	return limit;
+}
+
+static int64_t
+deadline_after(int64_t limit)
+{
+	return limit == NEVER ? NEVER : loop_now() + limit;
+}
+
+/*
+ * The SQLSTATE in the text of a failed connection, which libpq gives in no
+ * other way: "FATAL:  28P01: password ...".  Takes it out of the text, with
+ * the place in the server's source that comes with it.
+ */
+static void
+take_sqlstate(char *text, char *sqlstate)
+{
+	char	   *found = NULL;
+	char	   *last_line;
+
+	for (char *at = strstr(text, ":  "); at != NULL; at = strstr(at + 1, ":  "))
+	{
+		if (strspn(at + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && at[8] == ':')
+			found = at + 3;
+	}
+	if (found == NULL)
+		return;
+	memcpy(sqlstate, found, 5);
+	sqlstate[5] = '\0';
+	memmove(found, found + 7, strlen(found + 7) + 1);
+	last_line = strrchr(text, '\n');
+	if (last_line != NULL && strstr(last_line, ".c:") != NULL)
+		*last_line = '\0';
+}
+
+static void
+fail_from_connection(PGconn *conn, Failure *failure)
+{
+	char		sqlstate[6] = "";
+
+	failure_set(failure, EX_UNAVAILABLE, "%s", PQerrorMessage(conn));
+	if (failure->message == NULL)
+		return;
+	trim(failure->message);
+	take_sqlstate(failure->message, sqlstate);
+	trim(failure->message);
+	if (sqlstate[0] != '\0')
+		failure->code = meaning_of(sqlstate);
+	if (PQconnectionNeedsPassword(conn))
+	{
+		failure->code = EX_NOPERM;
+		failure->hint = copy_of("A password can stand in ~/.pgpass, or in the file that PGPASSFILE names.");
+	}
+	memcpy(failure->sqlstate, sqlstate, sizeof(sqlstate));
+}
+
+typedef struct ConnectParameters
+{
+	const char *keywords[4];
+	const char *values[4];
+} ConnectParameters;
+
+static void
+connect_parameters(const Db *db, ConnectParameters *parameters)
+{
+	int			n = 0;
+
+	memset(parameters, 0, sizeof(*parameters));
+	parameters->keywords[n] = "client_encoding";
+	parameters->values[n++] = "UTF8";
+	parameters->keywords[n] = "fallback_application_name";
+	parameters->values[n++] = "incomplete-orders";
+	if (db->dbname != NULL)
+	{
+		parameters->keywords[n] = "dbname";
+		parameters->values[n++] = db->dbname;
+	}
+}
+
+/*
+ * Turns the crank of a connection that was started.  A host that does not answer
+ * in time is given up by closing its socket behind libpq's back, which then goes on
+ * to the next host as for any other that fails.
+ */
+static bool
+finish_connecting(Db *db, Failure *failure)
+{
+	int64_t		limit = connect_limit(db->conn);
+	int64_t		deadline = deadline_after(limit);
+	int			fd = PQsocket(db->conn);
+	bool		gave_up = false;
+	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+
+	while (state != PGRES_POLLING_OK)
+	{
+		if (state == PGRES_POLLING_FAILED)
+		{
+			fail_from_connection(db->conn, failure);
+			return false;
+		}
+		switch (loop_wait(db->loop, fd, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline))
+		{
+			case WAKE_STOP:
+				failure_set(failure, EX_TEMPFAIL, "stopped while connecting");
+				return false;
+			case WAKE_TIMEOUT:
+				if (gave_up)
+				{
+					failure_set(failure, EX_UNAVAILABLE, "the server does not answer");
+					return false;
+				}
+				gave_up = true;
+				(void) shutdown(fd, SHUT_RDWR);
+				deadline = loop_now() + SECOND;
+				break;
+			case WAKE_READY:
+				break;
+		}
+		state = PQconnectPoll(db->conn);
+		/* Another socket is another address. */
+		if (PQsocket(db->conn) != fd)
+		{
+			fd = PQsocket(db->conn);
+			gave_up = false;
+			deadline = deadline_after(limit);
+		}
+	}
+	return true;
+}
+
+bool
+db_connect(Db *db, Failure *failure)
+{
+	ConnectParameters parameters;
+
+	connect_parameters(db, &parameters);
+	db->conn = PQconnectStartParams(parameters.keywords, parameters.values, 1);
+	if (db->conn == NULL)
+	{
+		failure_set(failure, EX_OSERR, "out of memory");
+		return false;
+	}
+	(void) PQsetErrorVerbosity(db->conn, PQERRORS_VERBOSE);
+	PQsetNoticeReceiver(db->conn, on_notice, NULL);
+	if (PQstatus(db->conn) == CONNECTION_BAD)
+	{
+		fail_from_connection(db->conn, failure);
+		/* Was it tried at all? */
+		if (PQpingParams(parameters.keywords, parameters.values, 1) == PQPING_NO_ATTEMPT)
+			failure->code = EX_CONFIG;
+	}
+	else if (finish_connecting(db, failure))
+		return true;
+	db_close(db);
+	return false;
+}
+
+/*
+ * PQcancel() blocks until the server has closed its connection, for ever if the
+ * server is frozen.  A child of its own may block, and dies by its alarm.
+ */
+static void
+cancel(Db *db)
+{
+	PGcancel   *handle = PQgetCancel(db->conn);
+
+	if (handle == NULL)
+		return;
+	if (fork() == 0)
+	{
+		char		error[256];
+
+		/* The pipe of the handlers is the parent's too. */
+		signal(SIGINT, SIG_IGN);
+		signal(SIGTERM, SIG_DFL);
+		alarm(CANCEL_LIMIT / SECOND);
+		_exit(PQcancel(handle, error, sizeof(error)) ? 0 : 1);
+	}
+	PQfreeCancel(handle);
+}
+
+typedef struct Waiting
+{
+	const Statement *statement;
+	int64_t		deadline;
+	const char *cancelled;		/* why, or NULL */
+} Waiting;
+
+/* Waits for the next bytes; false if no answer is to be expected any more. */
+static bool
+wait_for_answer(Db *db, Waiting *waiting)
+{
+	int64_t		grace;
+
+	switch (loop_wait(db->loop, PQsocket(db->conn), POLLIN, waiting->deadline))
+	{
+		case WAKE_READY:
+			(void) PQconsumeInput(db->conn);
+			break;
+		case WAKE_STOP:
+			/* Who asks twice is in a hurry. */
+			grace = db->loop->stops > 1 ? 0 : waiting->statement->grace;
+			if (waiting->cancelled == NULL && loop_now() + grace < waiting->deadline)
+				waiting->deadline = loop_now() + grace;
+			break;
+		case WAKE_TIMEOUT:
+			if (waiting->cancelled != NULL)
+				return false;
+			waiting->cancelled = db->loop->stops > 0 ? "stopped" : "no answer in time";
+			waiting->deadline = loop_now() + CANCEL_LIMIT;
+			cancel(db);
+			break;
+	}
+	return true;
+}
+
+/*
+ * Asks, and waits for the whole answer.  NULL: it failed, and failure says why.
+ * A connection that is of no use any more is closed.
+ */
+PGresult *
+db_query(Db *db, const Statement *statement, Failure *failure)
+{
+	int64_t		limit = db->loop->stops > 0 && statement->grace < statement->limit ? statement->grace : statement->limit;
+	Waiting		waiting = {statement, deadline_after(limit), NULL};
+	PGresult   *answer = NULL;
+	bool		sent = PQsendQueryParams(db->conn, statement->sql, statement->n, NULL, statement->values, NULL, NULL, 0);
+
+	while (sent)
+	{
+		PGresult   *next;
+
+		while (PQisBusy(db->conn))
+		{
+			if (!wait_for_answer(db, &waiting))
+			{
+				PQclear(answer);
+				failure_set(failure, EX_UNAVAILABLE, "the server does not answer");
+				db_close(db);
+				return NULL;
+			}
+		}
+		next = PQgetResult(db->conn);
+		if (next == NULL)
+			break;
+		if (answer != NULL && PQresultStatus(answer) == PGRES_FATAL_ERROR)
+			PQclear(next);		/* the first error is the cause */
+		else
+		{
+			PQclear(answer);
+			answer = next;
+		}
+	}
+	if (answer != NULL && PQresultStatus(answer) == PGRES_TUPLES_OK)
+		return answer;
+	fail_from_result(answer, db->conn, failure);
+	if (answer == NULL)
+		failure_set(failure, EX_UNAVAILABLE, "%s", PQerrorMessage(db->conn));
+	else if (waiting.cancelled != NULL && strcmp(failure->sqlstate, "57014") == 0)
+		failure_set(failure, EX_TEMPFAIL, "%s: cancelled", waiting.cancelled);
+	PQclear(answer);
+	if (PQstatus(db->conn) == CONNECTION_BAD)
+		db_close(db);
+	return NULL;
+}
+
+/* Has the server gone while nothing was asked?  Then the connection is closed. */
+bool
+db_lost(Db *db)
+{
+	if (PQconsumeInput(db->conn) && PQstatus(db->conn) == CONNECTION_OK)
+		return false;
+	db_close(db);
+	return true;
+}
+
+/*
+ * A command that asks one thing: connects, asks, hands the answer to use(), which
+ * returns the exit code.
+ */
+int
+db_run(const char *dbname, Loop *loop, const char *what, const Statement *statement,
+	   int (*use) (const PGresult *result, const void *options), const void *options)
+{
+	Failure		failure = {0};
+	PGresult   *result = NULL;
+	Db			db;
+	int			code;
+
+	db_init(&db, loop, dbname);
+	if (db_connect(&db, &failure))
+		result = db_query(&db, statement, &failure);
+	if (result != NULL)
+		code = use(result, options);
+	else
+	{
+		failure_print(&failure, what);
+		code = failure.code;
+	}
+	PQclear(result);
+	db_close(&db);
+	failure_clear(&failure);
+	return code;
+}
+
+void
+backoff_init(Backoff *backoff)
+{
+	int64_t		now = loop_now();
+
+	backoff->failures = 0;
+	backoff->seed[0] = (unsigned short) getpid();
+	backoff->seed[1] = (unsigned short) now;
+	backoff->seed[2] = (unsigned short) time(NULL);
+}
+
+/*
+ * Twice as long after each failure in a row, up to a minute; somewhere between
+ * half of it and all, so that many clients do not return at the same instant.
+ */
+int64_t
+backoff_next(Backoff *backoff)
+{
+	int64_t		whole = BACKOFF_FIRST;
+
+	for (int i = 0; i < backoff->failures && whole < BACKOFF_MOST; i++)
+		whole *= 2;
+	if (whole > BACKOFF_MOST)
+		whole = BACKOFF_MOST;
+	backoff->failures++;
+	return whole / 2 + (int64_t) (erand48(backoff->seed) * (double) (whole / 2));
+}

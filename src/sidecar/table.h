@@ -1,0 +1,21 @@
+/*
+ * table.h
+ *		A result as people or programs read it.
+ */
+#ifndef ICO_TABLE_H
+#define ICO_TABLE_H
+
+#include <libpq-fe.h>
+
+/* the words of --format, in this order */
+#define FORMATS "text|json"
+typedef enum Format
+{
+	FORMAT_TEXT,
+	FORMAT_JSON,
+} Format;
+
+/* The first columns are for people; the one behind them is the row as JSON. */
+extern void table_print(const PGresult *result, int columns, int format, int state_column);
+
+#endif							/* ICO_TABLE_H */
