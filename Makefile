@@ -12,7 +12,9 @@ OBJS = \
 	src/rights.o \
 	src/tenant.o \
 	src/line_items.o \
+	src/line_items_type.o \
 	src/line_items_json.o \
+	src/line_items_write.o \
 	src/line_items_diff.o \
 	src/money.o \
 	src/facts.o \

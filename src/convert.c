@@ -484,6 +484,13 @@ static void
 require_late(const Conversion *c, const IcoOrder *order, const LineItems *asked)
 {
 	ico_require_move(&order->id, order->status, ICO_CONVERTED);
+	if (order->merged)
+		ereport(ERROR,
+				(errcode(ICO_ERR_MOVE_NOT_ALLOWED),
+				 errmsg("order %s was merged into another",
+						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&order->id)))),
+				 errdetail("Its lines are in that one, and would be ordered twice."),
+				 errhint("Convert the order that merge_carts() returned.")));
 	if (!c->paid && c->foreign_order == NULL)
 		ereport(ERROR,
 				(errcode(order->status == ICO_EXPIRED ? ICO_ERR_EXPIRED : ICO_ERR_MOVE_NOT_ALLOWED),
@@ -675,7 +682,7 @@ find_incomplete(const Conversion *c, text *session_id, text *customer_id, pg_uui
 	static IcoPlan by_session = {
 		"it",
 		"SELECT f.id FROM (SELECT 1 AS rank, o.id FROM " NEWEST("open_orders", "session_id", "") " o"
-		" UNION ALL SELECT 2, c.id FROM " NEWEST("closed_orders", "session_id", " AND o.status" NE "'reversed'") " c)"
+		" UNION ALL SELECT 2, c.id FROM " NEWEST("closed_orders", "session_id", " AND o.status" NE "'reversed' AND COALESCE(o.close_reason, '')" NE "'merged'") " c)"
 		" f ORDER BY f.rank LIMIT 1"
 	};
 	static IcoPlan by_customer = {"it", NEWEST("open_orders", "customer_id", "")};
@@ -821,9 +828,7 @@ ico_record_order(PG_FUNCTION_ARGS)
 	{
 		if (!order.closed)
 			(void) ico_settle(&order, &c.shop, c.at);
-		if (order.closed && !ico_move_allowed(order.status, ICO_CONVERTED))
-			record_alone(fcinfo, &c, has_total ? &total : NULL);
-		else if (order.status == ICO_CONVERTED)
+		if (order.status == ICO_CONVERTED || order.merged || !ico_move_allowed(order.status, ICO_CONVERTED))
 			record_alone(fcinfo, &c, has_total ? &total : NULL);
 		else
 			return_made(fcinfo, &c, &order.id, make_order(&c, &order, NULL, has_total ? &total : NULL));
@@ -845,6 +850,8 @@ convert_fault(const IcoOrder *order, TimestampTz now)
 
 	if (order->status == ICO_CONVERTED)
 		return "it is converted already";
+	if (order->merged)
+		return "it was merged into another order";
 	if (order->closed)
 		return psprintf("it is %s; only convert_order with paid => true takes it", ico_status_names[order->status]);
 	if (order->expires_at <= now && order->status != ICO_PAYMENT_PENDING)

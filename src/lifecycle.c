@@ -145,17 +145,18 @@ read_row(IcoPlan *plan, int32 shop_id, Datum key, bool closed, IcoOrder *order)
 	order->currency = ico_column(0, 14, &isnull);
 	for (int i = 0; i < lengthof(order->charges); i++)
 		order->charges[i] = ico_column(0, 15 + i, &isnull);
+	order->merged = DatumGetBool(ico_column(0, 19, &isnull)) && !isnull;
 	return true;
 }
 
-#define READ(table, key, lock) \
-	"SELECT " READ_COLUMNS " FROM incomplete_orders." table " o WHERE o.shop_id" EQ "$1 AND o." key EQ "$2" lock
+#define READ(table, key, merged, lock) \
+	"SELECT " READ_COLUMNS ", " merged " FROM incomplete_orders." table " o WHERE o.shop_id" EQ "$1 AND o." key EQ "$2" lock
 
 bool
 ico_read_open(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order)
 {
-	static IcoPlan locking = {"iu", READ("open_orders", "id", " FOR UPDATE")};
-	static IcoPlan looking = {"iu", READ("open_orders", "id", "")};
+	static IcoPlan locking = {"iu", READ("open_orders", "id", "false", " FOR UPDATE")};
+	static IcoPlan looking = {"iu", READ("open_orders", "id", "false", "")};
 
 	return read_row(lock ? &locking : &looking, shop_id, UUIDPGetDatum(id), false, order);
 }
@@ -163,8 +164,8 @@ ico_read_open(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order)
 bool
 ico_read_session(int32 shop_id, Datum session_id, bool lock, IcoOrder *order)
 {
-	static IcoPlan locking = {"it", READ("open_orders", "session_id", " FOR UPDATE")};
-	static IcoPlan looking = {"it", READ("open_orders", "session_id", "")};
+	static IcoPlan locking = {"it", READ("open_orders", "session_id", "false", " FOR UPDATE")};
+	static IcoPlan looking = {"it", READ("open_orders", "session_id", "false", "")};
 
 	return read_row(lock ? &locking : &looking, shop_id, session_id, false, order);
 }
@@ -172,8 +173,8 @@ ico_read_session(int32 shop_id, Datum session_id, bool lock, IcoOrder *order)
 bool
 ico_read_order(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order)
 {
-	static IcoPlan locking = {"iu", READ("closed_orders", "id", " FOR UPDATE")};
-	static IcoPlan looking = {"iu", READ("closed_orders", "id", "")};
+	static IcoPlan locking = {"iu", READ("closed_orders", "id", "o.close_reason" EQ "'merged'", " FOR UPDATE")};
+	static IcoPlan looking = {"iu", READ("closed_orders", "id", "o.close_reason" EQ "'merged'", "")};
 
 	/* whoever waited for a row that was moved finds it in the other table */
 	return ico_read_open(shop_id, id, lock, order) ||

@@ -27,6 +27,7 @@ typedef struct IcoOrder
 	int32		episode;
 	int32		version;
 	bool		empty;			/* no lines */
+	bool		merged;			/* closed because its lines went into another order */
 	TimestampTz last_activity_at;
 	TimestampTz abandoned_at;
 	TimestampTz lost_at;

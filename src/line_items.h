@@ -14,11 +14,11 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 
+#include "money.h"
+
 #define ICO_ITEMS_MAX_LINES		1000
 #define ICO_ITEMS_MAX_JSON		(256 * 1024)	/* bytes, read and written */
 #define ICO_ITEM_MAX_QUANTITY	1000000
-#define ICO_MONEY_DECIMALS		6
-#define ICO_MONEY_SCALE			INT64CONST(1000000)
 /* one scaled unit above the highest price: 10^12 * ICO_MONEY_SCALE */
 #define ICO_ITEM_PRICE_LIMIT	INT64CONST(1000000000000000000)
 
@@ -142,10 +142,5 @@ extern LineItems *ico_items_try_from_json(const char *json, int len, int sqlstat
 										  struct Node *escontext);
 extern void ico_items_to_json(const LineItems *items, StringInfo out);
 extern void ico_append_json_string(StringInfo out, const char *s, int len);
-
-/* amounts scaled by 10^6 */
-#define ICO_MONEY_BUFFER 32
-extern int	ico_format_money(int64 amount, char *buf);	/* "19.9"; no NUL */
-extern Datum ico_money_to_numeric(int64 amount);
 
 #endif							/* ICO_LINE_ITEMS_H */

@@ -1,6 +1,6 @@
 /*
  * line_items_json.c
- *		line_items from JSON, and canonical JSON from line_items.
+ *		line_items from JSON.
  *
  * A pull loop: no tree, no callbacks.  Ordinary tokens are cut by hand; what
  * is unusual (literals, exponents, anything malformed) is left to the server's
@@ -18,10 +18,10 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "port/pg_bitutils.h"
 #include "utils/builtins.h"
 
 #include "compat.h"
+#include "json_text.h"
 #include "line_items.h"
 
 #define MAX_DEPTH		32		/* of the value of an extra key */
@@ -96,41 +96,13 @@ refuse_extra(ItemsParser *p, const char *rule)
 
 /* ---- tokens ---- */
 
-#define EACH_BYTE(c)	(UINT64CONST(0x0101010101010101) * (c))
-/* the high bit of the lowest byte that is zero, or below n; more above it */
-#define ZERO_BYTE(w)	(((w) - EACH_BYTE(1)) & ~(w) & EACH_BYTE(0x80))
-#define BYTE_BELOW(w, n) (((w) - EACH_BYTE(n)) & ~(w) & EACH_BYTE(0x80))
-
-/* The first quote, backslash or control character, or the end. */
-static inline const char *
-skip_plain(const char *s, const char *end)
-{
-#ifndef WORDS_BIGENDIAN
-	/* eight bytes at once: strings are most of what there is to read */
-	while (end - s >= 8)
-	{
-		uint64		w;
-		uint64		special;
-
-		memcpy(&w, s, 8);
-		special = ZERO_BYTE(w ^ EACH_BYTE('"')) | ZERO_BYTE(w ^ EACH_BYTE('\\')) | BYTE_BELOW(w, 0x20);
-		if (special)
-			return s + pg_rightmost_one_pos64(special) / 8;
-		s += 8;
-	}
-#endif
-	while (s < end && (unsigned char) *s >= 0x20 && *s != '"' && *s != '\\')
-		s++;
-	return s;
-}
-
 static bool
 scan_string(ItemsParser *p)
 {
 	const char *s = p->start + 1;
 
 	p->escaped = false;
-	while ((s = skip_plain(s, p->end)) < p->end)
+	while ((s = ico_skip_plain(s, p->end)) < p->end)
 	{
 		if (*s == '"')
 		{
@@ -970,129 +942,3 @@ ico_items_from_json(const char *json, int len)
 }
 
 /* ---- output ---- */
-
-static char
-short_escape(unsigned char c)
-{
-	switch (c)
-	{
-		case '"':
-		case '\\':
-			return c;
-		case '\b':
-			return 'b';
-		case '\f':
-			return 'f';
-		case '\n':
-			return 'n';
-		case '\r':
-			return 'r';
-		case '\t':
-			return 't';
-		default:
-			return 0;
-	}
-}
-
-/* One text has one spelling: only what must be escaped is, the short way. */
-void
-ico_append_json_string(StringInfo out, const char *s, int len)
-{
-	const char *end = s + len;
-
-	appendStringInfoCharMacro(out, '"');
-	while (s < end)
-	{
-		const char *plain = s;
-
-		s = skip_plain(s, end);
-		appendBinaryStringInfo(out, plain, s - plain);
-		if (s < end)
-		{
-			char		escape = short_escape(*s);
-
-			if (escape)
-			{
-				appendStringInfoCharMacro(out, '\\');
-				appendStringInfoCharMacro(out, escape);
-			}
-			else
-				appendStringInfo(out, "\\u%04x", (unsigned char) *s);
-			s++;
-		}
-	}
-	appendStringInfoCharMacro(out, '"');
-}
-
-static void
-append_int(StringInfo out, int32 value)
-{
-	char		buf[16];
-
-	appendBinaryStringInfo(out, buf, pg_ultoa_n((uint32) value, buf));
-}
-
-static void
-append_text(StringInfo out, const char *key, int key_len, const char *s, int len)
-{
-	if (s == NULL)
-		return;
-	appendBinaryStringInfo(out, key, key_len);
-	ico_append_json_string(out, s, len);
-}
-
-#define APPEND(out, literal) appendBinaryStringInfo(out, literal, sizeof(literal) - 1)
-#define APPEND_TEXT(out, key, s, len) append_text(out, ",\"" key "\":", sizeof(key) + 3, s, len)
-
-static void
-append_line(StringInfo out, const IcoLine *line)
-{
-	char		price[ICO_MONEY_BUFFER];
-	int			price_len = ico_format_money(line->unit_price, price);
-
-	APPEND(out, "{\"sku\":");
-	ico_append_json_string(out, line->sku, line->sku_len);
-	APPEND_TEXT(out, "name", line->name, line->name_len);
-	APPEND(out, ",\"quantity\":");
-	append_int(out, line->quantity);
-	APPEND(out, ",\"unit_price\":\"");
-	appendBinaryStringInfo(out, price, price_len);
-	APPEND(out, "\"");
-	if (line->filled > 0)
-	{
-		APPEND(out, ",\"filled\":");
-		append_int(out, line->filled);
-	}
-	APPEND_TEXT(out, "product_id", line->product_id, line->product_id_len);
-	APPEND_TEXT(out, "variant", line->variant, line->variant_len);
-	APPEND_TEXT(out, "image_url", line->image_url, line->image_url_len);
-	APPEND_TEXT(out, "url", line->url, line->url_len);
-	if (line->extras)
-	{
-		/* the members without the braces around them */
-		APPEND(out, ",");
-		appendBinaryStringInfo(out, line->extras + 1, line->extras_len - 2);
-	}
-	APPEND(out, "}");
-}
-
-void
-ico_items_to_json(const LineItems *items, StringInfo out)
-{
-	IcoLineReader reader;
-	IcoLine		line;
-	bool		first = true;
-
-	ico_line_reader_init(&reader, items);
-	enlargeStringInfo(out, VARSIZE_ANY_EXHDR(items) + 100 * reader.left + 2);
-	appendStringInfoCharMacro(out, '[');
-	while (ico_line_next(&reader, &line))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!first)
-			appendStringInfoCharMacro(out, ',');
-		append_line(out, &line);
-		first = false;
-	}
-	appendStringInfoCharMacro(out, ']');
-}

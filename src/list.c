@@ -39,6 +39,7 @@
 #include "errors.h"
 #include "facts.h"
 #include "line_items.h"
+#include "money.h"
 #include "plan.h"
 #include "tenant.h"
 
@@ -354,7 +355,7 @@ int64_to_value(SortKey key, int64 value)
 		case BY_ATTEMPTS:
 			return Int32GetDatum((int32) value);
 		case BY_TOTAL:
-			return ico_money_to_numeric(value);
+			return NumericGetDatum(ico_amount_numeric(value, 0));
 		default:
 			return TimestampTzGetDatum(value);
 	}

@@ -15,7 +15,6 @@
 #include "money.h"
 
 PG_FUNCTION_INFO_V1(ico_currency_exponent_sql);
-PG_FUNCTION_INFO_V1(ico_order_total_sql);
 
 /* ISO 4217: every currency whose minor unit is not the hundredth */
 static const struct
@@ -81,6 +80,32 @@ ico_stored_money(Datum amount)
 	return scaled;
 }
 
+int
+ico_format_money(int64 amount, char *buf)
+{
+	int64		fraction = amount % ICO_MONEY_SCALE;
+	int64		whole = amount / ICO_MONEY_SCALE;
+	char	   *p = buf;
+
+	if (amount < 0)
+	{
+		*p++ = '-';
+		whole = -whole;
+		fraction = -fraction;
+	}
+	p += pg_ulltoa_n((uint64) whole, p);
+	if (fraction != 0)
+	{
+		*p++ = '.';
+		for (int64 unit = ICO_MONEY_SCALE / 10; fraction != 0; unit /= 10)
+		{
+			*p++ = '0' + (char) (fraction / unit);
+			fraction %= unit;
+		}
+	}
+	return p - buf;
+}
+
 Numeric
 ico_amount_numeric(int64 scaled, int decimals)
 {
@@ -91,7 +116,7 @@ ico_amount_numeric(int64 scaled, int decimals)
 		scaled /= 10;
 		kept--;
 	}
-	return int64_div_fast_to_numeric(scaled, kept);
+	return kept == 0 ? int64_to_numeric(scaled) : int64_div_fast_to_numeric(scaled, kept);
 }
 
 /* False when the total is beyond what fits. */
@@ -130,38 +155,19 @@ ico_order_total(int64 lines, const IcoCharges *charges, int exponent)
 	return total;
 }
 
-/*
- * The total of a cart that no order can have: it can still be stored and shown,
- * or one such cart would break every list of its shop.  It is large and
- * positive, so numeric's rounding is half up too.
- */
-static Datum
-huge_total(int64 lines, const IcoCharges *charges, int exponent)
+Numeric
+ico_total_numeric(int64 lines, const IcoCharges *charges, int exponent)
 {
 	const int64 terms[] = {charges->shipping, charges->tax, -charges->discount, -charges->coupon_discount};
-	Datum		total = NumericGetDatum(ico_amount_numeric(lines, ICO_MONEY_DECIMALS));
-
-	for (int i = 0; i < lengthof(terms); i++)
-		total = DirectFunctionCall2(numeric_add, total,
-									NumericGetDatum(ico_amount_numeric(terms[i], ICO_MONEY_DECIMALS)));
-	return DirectFunctionCall2(numeric_round, total, Int32GetDatum(exponent));
-}
-
-Datum
-ico_order_total_sql(PG_FUNCTION_ARGS)
-{
-	char	   *currency = text_to_cstring(PG_GETARG_TEXT_PP(5));
-	int			exponent = ico_currency_exponent(currency);
-	IcoCharges	charges;
-	int64		lines;
 	int64		total;
+	Datum		sum;
 
-	charges.shipping = ico_stored_money(PG_GETARG_DATUM(1));
-	charges.tax = ico_stored_money(PG_GETARG_DATUM(2));
-	charges.discount = ico_stored_money(PG_GETARG_DATUM(3));
-	charges.coupon_discount = ico_stored_money(PG_GETARG_DATUM(4));
-	lines = ico_items_total(PG_GETARG_LINE_ITEMS_P(0));
-	if (!order_total(lines, &charges, exponent, &total))
-		PG_RETURN_DATUM(huge_total(lines, &charges, exponent));
-	PG_RETURN_NUMERIC(ico_amount_numeric(total, exponent));
+	if (order_total(lines, charges, exponent, &total))
+		return ico_amount_numeric(total, exponent);
+	/* large and positive: numeric's rounding is half up too */
+	sum = NumericGetDatum(ico_amount_numeric(lines, ICO_MONEY_DECIMALS));
+	for (int i = 0; i < lengthof(terms); i++)
+		sum = DirectFunctionCall2(numeric_add, sum,
+								  NumericGetDatum(ico_amount_numeric(terms[i], ICO_MONEY_DECIMALS)));
+	return DatumGetNumeric(DirectFunctionCall2(numeric_round, sum, Int32GetDatum(exponent)));
 }

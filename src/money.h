@@ -7,8 +7,8 @@
 
 #include "utils/numeric.h"
 
-#include "line_items.h"
-
+#define ICO_MONEY_DECIMALS 6
+#define ICO_MONEY_SCALE INT64CONST(1000000)
 /* amounts that a caller gives are below this, in whole units */
 #define ICO_MONEY_LIMIT INT64CONST(1000000000000)
 
@@ -26,9 +26,17 @@ extern int	ico_currency_exponent(const char *currency);
 extern bool ico_money_from_numeric(Numeric amount, int64 *scaled);
 /* of a stored charge, which is within the limits; errors otherwise */
 extern int64 ico_stored_money(Datum amount);
+/* exact and without trailing zeros, as "19.9"; returns the length, writes no NUL */
+#define ICO_MONEY_BUFFER 32
+extern int	ico_format_money(int64 scaled, char *buffer);
 /* with so many decimals, and more only where the amount has them */
 extern Numeric ico_amount_numeric(int64 scaled, int decimals);
 /* lines + shipping + tax - discounts, rounded half up to the exponent; 22003 on overflow */
 extern int64 ico_order_total(int64 lines, const IcoCharges *charges, int exponent);
+/*
+ * The same as numeric, also for a cart whose total no order can have: it can
+ * still be stored and shown, or one such cart would break every list of its shop.
+ */
+extern Numeric ico_total_numeric(int64 lines, const IcoCharges *charges, int exponent);
 
 #endif							/* ICO_MONEY_H */

@@ -381,7 +381,7 @@ refuse_shop(void)
 			 errmsg("no such shop, or no right to it"),
 			 errdetail("Role \"%s\" may not do this for the shop that was named, or there is none of that name.",
 					   ico_acting_role_name()),
-			 errhint("Name a shop that exists in the argument \"shop\"; rights are given by incomplete_orders.grant_to().")));
+			 errhint("Name a shop that exists in the argument \"shop\"; rights are given by incomplete_orders.grant_to(). After a restore or pg_upgrade call incomplete_orders.setup() first.")));
 }
 
 void

@@ -13,6 +13,7 @@ DECLARE
 	found_version integer;
 	comment text;
 	member record;
+	foreign_relation text;
 BEGIN
 	SET LOCAL client_min_messages = warning;
 	-- concurrent calls serialise; the key is the hash of our name
@@ -35,6 +36,17 @@ BEGIN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 				MESSAGE = format('the tables are of schema version %s, newer than this extension''s %s', found_version, target),
 				HINT = 'ALTER EXTENSION incomplete_orders UPDATE first.';
+		END IF;
+		SELECT c.relname INTO foreign_relation FROM pg_class c
+		WHERE c.relnamespace = 'incomplete_orders'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
+			AND c.relowner <> 'incomplete_orders_owner'::regrole
+			AND c.relname IN (SELECT r.relation FROM incomplete_orders._relations() r)
+		LIMIT 1;
+		IF FOUND THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+				MESSAGE = format('relation "incomplete_orders.%s" does not belong to "incomplete_orders_owner"', foreign_relation),
+				DETAIL = 'The functions work with the rights of that role; a restore with --no-owner leaves another owner.',
+				HINT = 'Restore without --no-owner, or ALTER TABLE ... OWNER TO incomplete_orders_owner for every relation in schema incomplete_orders.';
 		END IF;
 	END IF;
 

@@ -1,5 +1,6 @@
 
-	INSERT INTO incomplete_orders.shops (shop, name) VALUES ('default', 'Default shop') ON CONFLICT DO NOTHING;
+	INSERT INTO incomplete_orders.shops (shop, name)
+	SELECT 'default', 'Default shop' WHERE NOT EXISTS (SELECT FROM incomplete_orders.shops s WHERE s.shop = 'default');
 
 	-- After a restore into another cluster the oids are others: found again by name.
 	-- In the same cluster a name with another oid is another role, and stays dead.

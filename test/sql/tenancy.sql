@@ -18,7 +18,7 @@ FROM unnest(ARRAY['ten-a', 'ten-b']) shop;
 ALTER TABLE ten.made ADD COLUMN order_id uuid;
 UPDATE ten.made m SET order_id = (SELECT c.order_id FROM incomplete_orders.convert_order(m.sold, order_number => 'N-1', idempotency_key => 'k') c);
 SELECT count(incomplete_orders.record_refund(order_id, 1, 'r')) AS refunds, count(incomplete_orders.add_note(id, 'secret')) AS notes FROM ten.made;
-SELECT count(incomplete_orders.record_order('F-1', total => 3, currency => 'USD', shop => shop)) AS recorded FROM ten.made;
+SELECT count(r.order_id) AS recorded FROM ten.made m, incomplete_orders.record_order('F-1', total => 3, currency => 'USD', shop => m.shop) r;
 
 -- How each function and view is called for somebody's order or shop:
 -- {id} open, {sold} converted, {other} open, {order} its order, {shop}.

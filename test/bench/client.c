@@ -1,0 +1,336 @@
+/*
+ * client.c
+ *		Measures variants of one piece of work against each other.
+ *
+ *	client CLIENTS ROUNDS AMOUNT SETUP NAME STATEMENT PARAMETERS [NAME ...]
+ *
+ * CLIENTS connections (of as many processes; where to, says the environment)
+ * run SETUP once and prepare every variant's STATEMENT.  In each round each
+ * variant has a short slot, which all connections begin together; the order of
+ * the variants changes from round to round.  A slot lasts AMOUNT seconds
+ * ("0.25"), or AMOUNT transactions of each connection ("40x").  Parameters are
+ * bound as text, as most drivers do: one line of the file PARAMETERS is one
+ * set, its values separated by tabs; connection i takes the lines i, i +
+ * CLIENTS, ... and, in slots that last seconds, starts anew at their end.
+ *
+ * The latency of a transaction is the time from sending its message to having
+ * its result.  Output: a line for each slot but those of the first round, which
+ * warms up: name, round, transactions, seconds, median and 95th percentile of
+ * the latency in microseconds.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <libpq-fe.h>
+
+#define MAX_VARIANTS 16
+#define MAX_CLIENTS 64
+#define MAX_VALUES 8
+#define MAX_SAMPLES (4 * 1024 * 1024)
+
+typedef struct Variant
+{
+	const char *name;
+	const char *statement;
+	int			nvalues;
+	int			nsets;
+	char	  **values;			/* nsets * nvalues */
+	int			next;			/* set that this client takes next */
+} Variant;
+
+typedef struct Sample
+{
+	uint32_t	slot;
+	float		micros;
+} Sample;
+
+/* shared by all processes; pages come into being when they are written */
+typedef struct Shared
+{
+	pthread_barrier_t barrier;
+	int			nsamples[MAX_CLIENTS];
+} Shared;
+
+static Variant variants[MAX_VARIANTS];
+static int	nvariants;
+static int	nclients;
+static int	nrounds;
+static double slot_seconds;
+static int	slot_transactions;
+static Shared *shared;
+static Sample *samples;			/* MAX_SAMPLES for each client */
+static double *elapsed;			/* for each slot, as client 0 saw it */
+
+static void
+fail(const char *what, const char *detail)
+{
+	fprintf(stderr, "client: %s: %s\n", what, detail);
+	exit(1);
+}
+
+static double
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void *
+share(size_t size)
+{
+	void	   *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		fail("mmap", strerror(errno));
+	return p;
+}
+
+static char *
+read_file(const char *path)
+{
+	FILE	   *file = fopen(path, "r");
+	char	   *data = NULL;
+	size_t		size = 0;
+
+	if (file == NULL || getdelim(&data, &size, '\0', file) < 0)
+		fail(path, strerror(errno));
+	fclose(file);
+	return data;
+}
+
+/* The values point into the file's text, which is cut at tabs and line ends. */
+static void
+read_parameters(Variant *variant, const char *path)
+{
+	char	   *text = read_file(path);
+	int			values = 1;
+	int			used = 0;
+
+	variant->nvalues = 1;
+	for (char *c = text; *c != '\n' && *c != '\0'; c++)
+		variant->nvalues += *c == '\t';
+	for (char *c = text; *c != '\0'; c++)
+		values += *c == '\t' || *c == '\n';
+	variant->values = malloc(values * sizeof(char *));
+	if (variant->values == NULL || variant->nvalues > MAX_VALUES)
+		fail(path, "too many values");
+	for (char *value = text; *value != '\0';)
+	{
+		size_t		len = strcspn(value, "\t\n");
+
+		variant->values[used++] = value;
+		value += len;
+		if (*value != '\0')
+			*value++ = '\0';
+	}
+	variant->nsets = used / variant->nvalues;
+	if (used == 0 || used % variant->nvalues != 0)
+		fail(path, "its lines have different numbers of values");
+}
+
+static void
+check(PGconn *conn, PGresult *result, const char *what)
+{
+	ExecStatusType status = PQresultStatus(result);
+
+	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+		fail(what, PQerrorMessage(conn));
+	PQclear(result);
+}
+
+static PGconn *
+open_connection(const char *setup)
+{
+	PGconn	   *conn = PQconnectdb("");
+
+	if (PQstatus(conn) != CONNECTION_OK)
+		fail("connection", PQerrorMessage(conn));
+	check(conn, PQexec(conn, setup), setup);
+	for (int v = 0; v < nvariants; v++)
+		check(conn, PQprepare(conn, variants[v].name, variants[v].statement, 0, NULL), variants[v].name);
+	return conn;
+}
+
+/* One transaction; its latency in microseconds. */
+static double
+run_one(PGconn *conn, Variant *variant)
+{
+	const char *const *values;
+	double		start;
+	double		end;
+	PGresult   *result;
+
+	if (variant->next >= variant->nsets)
+	{
+		if (slot_transactions > 0)
+			fail(variant->name, "not enough parameters");
+		variant->next %= nclients;
+	}
+	values = (const char *const *) variant->values + (size_t) variant->next * variant->nvalues;
+	variant->next += nclients;
+	start = now();
+	result = PQexecPrepared(conn, variant->name, variant->nvalues, values, NULL, NULL, 0);
+	end = now();
+	check(conn, result, variant->name);
+	return (end - start) * 1e6;
+}
+
+static void
+run_slot(PGconn *conn, int client, int slot, Variant *variant)
+{
+	Sample	   *mine = samples + (size_t) client * MAX_SAMPLES;
+	double		start;
+
+	pthread_barrier_wait(&shared->barrier);
+	start = now();
+	for (int n = 0; slot_transactions > 0 ? n < slot_transactions : now() - start < slot_seconds; n++)
+	{
+		Sample	   *sample = &mine[shared->nsamples[client]];
+
+		sample->micros = run_one(conn, variant);
+		sample->slot = slot;
+		if (++shared->nsamples[client] == MAX_SAMPLES)
+			fail(variant->name, "too many transactions");
+	}
+	pthread_barrier_wait(&shared->barrier);
+	if (client == 0)
+		elapsed[slot] = now() - start;
+}
+
+/* The order turns by one and changes its direction from round to round. */
+static int
+variant_at(int round, int position)
+{
+	int			v = (round / 2 + position) % nvariants;
+
+	return round % 2 == 0 ? v : nvariants - 1 - v;
+}
+
+static void
+run_client(int client, const char *setup)
+{
+	PGconn	   *conn;
+
+	for (int v = 0; v < nvariants; v++)
+		variants[v].next = client;
+	conn = open_connection(setup);
+	for (int round = 0; round < nrounds; round++)
+	{
+		for (int position = 0; position < nvariants; position++)
+		{
+			int			v = variant_at(round, position);
+
+			run_slot(conn, client, round * nvariants + v, &variants[v]);
+		}
+	}
+	PQfinish(conn);
+}
+
+static int
+compare_floats(const void *a, const void *b)
+{
+	float		x = *(const float *) a;
+	float		y = *(const float *) b;
+
+	return (x > y) - (x < y);
+}
+
+static void
+print_slot(int slot, float *latencies)
+{
+	int			n = 0;
+
+	for (int client = 0; client < nclients; client++)
+	{
+		Sample	   *theirs = samples + (size_t) client * MAX_SAMPLES;
+
+		for (int i = 0; i < shared->nsamples[client]; i++)
+		{
+			if (theirs[i].slot == slot)
+				latencies[n++] = theirs[i].micros;
+		}
+	}
+	qsort(latencies, n, sizeof(float), compare_floats);
+	printf("%s\t%d\t%d\t%.6f\t%.1f\t%.1f\n", variants[slot % nvariants].name, slot / nvariants, n, elapsed[slot],
+		   latencies[n / 2], latencies[(int) (n * 0.95)]);
+}
+
+/* Waits for all clients; the first that fails ends the others. */
+static void
+wait_for_clients(pid_t *pids)
+{
+	for (int left = nclients; left > 0; left--)
+	{
+		int			status;
+
+		if (wait(&status) > 0 && status == 0)
+			continue;
+		for (int i = 0; i < nclients; i++)
+			kill(pids[i], SIGTERM);
+		exit(1);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	pthread_barrierattr_t attr;
+	pid_t		pids[MAX_CLIENTS];
+	float	   *latencies;
+
+	if (argc < 8 || (argc - 5) % 3 != 0 || (argc - 5) / 3 > MAX_VARIANTS)
+		fail("usage", "client CLIENTS ROUNDS AMOUNT SETUP NAME STATEMENT PARAMETERS [NAME ...]");
+	nclients = atoi(argv[1]);
+	nrounds = atoi(argv[2]);
+	if (argv[3][strlen(argv[3]) - 1] == 'x')
+		slot_transactions = atoi(argv[3]);
+	else
+		slot_seconds = atof(argv[3]);
+	if (nclients < 1 || nclients > MAX_CLIENTS || nrounds < 2)
+		fail("usage", "1 to 64 clients, 2 rounds or more");
+	for (int i = 5; i < argc; i += 3)
+	{
+		Variant    *variant = &variants[nvariants++];
+
+		variant->name = argv[i];
+		variant->statement = argv[i + 1];
+		read_parameters(variant, argv[i + 2]);
+	}
+
+	shared = share(sizeof(Shared));
+	samples = share((size_t) nclients * MAX_SAMPLES * sizeof(Sample));
+	elapsed = share(nrounds * nvariants * sizeof(double));
+	pthread_barrierattr_init(&attr);
+	pthread_barrierattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_barrier_init(&shared->barrier, &attr, nclients);
+	for (int client = 0; client < nclients; client++)
+	{
+		pids[client] = fork();
+		if (pids[client] < 0)
+			fail("fork", strerror(errno));
+		if (pids[client] == 0)
+		{
+			run_client(client, argv[4]);
+			_exit(0);
+		}
+	}
+	wait_for_clients(pids);
+
+	latencies = malloc((size_t) nclients * MAX_SAMPLES * sizeof(float));
+	if (latencies == NULL)
+		fail("malloc", strerror(errno));
+	for (int slot = nvariants; slot < nrounds * nvariants; slot++)
+		print_slot(slot, latencies);
+	return 0;
+}
