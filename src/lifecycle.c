@@ -465,6 +465,21 @@ ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEvent *event)
 	order->closed = true;
 }
 
+/* Keeps the cart as it was abandoned with the event just written, for the history. */
+static void
+keep_abandoned_items(const IcoOrder *order)
+{
+	static IcoPlan plan = {
+		"iul",
+		"INSERT INTO incomplete_orders.order_changes (shop_id, order_id, event_id, changes)"
+		" VALUES ($1, $2, pg_catalog.currval('incomplete_orders.event_seq'),"
+		" pg_catalog.jsonb_build_object('abandoned_items', $3::pg_catalog.jsonb))"
+	};
+	Datum		values[3] = {Int32GetDatum(order->shop_id), UUIDPGetDatum(&order->id), order->items};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
 void
 ico_reanimate(IcoOrder *order, const IcoShop *shop, TimestampTz at)
 {
@@ -484,6 +499,8 @@ ico_reanimate(IcoOrder *order, const IcoShop *shop, TimestampTz at)
 	/* the customer is back: the order lives as long as a new one */
 	order->expires_at = Max(order->expires_at, at + shop->expiry);
 	ico_write_change(order, shop, before, &event);
+	if (before == ICO_ABANDONED)
+		keep_abandoned_items(order);
 }
 
 void

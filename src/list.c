@@ -831,6 +831,21 @@ order_exists(Datum *key)
 	return ico_execute_read(&plan, key, NULL, GetActiveSnapshot()) > 0;
 }
 
+/*
+ * The cart as it was when it was abandoned is kept with the event that ends the
+ * episode; what stands in the order's row is the cart of the last one.  So the
+ * difference between two abandonments is that of two neighbours.
+ */
+#define SNAPSHOT(which, order) \
+	"(SELECT s.changes OPERATOR(pg_catalog.->) 'abandoned_items' FROM incomplete_orders.order_changes s" \
+	" WHERE s.shop_id" EQ "$1 AND s.order_id" EQ "$2 AND s.event_id" which "e.event_id" \
+	" AND s.changes OPERATOR(pg_catalog.->) 'abandoned_items' IS NOT NULL ORDER BY s.event_id" order " LIMIT 1)"
+#define CHANGED_SINCE \
+	"incomplete_orders.diff(" SNAPSHOT(LT, " DESC") "::incomplete_orders.line_items," \
+	" COALESCE(" SNAPSHOT(GT, "") "::incomplete_orders.line_items," \
+	" (SELECT o.items FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2)," \
+	" (SELECT o.items FROM incomplete_orders.closed_orders o WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2)))"
+
 Datum
 ico_order_history(PG_FUNCTION_ARGS)
 {
@@ -844,7 +859,9 @@ ico_order_history(PG_FUNCTION_ARGS)
 		" 'kind', e.kind, 'episode', e.episode, 'campaign', e.campaign, 'step', e.step, 'variant', e.variant,"
 		" 'holdout', e.holdout, 'message_id', e.message_id, 'machine', e.machine, 'order_id', e.order_ref,"
 		" 'paid_amount', e.paid_amount, 'refund_amount', e.refund_amount, 'coupon_cost', e.coupon_cost))"
-		CONCAT "CASE WHEN c.changes IS NULL THEN '{}'"
+		CONCAT "CASE WHEN e.event" EQ "'abandoned' AND e.episode" GT "1"
+		" THEN pg_catalog.jsonb_build_object('changes', pg_catalog.jsonb_build_object('items', " CHANGED_SINCE "))"
+		" WHEN c.changes IS NULL OR e.event" EQ "'reanimated' THEN '{}'"
 		" ELSE pg_catalog.jsonb_build_object('changes', c.changes) END AS detail"
 		" FROM incomplete_orders.order_events e LEFT JOIN incomplete_orders.order_changes c"
 		" ON c.shop_id" EQ "e.shop_id AND c.order_id" EQ "e.order_id AND c.event_id" EQ "e.event_id"
