@@ -7,6 +7,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).co
 MODULE_big = incomplete_orders
 OBJS = \
 	src/incomplete_orders.o \
+	src/guc.o \
 	src/plan.o \
 	src/uuid7.o \
 	src/rights.o \

@@ -473,7 +473,7 @@ note_error(const IcoOrder *order, TimestampTz at, text *words)
 	ico_arg(&args, Int32GetDatum(order->shop_id));
 	ico_arg(&args, UUIDPGetDatum(&order->id));
 	ico_arg(&args, TimestampTzGetDatum(at));
-	ico_arg(&args, CStringGetTextDatum(ico_acting_role_name()));
+	ico_arg(&args, CStringGetTextDatum(ico_actor()));
 	ico_arg_text(&args, cstring_to_text_with_len(VARDATA_ANY(words), pg_mbcliplen(VARDATA_ANY(words),
 																				  VARSIZE_ANY_EXHDR(words), NOTE_BYTES)));
 	(void) ico_execute(&plan, args.values, args.nulls);

@@ -30,6 +30,10 @@ ico_make_json_lexer(const char *json, int len)
 #endif
 }
 
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
 /* the number of this backend's running transaction; needs storage/proc.h */
 #if PG_VERSION_NUM >= 170000
 #define ICO_LXID (MyProc->vxid.lxid)

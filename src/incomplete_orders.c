@@ -10,6 +10,7 @@
 #include "fmgr.h"
 
 #include "compat.h"
+#include "guc.h"
 #include "plan.h"
 #include "tenant.h"
 
@@ -20,6 +21,7 @@ void		_PG_init(void);
 void
 _PG_init(void)
 {
+	ico_guc_init();
 	ico_plan_init();
 	ico_tenant_init();
 }

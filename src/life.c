@@ -242,7 +242,7 @@ write_note(const Call *call, text *note)
 	ico_arg(&args, Int32GetDatum(call->shop.shop_id));
 	ico_arg(&args, UUIDPGetDatum(&call->order.id));
 	ico_arg(&args, TimestampTzGetDatum(call->at));
-	ico_arg(&args, CStringGetTextDatum(ico_acting_role_name()));
+	ico_arg(&args, CStringGetTextDatum(ico_actor()));
 	ico_arg(&args, PointerGetDatum(note));
 	(void) ico_execute(&plan, args.values, args.nulls);
 	return DatumGetInt64(ico_column(0, 1, &isnull));

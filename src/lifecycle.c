@@ -323,7 +323,7 @@ ico_event_args(IcoArgs *args, int32 shop_id, const pg_uuid_t *id, const IcoEvent
 	if (event->by_clock)
 		ico_arg_null(args);
 	else
-		ico_arg(args, CStringGetTextDatum(ico_acting_role_name()));
+		ico_arg(args, CStringGetTextDatum(ico_actor()));
 	if (before == NULL)
 		ico_arg_null(args);
 	else

@@ -36,6 +36,7 @@
 
 #include "compat.h"
 #include "errors.h"
+#include "guc.h"
 #include "plan.h"
 #include "tenant.h"
 #include "uuid7.h"
@@ -133,6 +134,14 @@ const char *
 ico_acting_role_name(void)
 {
 	return GetUserNameFromId(GetOuterUserId(), false);
+}
+
+const char *
+ico_actor(void)
+{
+	if (ico_staff == NULL || ico_staff[0] == '\0')
+		return ico_acting_role_name();
+	return psprintf("%s (%s)", ico_acting_role_name(), ico_staff);
 }
 
 Datum

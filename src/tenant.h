@@ -30,6 +30,8 @@ extern void ico_tenant_init(void);
 /* The acting role: SET ROLE is honoured, SECURITY DEFINER is seen through. */
 extern Oid	ico_acting_role_oid(void);
 extern const char *ico_acting_role_name(void);
+/* the same for the history: with the name of the person, where it is given */
+extern const char *ico_actor(void);
 
 /*
  * The doors: every public function passes one of them first.  The caller is
