@@ -21,6 +21,7 @@
 
 #include "compat.h"
 #include "hook.h"
+#include "tenant.h"
 
 static char *
 run(const char *function, const char *role, text *argument, MemoryContext context)
@@ -51,12 +52,17 @@ run(const char *function, const char *role, text *argument, MemoryContext contex
 }
 
 bool
-ico_call_text_hook(const char *function, const char *role, text *argument, char **answer, int *sqlstate)
+ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *argument, char **answer, int *sqlstate)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool done = false;
 
+	if (!ico_role_may(role, ICO_RIGHT_configure_shop, shop_id))
+	{
+		*sqlstate = ERRCODE_INSUFFICIENT_PRIVILEGE;
+		return false;
+	}
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();

@@ -503,6 +503,15 @@ ico_keep_permitted(IcoRight right, int32 *shop_ids, int n)
 }
 
 bool
+ico_role_may(const char *role, IcoRight right, int32 shop_id)
+{
+	Oid			oid = get_role_oid(role, true);
+
+	make_caches();
+	return OidIsValid(oid) && may(purposes_in(oid, shop_id), right);
+}
+
+bool
 ico_shop_by_id(int32 shop_id, IcoShop *found)
 {
 	const IcoShop *entry;

@@ -48,6 +48,8 @@ extern bool ico_may_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *fo
 extern int	ico_enter_shops(IcoRight right, text *shop, int32 **shop_ids);
 /* leaves those shops in the array in which the right is held; returns how many */
 extern int	ico_keep_permitted(IcoRight right, int32 *shop_ids, int n);
+/* whether a role, by name, holds the right in the shop; false when it is gone */
+extern bool ico_role_may(const char *role, IcoRight right, int32 shop_id);
 /* a shop by its id without asking for a right: for work that entered otherwise */
 extern bool ico_shop_by_id(int32 shop_id, IcoShop *found);
 /* whether there is such a shop, as of now; nobody's right is asked */

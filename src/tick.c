@@ -344,7 +344,7 @@ ask_payment(const PaymentHook *hook, IcoOrder *order, const IcoShop *shop, Times
 		look_again(order, event.at);
 		return;
 	}
-	if (!ico_call_text_hook(hook->function, hook->role, hook->reference, &answer, &sqlstate))
+	if (!ico_call_text_hook(order->shop_id, hook->function, hook->role, hook->reference, &answer, &sqlstate))
 	{
 		record_failure(order->shop_id, sqlstate, at);
 		look_again(order, at + ASK_AGAIN);
