@@ -7,10 +7,15 @@
  * so that a bad cart costs its batch time but nobody else's cart.  What is not a
  * cart's fault (a cancel, a deadlock, a full disk) ends the call.
  *
+ * Carts that say nothing but their lines are updated by one statement where an
+ * ordinary capture would do; whatever is left goes one by one.
+ *
  * Locks: the orders' rows, in the order of the sessions' bytes, so that two
- * batches with the same sessions do not wait for each other in a circle.
- * Memory: one context for the cart at hand, reset after each; ids and errors
- * live in the caller's.
+ * batches with the same sessions do not wait for each other in a circle.  (Only
+ * what is left after the common statement is locked out of that order; if two
+ * batches do meet there, the server ends one of them with 40P01.)
+ * Memory: what the carts say, for as long as the call; one context for the
+ * capture at hand, reset after each.
  */
 #include "postgres.h"
 
@@ -20,6 +25,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
@@ -31,29 +37,11 @@
 #include "errors.h"
 #include "facts.h"
 #include "line_items.h"
+#include "plan.h"
 #include "tenant.h"
 
 #define MAX_CARTS 1000
 #define SHOWN_KEY_BYTES 64
-
-typedef struct Cart
-{
-	int			n;				/* place in the array, from 1 */
-	JsonbValue	value;
-	const char *session;		/* to sort by; not terminated */
-	int			session_len;
-	pg_uuid_t	id;
-	char	   *error;			/* NULL: captured */
-} Cart;
-
-typedef struct Batch
-{
-	IcoShop		shop;
-	TimestampTz at;
-	Cart	   *carts;			/* sorted by session */
-	int			n;
-	MemoryContext context;		/* of one cart */
-} Batch;
 
 /* The arguments of one capture, as an object says them. */
 typedef struct Given
@@ -64,6 +52,28 @@ typedef struct Given
 	text	   *shop;
 	text	   *at;
 } Given;
+
+typedef struct Cart
+{
+	int			n;				/* place in the array, from 1 */
+	JsonbValue	value;
+	const char *session;		/* to sort by; not terminated */
+	int			session_len;
+	Given	   *given;
+	bool		done;
+	pg_uuid_t	id;
+	char	   *error;			/* NULL: captured */
+} Cart;
+
+typedef struct Batch
+{
+	IcoShop		shop;
+	TimestampTz at;
+	Cart	   *carts;			/* sorted by session */
+	int			n;
+	MemoryContext given;		/* what the carts say */
+	MemoryContext context;		/* of one capture */
+} Batch;
 
 PG_FUNCTION_INFO_V1(ico_capture_carts);
 
@@ -118,14 +128,14 @@ read_key(const char *key, JsonbValue *value, Given *given)
 		refuse_key(pnstrdup(key, pg_mbcliplen(key, strlen(key), SHOWN_KEY_BYTES)), "is unknown");
 }
 
-static void
-read_cart(const Cart *cart, Given *given)
+static Given *
+read_cart(const Cart *cart)
 {
+	Given	   *given = palloc0(sizeof(Given));
 	JsonbIterator *it;
 	JsonbValue	key;
 	JsonbValue	value;
 
-	memset(given, 0, sizeof(*given));
 	if (cart->value.type != jbvBinary || !JsonContainerIsObject(cart->value.val.binary.data))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -140,6 +150,7 @@ read_cart(const Cart *cart, Given *given)
 		read_key(pnstrdup(key.val.string.val, key.val.string.len), &value, given);
 	}
 	given->session = ico_check_key(given->session, "session_id");
+	return given;
 }
 
 /* The server's own message would show the text, and a result of ours shows none. */
@@ -170,23 +181,117 @@ static void
 capture_one(const Batch *batch, Cart *cart)
 {
 	MemoryContext old = MemoryContextSwitchTo(batch->context);
-	Given		given;
+	const Given *given = cart->given;
 	IcoShop		shop = batch->shop;
 	TimestampTz at = batch->at;
 
-	read_cart(cart, &given);
 	SPI_connect();
-	if (given.shop != NULL)
-		ico_enter_shop(ICO_RIGHT_capture_carts, given.shop, &shop);
-	if (given.at != NULL)
+	if (given->shop != NULL)
+		ico_enter_shop(ICO_RIGHT_capture_carts, given->shop, &shop);
+	if (given->at != NULL)
 	{
-		at = read_at(given.at);
+		at = read_at(given->at);
 		ico_check_at(at, &shop);
 	}
-	ico_capture(&shop, given.session, given.items, &given.facts, at, &cart->id);
+	ico_capture(&shop, given->session, given->items, &given->facts, at, &cart->id);
 	SPI_finish();
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(batch->context);
+}
+
+static bool
+is_plain(const Cart *cart)
+{
+	return cart->given->items != NULL && cart->given->facts.given == 0 &&
+		cart->given->shop == NULL && cart->given->at == NULL;
+}
+
+static bool
+same_session(const Cart *a, const Cart *b)
+{
+	return a->session_len == b->session_len && memcmp(a->session, b->session, a->session_len) == 0;
+}
+
+/* The carts that one statement may update: only lines, one cart of each session. */
+static int
+choose_plain(const Batch *batch, int from, int to, Cart **chosen)
+{
+	int			n = 0;
+
+	for (int i = from; i < to; i++)
+	{
+		Cart	   *cart = &batch->carts[i];
+
+		if (is_plain(cart) && cart->session_len > 0 &&
+			(i == from || !same_session(cart, cart - 1)) && (i + 1 == to || !same_session(cart, cart + 1)))
+			chosen[n++] = cart;
+	}
+	return n;
+}
+
+/* The same update as that of an ordinary capture, for many. */
+static void
+capture_plain(const Batch *batch, Cart **chosen, int n)
+{
+	static IcoPlan plan = {
+		"iTLzzz",
+		"UPDATE incomplete_orders.open_orders o SET version = o.version" PLUS "1, last_activity_at = $4, items = v.items"
+		" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) WITH ORDINALITY AS v (session_id, items, n)"
+		" WHERE o.shop_id" EQ "$1 AND o.session_id" EQ "v.session_id AND"
+		" incomplete_orders._is_ordinary(o.status, o.kind, o.last_activity_at, o.expires_at,"
+		" o.next_action_at, $4, $5, $6) RETURNING v.n, o.id"
+	};
+	IcoArgs		args = {0};
+	Datum	   *values = palloc(n * sizeof(Datum));
+	bool		isnull;
+
+	ico_arg(&args, Int32GetDatum(batch->shop.shop_id));
+	for (int i = 0; i < n; i++)
+		values[i] = PointerGetDatum(chosen[i]->given->session);
+	ico_arg(&args, PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT)));
+	for (int i = 0; i < n; i++)
+		values[i] = PointerGetDatum(chosen[i]->given->items);
+	ico_arg(&args, PointerGetDatum(construct_array(values, n, ico_catalog()->line_items, -1, false, TYPALIGN_INT)));
+	ico_arg(&args, TimestampTzGetDatum(batch->at));
+	ico_arg(&args, TimestampTzGetDatum(batch->at - batch->shop.cut_off));
+	ico_arg(&args, TimestampTzGetDatum(batch->at + batch->shop.cut_off));
+	ico_execute(&plan, args.values, args.nulls);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		Cart	   *cart = chosen[DatumGetInt64(ico_column(i, 1, &isnull)) - 1];
+
+		cart->id = *DatumGetUUIDP(ico_column(i, 2, &isnull));
+		cart->done = true;
+	}
+}
+
+static void
+capture_range(const Batch *batch, int from, int to)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch->given);
+	Cart	  **chosen;
+	int			n;
+
+	for (int i = from; i < to; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		batch->carts[i].done = false;
+		batch->carts[i].given = read_cart(&batch->carts[i]);
+	}
+	MemoryContextSwitchTo(old);
+	SPI_connect();
+	chosen = palloc((to - from) * sizeof(Cart *));
+	n = choose_plain(batch, from, to, chosen);
+	if (n > 1)
+		capture_plain(batch, chosen, n);
+	SPI_finish();
+	for (int i = from; i < to; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!batch->carts[i].done)
+			capture_one(batch, &batch->carts[i]);
+	}
+	MemoryContextReset(batch->given);
 }
 
 /* Whether an error says something of the server rather than of the cart. */
@@ -219,11 +324,7 @@ try_capture(const Batch *batch, int from, int to)
 	MemoryContextSwitchTo(old);
 	PG_TRY();
 	{
-		for (int i = from; i < to; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			capture_one(batch, &batch->carts[i]);
-		}
+		capture_range(batch, from, to);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -240,6 +341,7 @@ try_capture(const Batch *batch, int from, int to)
 		return NULL;
 	if (is_grave(error->sqlerrcode))
 		ReThrowError(error);
+	MemoryContextReset(batch->given);
 	MemoryContextReset(batch->context);
 	return error->message;
 }
@@ -342,7 +444,8 @@ ico_capture_carts(PG_FUNCTION_ARGS)
 	batch.at = ico_enter_at(fcinfo, 2, &batch.shop);
 	SPI_finish();
 	read_carts(fcinfo, &batch);
-	batch.context = AllocSetContextCreate(CurrentMemoryContext, "incomplete_orders cart", ALLOCSET_DEFAULT_SIZES);
+	batch.given = AllocSetContextCreate(CurrentMemoryContext, "incomplete_orders carts", ALLOCSET_DEFAULT_SIZES);
+	batch.context = AllocSetContextCreate(CurrentMemoryContext, "incomplete_orders capture", ALLOCSET_DEFAULT_SIZES);
 	if (try_capture(&batch, 0, batch.n) != NULL)
 	{
 		for (int i = 0; i < batch.n; i++)

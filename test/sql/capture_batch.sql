@@ -21,6 +21,17 @@ SELECT items, email, shipping, version FROM mine WHERE session_id = 'batch-2';
 SELECT count(*) FROM incomplete_orders.capture_carts('[]');
 SELECT event, count(*) FROM incomplete_orders.order_events WHERE order_id IN (SELECT id FROM mine) GROUP BY event;
 
+-- Carts with nothing but lines: open orders, a new one, an abandoned one, a
+-- partial one, an emptied one, and one of which there are two.
+SELECT incomplete_orders.capture_cart('batch-gone', '[{"sku":"A","quantity":1,"unit_price":1}]', at => now() - interval '5 hours') IS NOT NULL AS gone,
+	incomplete_orders.capture_cart('batch-part', '[{"sku":"A","quantity":2,"unit_price":1}]') AS part, incomplete_orders.capture_cart('batch-old', '[]', at => now() - interval '60 days') IS NOT NULL AS old, incomplete_orders.capture_cart('batch-twice', '[{"sku":"A","quantity":1,"unit_price":1}]') IS NOT NULL AS twice \gset
+SELECT c.part, c.total FROM incomplete_orders.convert_order(:'part', '[{"sku":"A","quantity":1,"unit_price":1}]', idempotency_key => 'k') c;
+CREATE TEMP TABLE before AS SELECT id, session_id, version FROM mine;
+CREATE TEMP TABLE plain AS SELECT * FROM incomplete_orders.capture_carts((SELECT jsonb_agg(jsonb_build_object('session_id', s, 'items', jsonb_build_array(jsonb_build_object('sku', 'N' || n, 'quantity', n, 'unit_price', 1))) || CASE n WHEN 7 THEN '{"name": "Twice"}'::jsonb ELSE '{}' END ORDER BY n)
+	FROM unnest(ARRAY['batch-2', 'batch-new', 'batch-gone', 'batch-1', 'batch-3', 'batch-part', 'batch-twice', 'batch-twice', 'batch-old']) WITH ORDINALITY x (s, n)));
+SELECT p.n, p.error, m.session_id, m.id = b.id AS same_order, m.status, m.episode, m.version - b.version AS versions, m.items
+FROM plain p JOIN mine m USING (id) LEFT JOIN before b ON b.session_id = m.session_id ORDER BY p.n;
+
 -- A bad cart has its error and stops nobody; the message never shows the cart.
 SELECT n, id IS NOT NULL AS captured, error FROM incomplete_orders.capture_carts('[
 	{"session_id": "batch-10", "items": [{"sku": "A", "quantity": 1, "unit_price": 1}]},
