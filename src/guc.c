@@ -2,7 +2,7 @@
  * guc.c
  *		Settings of a session.
  *
- * There is one, and it decides nothing: rights are those of the acting role.
+ * None of them decides who may do what: rights are those of the acting role.
  */
 #include "postgres.h"
 
@@ -15,6 +15,7 @@
 #define STAFF_CHARS 60
 
 char	   *ico_staff = NULL;
+int			ico_hook_timeout = 5000;
 
 static bool
 check_staff(char **value, void **extra, GucSource source)
@@ -46,5 +47,9 @@ ico_guc_init(void)
 							   "(SET LOCAL); the history then shows the role and this name. "
 							   "It gives no rights and takes none.",
 							   &ico_staff, "", PGC_USERSET, 0, check_staff, NULL, NULL);
+	DefineCustomIntVariable("incomplete_orders.hook_timeout",
+							"How long a function that a shop named as a hook may take.",
+							"One that takes longer is stopped, which counts as its failure.",
+							&ico_hook_timeout, 5000, 10, 60000, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("incomplete_orders");
 }

@@ -3,9 +3,13 @@
  *		Functions that a shop names and we call with the rights of who named them.
  *
  * Never as our owner: the function's body is the shop's.  It runs under
- * SECURITY_RESTRICTED_OPERATION, so that it cannot leave anything behind in the
- * session, with a pinned search_path, in a subtransaction that is rolled back
- * when it fails.  Memory: the answer is copied to the caller's context.
+ * SECURITY_RESTRICTED_OPERATION with a pinned search_path, in a subtransaction,
+ * and whatever it set is set back, so that it leaves nothing behind in the
+ * session.  The role that named it is the acting role meanwhile: our own
+ * functions ask for its rights and not for those of the session, which is
+ * mostly a scheduler's.  It may take incomplete_orders.hook_timeout, not longer.
+ *
+ * Memory: the answer is copied to the caller's context.
  */
 #include "postgres.h"
 
@@ -13,23 +17,97 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timeout.h"
 
 #include "compat.h"
+#include "guc.h"
 #include "hook.h"
 #include "tenant.h"
 
-static char *
-run(const char *function, const char *role, text *argument, MemoryContext context)
+typedef struct HookCall
 {
+	const char *function;
+	const char *role;
+	text	   *argument;
+	char	  **answer;
+	MemoryContext context;		/* of the answer */
+} HookCall;
+
+static TimeoutId hook_timer = MAX_TIMEOUTS;
+static volatile sig_atomic_t late = false;
+
+static void
+time_is_over(void)
+{
+	late = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
+/* Somebody cancelled us: not an error that says so, nor a hook that is late. */
+static bool
+is_cancel(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && !late &&
+		error->funcname != NULL && strcmp(error->funcname, "ProcessInterrupts") == 0;
+}
+
+bool
+ico_try(void (*step) (void *), void *arg, int *sqlstate)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Oid			acting = ico_act_as(InvalidOid);
+	volatile bool done = false;
+
+	(void) ico_act_as(acting);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		step(arg);
+		ReleaseCurrentSubTransaction();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		(void) ico_act_as(acting);
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (is_cancel(error))
+			ReThrowError(error);
+		*sqlstate = error->sqlerrcode;
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
+/* The call itself; an error leaves what is to be set back to the subtransaction. */
+static void
+call(void *arg)
+{
+	HookCall   *hook = arg;
 	Oid			types[1] = {TEXTOID};
-	Datum		values[1] = {PointerGetDatum(argument)};
-	char	   *query = psprintf("SELECT %s($1)::pg_catalog.text", function);
-	char	   *answer = NULL;
+	Datum		values[1] = {PointerGetDatum(hook->argument)};
+	char	   *query = psprintf("SELECT %s($1)::pg_catalog.text", hook->function);
+	Oid			role = get_role_oid(hook->role, false);
+	Oid			acting;
 	Oid			user;
 	int			security;
 	int			guc_level;
@@ -38,56 +116,52 @@ run(const char *function, const char *role, text *argument, MemoryContext contex
 	guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	SetUserIdAndSecContext(get_role_oid(role, false),
-						   security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	acting = ico_act_as(role);
+	SetUserIdAndSecContext(role, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	if (SPI_execute_with_args(query, 1, types, values, NULL, false, 1) == SPI_OK_SELECT && SPI_processed == 1)
 	{
-		answer = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-		if (answer != NULL)
-			answer = MemoryContextStrdup(context, answer);
+		*hook->answer = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+		if (*hook->answer != NULL)
+			*hook->answer = MemoryContextStrdup(hook->context, *hook->answer);
 	}
 	SetUserIdAndSecContext(user, security);
-	AtEOXact_GUC(true, guc_level);
-	return answer;
+	(void) ico_act_as(acting);
+	AtEOXact_GUC(false, guc_level);
 }
 
 bool
 ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *argument, char **answer, int *sqlstate)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
+	HookCall	hook = {function, role, argument, answer, CurrentMemoryContext};
+	volatile bool done;
 
+	*answer = NULL;
 	if (!ico_role_may(role, ICO_RIGHT_configure_shop, shop_id))
 	{
 		*sqlstate = ERRCODE_INSUFFICIENT_PRIVILEGE;
 		return false;
 	}
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
+	if (hook_timer == MAX_TIMEOUTS)
+		hook_timer = RegisterTimeout(USER_TIMEOUT, time_is_over);
+	late = false;
+	enable_timeout_after(hook_timer, ico_hook_timeout);
 	PG_TRY();
 	{
-		*answer = run(function, role, argument, context);
-		ReleaseCurrentSubTransaction();
-		done = true;
+		done = ico_try(call, &hook, sqlstate);
 	}
-	PG_CATCH();
+	PG_FINALLY();
 	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
-			error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-			error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
-			PG_RE_THROW();
-		FlushErrorState();
-		*sqlstate = error->sqlerrcode;
-		FreeErrorData(error);
-		RollbackAndReleaseCurrentSubTransaction();
+		disable_timeout(hook_timer, false);
+		/* it came back in the very moment in which its time was over */
+		if (late)
+			QueryCancelPending = false;
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	return done;
+}
+
+bool
+ico_hook_was_late(void)
+{
+	return late;
 }

@@ -6,14 +6,19 @@
 #define ICO_HOOK_H
 
 /*
+ * Runs step(arg) in a subtransaction.  False and the SQLSTATE when it failed and
+ * was undone; only a cancel passes.  The caller is connected to SPI.
+ */
+extern bool ico_try(void (*step) (void *), void *arg, int *sqlstate);
+
+/*
  * Calls SELECT function(argument) as role, which must still be allowed to
- * configure the shop (42501 else), under a restricted security context
- * and in a subtransaction.  True and the answer (NULL for null) in the current
- * context; false and the SQLSTATE when it failed.  A cancel, a shutdown, a
- * deadlock and a serialization failure are not caught.  The caller is connected
- * to SPI.
+ * configure the shop (42501 else), by ico_try().  True and the answer (NULL for
+ * null) in the current context; false and the SQLSTATE when it failed.
  */
 extern bool ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *argument,
 							   char **answer, int *sqlstate);
+/* whether the last one was stopped because it took too long */
+extern bool ico_hook_was_late(void);
 
 #endif							/* ICO_HOOK_H */

@@ -81,6 +81,8 @@ static Member *members;
 static int	n_members;
 static Oid	shops_relid = InvalidOid;
 static Oid	members_relid = InvalidOid;
+/* who acts instead of the session's role, while a hook runs */
+static Oid	stand_in = InvalidOid;
 
 PG_FUNCTION_INFO_V1(ico_enter_shop_sql);
 PG_FUNCTION_INFO_V1(ico_enter_order_sql);
@@ -127,13 +129,22 @@ ico_invalidate_cache(PG_FUNCTION_ARGS)
 Oid
 ico_acting_role_oid(void)
 {
-	return GetOuterUserId();
+	return OidIsValid(stand_in) ? stand_in : GetOuterUserId();
+}
+
+Oid
+ico_act_as(Oid role)
+{
+	Oid			before = stand_in;
+
+	stand_in = role;
+	return before;
 }
 
 const char *
 ico_acting_role_name(void)
 {
-	return GetUserNameFromId(GetOuterUserId(), false);
+	return GetUserNameFromId(ico_acting_role_oid(), false);
 }
 
 const char *
@@ -162,7 +173,7 @@ is_owner(Oid role)
 Datum
 ico_is_owner_sql(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(is_owner(GetOuterUserId()));
+	PG_RETURN_BOOL(is_owner(ico_acting_role_oid()));
 }
 
 static HTAB *
@@ -407,7 +418,7 @@ ico_refuse_order(const pg_uuid_t *id)
 void
 ico_enter_shop(IcoRight right, text *shop, IcoShop *found)
 {
-	Oid			role = GetOuterUserId();
+	Oid			role = ico_acting_role_oid();
 	const IcoShop *entry = NULL;
 	int			purposes;
 
@@ -440,7 +451,7 @@ ico_may_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found)
 	entry = shop_id > 0 ? shop_by_id(shop_id) : NULL;
 	if (entry == NULL)
 		return false;
-	purposes = purposes_in(GetOuterUserId(), shop_id);
+	purposes = purposes_in(ico_acting_role_oid(), shop_id);
 	if (!may(purposes, right))
 		return false;
 	*found = *entry;
@@ -459,7 +470,7 @@ int
 ico_enter_shops(IcoRight right, text *shop, int32 **shop_ids)
 {
 	static IcoPlan plan = {"", "SELECT shop_id FROM incomplete_orders.shops ORDER BY 1"};
-	Oid			role = GetOuterUserId();
+	Oid			role = ico_acting_role_oid();
 	IcoShop		one;
 	uint64		n;
 	int			kept = 0;
@@ -490,7 +501,7 @@ ico_enter_shops(IcoRight right, text *shop, int32 **shop_ids)
 int
 ico_keep_permitted(IcoRight right, int32 *shop_ids, int n)
 {
-	Oid			role = GetOuterUserId();
+	Oid			role = ico_acting_role_oid();
 	int			kept = 0;
 
 	make_caches();
@@ -521,7 +532,7 @@ ico_shop_by_id(int32 shop_id, IcoShop *found)
 	if (entry == NULL)
 		return false;
 	*found = *entry;
-	found->purposes = purposes_in(GetOuterUserId(), shop_id);
+	found->purposes = purposes_in(ico_acting_role_oid(), shop_id);
 	return true;
 }
 

@@ -30,6 +30,9 @@ extern void ico_tenant_init(void);
 /* The acting role: SET ROLE is honoured, SECURITY DEFINER is seen through. */
 extern Oid	ico_acting_role_oid(void);
 extern const char *ico_acting_role_name(void);
+/* lets a role act instead, or nobody (InvalidOid); returns who did before.  The
+ * caller sets it back, after errors too: ico_try() does that. */
+extern Oid	ico_act_as(Oid role);
 /* the same for the history: with the name of the person, where it is given */
 extern const char *ico_actor(void);
 

@@ -263,16 +263,23 @@ ico_tick_batch(PG_FUNCTION_ARGS)
 
 /* a payment that is still on its way, or could not be asked for, is asked again after this */
 #define ASK_AGAIN (15 * USECS_PER_MINUTE)
+/* payments that one batch asks for, with their rows locked; and of one shop */
+#define BATCH_PAYMENTS 20
+#define PAYMENTS_PER_SHOP 5
 
-typedef struct PaymentHook
+typedef struct Asking
 {
 	char	   *function;
 	char	   *role;
 	text	   *reference;
-} PaymentHook;
+	IcoShop		shop;
+	IcoOrder	order;
+	TimestampTz at;
+	char	   *answer;
+} Asking;
 
 static void
-record_failure(int32 shop_id, int sqlstate, TimestampTz at)
+record_failure(int32 shop_id, int sqlstate)
 {
 	static IcoPlan plan = {
 		"itzt",
@@ -281,7 +288,7 @@ record_failure(int32 shop_id, int sqlstate, TimestampTz at)
 		" SET failed_at = excluded.failed_at, failures = f.failures" PLUS "1, sqlstate = excluded.sqlstate"
 	};
 	Datum		values[4] = {
-		Int32GetDatum(shop_id), CStringGetTextDatum("payment_state"), TimestampTzGetDatum(at),
+		Int32GetDatum(shop_id), CStringGetTextDatum("payment_state"), TimestampTzGetDatum(GetCurrentTimestamp()),
 		CStringGetTextDatum(unpack_sql_state(sqlstate))
 	};
 
@@ -299,59 +306,113 @@ forget_failure(int32 shop_id)
 	(void) ico_execute(&plan, values, NULL);
 }
 
-/* Looks at the order again at that instant. */
+/* Looks at a pending payment again at that instant. */
 static void
 look_again(const IcoOrder *order, TimestampTz at)
 {
 	static IcoPlan plan = {
-		"iuz",
-		"UPDATE incomplete_orders.open_orders SET next_action_at = $3 WHERE shop_id" EQ "$1 AND id" EQ "$2"
+		"iuzs",
+		"UPDATE incomplete_orders.open_orders SET next_action_at = $3 WHERE shop_id" EQ "$1 AND id" EQ "$2 AND status" EQ "$4"
 	};
-	Datum		values[3] = {Int32GetDatum(order->shop_id), UUIDPGetDatum(&order->id), TimestampTzGetDatum(at)};
+	Datum		values[4] = {
+		Int32GetDatum(order->shop_id), UUIDPGetDatum(&order->id), TimestampTzGetDatum(at),
+		ico_status_datum(ICO_PAYMENT_PENDING)
+	};
 
 	(void) ico_execute(&plan, values, NULL);
 }
 
-/*
- * Does what the shop says of a payment whose deadline is over: paid, failed or
- * pending.  Anything else is a fault of the hook, and the order waits.
- */
 static void
-act_on_answer(IcoOrder *order, const IcoShop *shop, TimestampTz at, const char *answer)
+act_on_answer(void *arg)
 {
-	if (answer != NULL && strcmp(answer, "paid") == 0)
-		ico_convert_paid(order, shop, at);
-	else if (answer != NULL && strcmp(answer, "failed") == 0)
-		ico_fail_payment(order, shop, at, NULL);
+	Asking	   *asking = arg;
+	IcoOrder	order;
+
+	/* the hook may have done it itself */
+	if (!ico_read_open(asking->order.shop_id, &asking->order.id, true, &order) || order.status != ICO_PAYMENT_PENDING)
+		return;
+	if (strcmp(asking->answer, "paid") == 0)
+		ico_convert_paid(&order, &asking->shop, asking->at);
 	else
-	{
-		look_again(order, at + ASK_AGAIN);
-		if (answer == NULL || strcmp(answer, "pending") != 0)
-			record_failure(order->shop_id, ERRCODE_INVALID_PARAMETER_VALUE, at);
-	}
+		ico_fail_payment(&order, &asking->shop, asking->at, NULL);
 }
 
+/*
+ * Asks for one payment whose deadline is over, and does what the shop says:
+ * paid, failed or pending.  Any other answer, an error and an order that cannot
+ * be converted are failures of the hook; then the order waits.
+ */
 static void
-ask_payment(const PaymentHook *hook, IcoOrder *order, const IcoShop *shop, TimestampTz at)
+ask_payment(Asking *asking)
 {
-	IcoOrder	copy = *order;
+	IcoOrder	copy = asking->order;
 	IcoEvent	event;
-	char	   *answer;
-	int			sqlstate;
+	bool		pending = false;
+	int			sqlstate = ERRCODE_INVALID_PARAMETER_VALUE;
+	bool		good;
 
-	if (!ico_take_step(&copy, shop, at, &event))
+	if (!ico_take_step(&copy, &asking->shop, asking->at, &event))
 	{
-		look_again(order, event.at);
+		look_again(&asking->order, event.at);
 		return;
 	}
-	if (!ico_call_text_hook(order->shop_id, hook->function, hook->role, hook->reference, &answer, &sqlstate))
+	good = ico_call_text_hook(asking->order.shop_id, asking->function, asking->role, asking->reference,
+							  &asking->answer, &sqlstate);
+	if (good)
 	{
-		record_failure(order->shop_id, sqlstate, at);
-		look_again(order, at + ASK_AGAIN);
-		return;
+		pending = asking->answer != NULL && strcmp(asking->answer, "pending") == 0;
+		good = pending ||
+			(asking->answer != NULL && (strcmp(asking->answer, "paid") == 0 || strcmp(asking->answer, "failed") == 0) &&
+			 ico_try(act_on_answer, asking, &sqlstate));
 	}
-	forget_failure(order->shop_id);
-	act_on_answer(order, shop, at, answer);
+	if (good)
+		forget_failure(asking->order.shop_id);
+	else
+		record_failure(asking->order.shop_id, sqlstate);
+	if (pending || !good)
+		look_again(&asking->order, asking->at + ASK_AGAIN);
+}
+
+/* A row of the statement below as a question; false when it is gone. */
+static bool
+read_asking(SPITupleTable *due, uint64 row, TimestampTz at, Asking *asking)
+{
+	HeapTuple	tuple = due->vals[row];
+	bool		isnull;
+	Datum		reference = SPI_getbinval(tuple, due->tupdesc, 5, &isnull);
+	int32		shop_id;
+
+	asking->reference = isnull ? cstring_to_text("") : DatumGetTextPP(reference);
+	asking->function = SPI_getvalue(tuple, due->tupdesc, 3);
+	asking->role = SPI_getvalue(tuple, due->tupdesc, 4);
+	asking->at = at;
+	shop_id = DatumGetInt32(SPI_getbinval(tuple, due->tupdesc, 1, &isnull));
+	return ico_shop_by_id(shop_id, &asking->shop) &&
+		ico_read_open(shop_id, DatumGetUUIDP(SPI_getbinval(tuple, due->tupdesc, 2, &isnull)), true, &asking->order);
+}
+
+/* Asks for those rows; one hook that took too long is not called again in this batch. */
+static void
+ask_payments(SPITupleTable *due, uint64 n, TimestampTz at)
+{
+	int32		late_shop = 0;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		Asking		asking;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!read_asking(due, i, at, &asking))
+			continue;
+		if (asking.order.shop_id == late_shop)
+		{
+			look_again(&asking.order, at + ASK_AGAIN);
+			continue;
+		}
+		ask_payment(&asking);
+		if (ico_hook_was_late())
+			late_shop = asking.order.shop_id;
+	}
 }
 
 /* _tick_payments(shops, at, most): how many payments were asked for; -1: busy */
@@ -359,19 +420,16 @@ Datum
 ico_tick_payments(PG_FUNCTION_ARGS)
 {
 	static IcoPlan plan = {
-		"Azis",
+		"Aziis",
 		"SELECT o.shop_id, o.id, s.payment_state, s.payment_state_role, o.payment_reference"
 		" FROM incomplete_orders.shops s CROSS JOIN LATERAL (SELECT q.shop_id, q.id, q.payment_reference"
 		"  FROM incomplete_orders.open_orders q WHERE q.shop_id" EQ "s.shop_id AND q.next_action_at" LE "$2"
-		"  AND q.status" EQ "$4 ORDER BY q.next_action_at LIMIT $3 FOR UPDATE SKIP LOCKED) o"
+		"  AND q.status" EQ "$5 ORDER BY q.next_action_at LIMIT $4 FOR UPDATE SKIP LOCKED) o"
 		" WHERE s.shop_id" EQ "ANY ($1) AND s.payment_state IS NOT NULL LIMIT $3"
 	};
 	ArrayType  *shops = PG_GETARG_ARRAYTYPE_P_COPY(0);
 	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
-	Datum		values[4] = {
-		PointerGetDatum(shops), TimestampTzGetDatum(at), PG_GETARG_DATUM(2), (Datum) 0
-	};
-	SPITupleTable *due;
+	Datum		values[5] = {PointerGetDatum(shops)};
 	uint64		n_due;
 
 	SPI_connect();
@@ -381,27 +439,14 @@ ico_tick_payments(PG_FUNCTION_ARGS)
 		SPI_finish();
 		PG_RETURN_INT32(-1);
 	}
-	values[3] = ico_status_datum(ICO_PAYMENT_PENDING);
+	/* the shop can say nothing of a payment in the future */
+	at = Min(at, GetCurrentTimestamp());
+	values[1] = TimestampTzGetDatum(at);
+	values[2] = PG_GETARG_DATUM(2);
+	values[3] = Int32GetDatum(PAYMENTS_PER_SHOP);
+	values[4] = ico_status_datum(ICO_PAYMENT_PENDING);
 	n_due = ico_execute(&plan, values, NULL);
-	due = SPI_tuptable;
-	for (uint64 i = 0; i < n_due; i++)
-	{
-		bool		isnull;
-		bool		no_reference;
-		int32		shop_id = DatumGetInt32(SPI_getbinval(due->vals[i], due->tupdesc, 1, &isnull));
-		pg_uuid_t  *id = DatumGetUUIDP(SPI_getbinval(due->vals[i], due->tupdesc, 2, &isnull));
-		PaymentHook hook;
-		IcoShop		shop;
-		IcoOrder	order;
-		Datum		reference = SPI_getbinval(due->vals[i], due->tupdesc, 5, &no_reference);
-
-		CHECK_FOR_INTERRUPTS();
-		hook.function = SPI_getvalue(due->vals[i], due->tupdesc, 3);
-		hook.role = SPI_getvalue(due->vals[i], due->tupdesc, 4);
-		hook.reference = no_reference ? cstring_to_text("") : DatumGetTextPP(reference);
-		if (ico_shop_by_id(shop_id, &shop) && ico_read_open(shop_id, id, true, &order))
-			ask_payment(&hook, &order, &shop, at);
-	}
+	ask_payments(SPI_tuptable, n_due, at);
 	SPI_finish();
 	PG_RETURN_INT32((int32) n_due);
 }
@@ -531,18 +576,20 @@ call_for_count(Tick *tick, IcoPlan *plan, Datum *values)
 	return n;
 }
 
+/* Hooks are slow: they have a fifth of the time, or what the first batch takes. */
 static void
 tick_payments(Tick *tick, Datum shops)
 {
 	static IcoPlan plan = {"Azi", "SELECT incomplete_orders._tick_payments($1, $2, $3)::bigint"};
-	Datum		values[3] = {shops, TimestampTzGetDatum(tick->at), Int32GetDatum(BATCH_PER_SHOP)};
+	Datum		values[3] = {shops, TimestampTzGetDatum(tick->at), Int32GetDatum(BATCH_PAYMENTS)};
+	TimestampTz until = tick->began + (tick->until - tick->began) / 5;
 	int64		n;
 
 	do
 	{
 		n = call_for_count(tick, &plan, values);
 		tick->payments += Max(n, 0);
-	} while (n == BATCH_PER_SHOP && !out_of_time(tick));
+	} while (n > 0 && GetCurrentTimestamp() < until);
 	tick->busy = n < 0;
 }
 
