@@ -9,6 +9,7 @@
 
 #include "fmgr.h"
 
+#include "closing.h"
 #include "compat.h"
 #include "plan.h"
 #include "tenant.h"
@@ -22,4 +23,5 @@ _PG_init(void)
 {
 	ico_plan_init();
 	ico_tenant_init();
+	ico_closing_init();
 }
