@@ -52,7 +52,7 @@ SELECT pg_temp.outcome('SELECT capture_cart(''v1'', pg_temp.cart())', 'WITH more
 	SELECT convert_order(id) FROM open_orders');
 -- And after a savepoint in which a conversion failed half way: its number is taken.
 SELECT pg_temp.outcome('SELECT pg_temp.converted(''v1'')', 'SELECT capture_cart(''v2'', pg_temp.cart())',
-	'UPDATE orders SET order_number = ''N1'' WHERE order_number = (SELECT max(order_number) FROM orders)',
+	'UPDATE orders SET order_number = ''N1'' WHERE incomplete_order_id = (SELECT id FROM closed_orders WHERE session_id = ''v1'')',
 	'DO $do$ BEGIN
 		PERFORM incomplete_orders.convert_order(id, order_number => ''N1'') FROM incomplete_orders.open_orders WHERE session_id = ''v2'';
 		RAISE ''converted'';
