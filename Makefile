@@ -23,6 +23,7 @@ OBJS = \
 	src/capture_batch.o \
 	src/checkout.o \
 	src/lifecycle.o \
+	src/closing.o \
 	src/life.o \
 	src/invariants.o \
 	src/convert.o \

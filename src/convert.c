@@ -2,10 +2,12 @@
  * convert.c
  *		Incomplete orders become orders: exactly once, in one statement.
  *
- * convert_order locks the row of the incomplete order, decides, and then one
- * statement moves that row (or marks the lines as filled), inserts the order and
- * its lines and appends the event; a crash leaves all or nothing.  Whoever calls
- * again, or at the same time, waits for the row and finds the order that was made.
+ * convert_order locks the row of the incomplete order and decides; then that row
+ * is moved (or its lines are marked as filled), the order and its lines are
+ * inserted and the event is appended, in one transaction.  An ordinary order's
+ * row is taken out of open_orders at once; if it then cannot be converted, the
+ * error puts it back.  Whoever calls again, or at the same time, waits for the
+ * row and finds the order that was made.
  *
  * Memory: the SPI context of the call.  Locks: FOR UPDATE on the incomplete
  * order's row, open or closed; record_order also takes a transaction-level
@@ -29,6 +31,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "closing.h"
 #include "compat.h"
 #include "convert.h"
 #include "errors.h"
@@ -75,16 +78,19 @@ typedef struct Conversion
  * $23 paid_amount  $24 currency
  */
 #define CONVERT_ARGS ICO_EVENT_ARGS "utitnnnnnbbtIllnt"
-#define INSERT_ORDER(incomplete_id) \
-	"r AS (INSERT INTO incomplete_orders.orders (shop_id, order_id, order_number, incomplete_order_id, part," \
+#define CONVERT_TOTAL 15		/* index of $16 */
+#define INSERT_ORDER \
+	"INSERT INTO incomplete_orders.orders (shop_id, order_id, order_number, incomplete_order_id, part," \
 	" foreign_order, shipping, tax, discount, coupon_discount, total, currency, paid, paid_at, converted_at, late," \
 	" idempotency_key, request_hash)" \
-	" VALUES ($1, $8, $9, " incomplete_id ", $10, $11, $12, $13, $14, $15, $16, $24, $17, CASE WHEN $17 THEN $4 END," \
-	" $4, $18, $19, $20))," \
-	" i AS (INSERT INTO incomplete_orders.order_items (shop_id, order_id, line, sku, name, quantity, unit_price," \
+	" VALUES ($1, $8, $9, $2, $10, $11, $12, $13, $14, $15, $16, $24, $17, CASE WHEN $17 THEN $4 END," \
+	" $4, $18, $19, $20)"
+#define INSERT_ITEMS(shop_id, order_id, lines) \
+	"INSERT INTO incomplete_orders.order_items (shop_id, order_id, line, sku, name, quantity, unit_price," \
 	" product_id, variant, image_url, url, extras)" \
-	" SELECT $1, $8, u.line, u.sku, u.name, u.quantity, u.unit_price, u.product_id, u.variant, u.image_url, u.url, u.extras" \
-	" FROM incomplete_orders.unnest($21) u)"
+	" SELECT " shop_id ", " order_id ", u.line, u.sku, u.name, u.quantity, u.unit_price, u.product_id, u.variant," \
+	" u.image_url, u.url, u.extras FROM incomplete_orders.unnest(" lines ") u"
+#define ORDER_CTES "r AS (" INSERT_ORDER "), i AS (" INSERT_ITEMS("$1", "$8", "$21") ")"
 #define CONVERTED_EVENT(source) \
 	ICO_EVENT_CTE(source, ", order_ref, paid_amount", ", $8, $23") ICO_EVENT_TAIL
 
@@ -147,30 +153,6 @@ conversion_args(IcoArgs *args, const Conversion *c, const pg_uuid_t *id, const I
 	ico_arg(args, c->currency);
 }
 
-/* The statement that closes: made of the columns that both tables share. */
-static IcoPlan *
-closing_plan(void)
-{
-	static IcoPlan plan = {CONVERT_ARGS, NULL};
-	static uint64 made_for = 0;
-	char	   *query;
-
-	if (plan.query != NULL && made_for == ico_shared_columns_generation())
-		return &plan;
-	query = psprintf("WITH gone AS (DELETE FROM incomplete_orders.open_orders o"
-					 " WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*),"
-					 " c AS (INSERT INTO incomplete_orders.closed_orders (%sitems, status, closed_at, late)"
-					 " SELECT %sCOALESCE($22, gone.items), 'converted', $4, $18 FROM gone RETURNING *), "
-					 INSERT_ORDER("$2") ", " CONVERTED_EVENT("c"),
-					 ico_shared_columns(), ico_shared_columns());
-	ico_plan_free(&plan);
-	if (plan.query != NULL)
-		pfree(unconstify(char *, plan.query));
-	plan.query = MemoryContextStrdup(TopMemoryContext, query);
-	made_for = ico_shared_columns_generation();
-	return &plan;
-}
-
 /* A unique index that was in the way, said in the words of the caller. */
 static void
 rethrow_taken(MemoryContext context, text *number)
@@ -202,20 +184,49 @@ rethrow_taken(MemoryContext context, text *number)
 	PG_RE_THROW();
 }
 
-static void
+static uint64
 run_conversion(IcoPlan *plan, IcoArgs *args, text *number)
 {
 	MemoryContext context = CurrentMemoryContext;
+	uint64		rows = 0;
 
 	PG_TRY();
 	{
-		(void) ico_execute(plan, args->values, args->nulls);
+		rows = ico_execute(plan, args->values, args->nulls);
 	}
 	PG_CATCH();
 	{
 		rethrow_taken(context, number);
 	}
 	PG_END_TRY();
+	return rows;
+}
+
+/*
+ * The whole order at once: its row is moved, and what it becomes is inserted,
+ * with one plain statement for each table.
+ */
+static void
+close_order(const Conversion *c, const IcoTaken *taken, const IcoOrder *order, text *number)
+{
+	static IcoPlan insert_order = {CONVERT_ARGS, INSERT_ORDER};
+	static IcoPlan insert_items = {"iul", INSERT_ITEMS("$1", "$2", "$3")};
+	Datum		items_args[3] = {
+		Int32GetDatum(order->shop_id), UUIDPGetDatum(&c->order_id), PointerGetDatum(c->lines)
+	};
+	IcoArgs		args;
+	IcoEvent	event = {.event = "converted", .at = c->at};
+	IcoCompletion completion = {.order_id = &c->order_id};
+
+	conversion_args(&args, c, &order->id, &order->status, true, number);
+	if (c->paid)
+		completion.paid_amount = args.values[CONVERT_TOTAL];
+	ico_put_closed(taken, ICO_CONVERTED, c->items_after, &event, c->late);
+	ico_vouch_next();
+	ico_require_rows("orders", run_conversion(&insert_order, &args, number), 1);
+	ico_vouch_next();
+	ico_require_rows("order_items", ico_execute(&insert_items, items_args, NULL), ico_items_lines(c->lines));
+	ico_put_event(taken, order, c->items_after, &event, ICO_CONVERTED, &completion);
 }
 
 static void
@@ -508,24 +519,24 @@ require_late(const Conversion *c, const IcoOrder *order, const LineItems *asked)
 }
 
 /*
- * Makes the order: the incomplete one is locked, settled and may be converted.
- * Returns its number.
+ * Makes the order: the incomplete one is locked (or taken), settled and may be
+ * converted.  Returns its number.
  */
 static text *
-make_order(Conversion *c, IcoOrder *order, const LineItems *asked, const int64 *total)
+make_order(Conversion *c, IcoOrder *order, IcoTaken *taken, const LineItems *asked, const int64 *total)
 {
 	static IcoPlan keeping = {
 		CONVERT_ARGS,
 		"WITH o AS (UPDATE incomplete_orders.open_orders o SET items = $22, kind = 'partial', version = o.version" PLUS "1"
 		" WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*), "
-		INSERT_ORDER("$2") ", " CONVERTED_EVENT("o")
+		ORDER_CTES ", " CONVERTED_EVENT("o")
 	};
 	static IcoPlan late = {
 		CONVERT_ARGS,
 		"WITH c AS (UPDATE incomplete_orders.closed_orders c SET status = 'converted', late = true, closed_at = $4,"
 		" items = COALESCE($22, c.items), version = c.version" PLUS "1"
 		" WHERE c.shop_id" EQ "$1 AND c.id" EQ "$2 RETURNING c.*), "
-		INSERT_ORDER("$2") ", " CONVERTED_EVENT("c")
+		ORDER_CTES ", " CONVERTED_EVENT("c")
 	};
 	IcoArgs		args;
 	text	   *number;
@@ -549,8 +560,17 @@ make_order(Conversion *c, IcoOrder *order, const LineItems *asked, const int64 *
 	ico_uuid7_make(c->shop.shop_id, &c->order_id);
 	before = order->status;
 	number = order_number_of(c);
-	conversion_args(&args, c, &order->id, &before, closes, number);
-	run_conversion(order->closed ? &late : closes ? closing_plan() : &keeping, &args, number);
+	if (closes && !order->closed)
+	{
+		if (taken->values == NULL)
+			ico_take_locked(order, taken);
+		close_order(c, taken, order, number);
+	}
+	else
+	{
+		conversion_args(&args, c, &order->id, &before, closes, number);
+		(void) run_conversion(order->closed ? &late : &keeping, &args, number);
+	}
 	return number;
 }
 
@@ -558,8 +578,9 @@ void
 ico_convert_paid(IcoOrder *order, const IcoShop *shop, TimestampTz at)
 {
 	Conversion	c = {.shop = *shop, .paid = true, .at = at};
+	IcoTaken	taken = {0};
 
-	(void) make_order(&c, order, NULL, NULL);
+	(void) make_order(&c, order, &taken, NULL, NULL);
 }
 
 /* A number of the caller's: not one of ours, so the two never meet. */
@@ -619,6 +640,7 @@ Datum
 ico_convert_order(PG_FUNCTION_ARGS)
 {
 	Conversion	c = {0};
+	IcoTaken	taken = {0};
 	IcoOrder	order;
 	pg_uuid_t  *id = ico_require_id(fcinfo, 0, "id");
 	LineItems  *asked = PG_ARGISNULL(1) ? NULL : PG_GETARG_LINE_ITEMS_P(1);
@@ -637,15 +659,21 @@ ico_convert_order(PG_FUNCTION_ARGS)
 	SPI_connect();
 	ico_enter_order(ICO_RIGHT_convert_order, id, &c.shop);
 	c.at = ico_enter_at(fcinfo, 5, &c.shop);
-	if (!ico_read_order(c.shop.shop_id, id, true, &order))
-		ico_refuse_order(id);
-	if (!return_repeat(fcinfo, &c, &order, asked))
+	/* an ordinary one has no parts, so this call cannot be a repeated one */
+	if (asked == NULL && ico_take_ordinary(&c.shop, id, c.at, &taken, &order))
+		return_made(fcinfo, &c, &order.id, make_order(&c, &order, &taken, NULL, NULL));
+	else
 	{
-		if (!order.closed)
-			(void) ico_settle(&order, &c.shop, c.at);
-		if (order.closed)
-			require_late(&c, &order, asked);
-		return_made(fcinfo, &c, &order.id, make_order(&c, &order, asked, NULL));
+		if (!ico_read_order(c.shop.shop_id, id, true, &order))
+			ico_refuse_order(id);
+		if (!return_repeat(fcinfo, &c, &order, asked))
+		{
+			if (!order.closed)
+				(void) ico_settle(&order, &c.shop, c.at);
+			if (order.closed)
+				require_late(&c, &order, asked);
+			return_made(fcinfo, &c, &order.id, make_order(&c, &order, &taken, asked, NULL));
+		}
 	}
 	SPI_finish();
 	return (Datum) 0;
@@ -767,7 +795,7 @@ record_alone(FunctionCallInfo fcinfo, Conversion *c, const int64 *total)
 	ico_arg(&args, NumericGetDatum(ico_amount_numeric(c->total, exponent)));
 	ico_arg(&args, BoolGetDatum(c->paid));
 	ico_arg(&args, TimestampTzGetDatum(c->at));
-	run_conversion(&plan, &args, c->foreign_order);
+	(void) run_conversion(&plan, &args, c->foreign_order);
 	return_made(fcinfo, c, NULL, c->foreign_order);
 }
 
@@ -807,6 +835,7 @@ Datum
 ico_record_order(PG_FUNCTION_ARGS)
 {
 	Conversion	c = {0};
+	IcoTaken	taken = {0};
 	IcoOrder	order;
 	int64		total;
 	bool		has_total = read_total(fcinfo, 4, &total);
@@ -831,7 +860,7 @@ ico_record_order(PG_FUNCTION_ARGS)
 		if (order.status == ICO_CONVERTED || order.merged || !ico_move_allowed(order.status, ICO_CONVERTED))
 			record_alone(fcinfo, &c, has_total ? &total : NULL);
 		else
-			return_made(fcinfo, &c, &order.id, make_order(&c, &order, NULL, has_total ? &total : NULL));
+			return_made(fcinfo, &c, &order.id, make_order(&c, &order, &taken, NULL, has_total ? &total : NULL));
 	}
 	SPI_finish();
 	return (Datum) 0;

@@ -9,6 +9,7 @@
 
 #include "fmgr.h"
 
+#include "closing.h"
 #include "compat.h"
 #include "guc.h"
 #include "plan.h"
@@ -24,4 +25,5 @@ _PG_init(void)
 	ico_guc_init();
 	ico_plan_init();
 	ico_tenant_init();
+	ico_closing_init();
 }

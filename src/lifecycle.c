@@ -5,26 +5,19 @@
  * An order is read under a row lock into an IcoOrder, changed there, and written
  * back by one statement that also appends its event to order_events and
  * order_event_tail: a change of state and its event cannot be parted.  Closing
- * moves the row to closed_orders in the same way.
+ * moves the row to closed_orders: closing.c.
  *
- * Memory: everything here lives in the caller's SPI context, but for the column
- * list of the moves (TopMemoryContext), which is made anew when one of the two
- * tables changes.  Locks: FOR UPDATE on the order's row.
+ * Memory: everything here lives in the caller's SPI context.  Locks: FOR UPDATE
+ * on the order's row.
  */
 #include "postgres.h"
 
-#include "access/relation.h"
-#include "access/table.h"
-#include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "closing.h"
 #include "compat.h"
 #include "errors.h"
 #include "lifecycle.h"
@@ -57,25 +50,6 @@ static const int moves[ICO_STATUSES] = {
 	[ICO_DELETED] = TO(ICO_CONVERTED),
 	[ICO_REVERSED] = 0,
 };
-
-static char *shared_columns = NULL;
-static bool shared_columns_valid = false;
-static uint64 shared_columns_generation = 0;
-static Oid	open_relid = InvalidOid;
-static Oid	closed_relid = InvalidOid;
-
-static void
-forget_columns(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == open_relid || relid == closed_relid)
-		shared_columns_valid = false;
-}
-
-void
-ico_lifecycle_init(void)
-{
-	CacheRegisterRelcacheCallback(forget_columns, (Datum) 0);
-}
 
 bool
 ico_status_is_open(IcoStatus status)
@@ -370,97 +344,15 @@ ico_write_change(IcoOrder *order, const IcoShop *shop, IcoStatus before, const I
 	order->version++;
 }
 
-/* Appends "column, " for what both tables have under one name and type. */
-static void
-list_columns(StringInfo out)
-{
-	Relation	open = table_open(open_relid, AccessShareLock);
-	Relation	closed = table_open(closed_relid, AccessShareLock);
-
-	for (int i = 0; i < open->rd_att->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(open->rd_att, i);
-		const char *name = NameStr(att->attname);
-
-		if (att->attisdropped || att->attgenerated != '\0' ||
-			strcmp(name, "status") == 0 || strcmp(name, "next_action_at") == 0 || strcmp(name, "items") == 0)
-			continue;
-		for (int j = 0; j < closed->rd_att->natts; j++)
-		{
-			Form_pg_attribute other = TupleDescAttr(closed->rd_att, j);
-
-			if (!other->attisdropped && other->attgenerated == '\0' &&
-				other->atttypid == att->atttypid && strcmp(NameStr(other->attname), name) == 0)
-				appendStringInfo(out, "%s, ", quote_identifier(name));
-		}
-	}
-	table_close(closed, AccessShareLock);
-	table_close(open, AccessShareLock);
-}
-
-const char *
-ico_shared_columns(void)
-{
-	StringInfoData out;
-	char	   *copy;
-	Oid			schema = ico_catalog()->schema;
-
-	if (shared_columns_valid)
-		return shared_columns;
-	open_relid = get_relname_relid("open_orders", schema);
-	closed_relid = get_relname_relid("closed_orders", schema);
-	shared_columns_valid = true;	/* what is invalidated from here on is read again */
-	initStringInfo(&out);
-	list_columns(&out);
-	if (shared_columns == NULL || strcmp(out.data, shared_columns) != 0)
-	{
-		copy = MemoryContextStrdup(TopMemoryContext, out.data);
-		if (shared_columns != NULL)
-			pfree(shared_columns);
-		shared_columns = copy;
-		shared_columns_generation++;
-	}
-	return shared_columns;
-}
-
-uint64
-ico_shared_columns_generation(void)
-{
-	(void) ico_shared_columns();
-	return shared_columns_generation;
-}
-
 void
 ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEvent *event)
 {
-	static IcoPlan plan = {ICO_EVENT_ARGS "sbt", NULL};
-	static uint64 made_for = 0;
-	IcoArgs		args;
-	IcoStatus	before = order->status;
+	IcoTaken	taken;
 
-	ico_require_move(&order->id, before, status);
-	if (plan.query == NULL || made_for != ico_shared_columns_generation())
-	{
-		char	   *query = MemoryContextStrdup(TopMemoryContext,
-												psprintf("WITH gone AS (DELETE FROM incomplete_orders.open_orders o"
-														 " WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*),"
-														 " c AS (INSERT INTO incomplete_orders.closed_orders (%sitems, status, closed_at, close_reason, late)"
-														 " SELECT %sitems, $8, $4, $10, $9 FROM gone RETURNING *), "
-														 ICO_EVENT_CTE("c", "", "") ICO_EVENT_TAIL,
-														 ico_shared_columns(), ico_shared_columns()));
-
-		ico_plan_free(&plan);
-		if (plan.query != NULL)
-			pfree(unconstify(char *, plan.query));
-		plan.query = query;
-		made_for = shared_columns_generation;
-	}
-	ico_event_args(&args, order->shop_id, &order->id, event, &before);
-	ico_arg(&args, ico_status_datum(status));
-	ico_arg(&args, BoolGetDatum(late));
-	ico_arg_text(&args, event->reason_text);
-	if (ico_execute(&plan, args.values, args.nulls) != 1)
-		elog(ERROR, "open order vanished under its lock");
+	ico_require_move(&order->id, order->status, status);
+	ico_take_locked(order, &taken);
+	ico_put_closed(&taken, status, NULL, event, late);
+	ico_put_event(&taken, order, NULL, event, status, NULL);
 	order->status = status;
 	order->closed = true;
 }

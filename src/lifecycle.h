@@ -49,8 +49,6 @@ typedef struct IcoEvent
 	text	   *reason_text;	/* somebody's words, kept with the order only, or NULL */
 } IcoEvent;
 
-extern void ico_lifecycle_init(void);
-
 extern bool ico_status_is_open(IcoStatus status);
 extern bool ico_move_allowed(IcoStatus from, IcoStatus to);
 extern void ico_require_move(const pg_uuid_t *id, IcoStatus from, IcoStatus to);
@@ -92,6 +90,14 @@ extern void ico_append_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent 
 extern bool ico_mark_paid(int32 shop_id, const pg_uuid_t *order_id, TimestampTz at);
 
 /*
+ * invariants.c: the rows that the next statement will write hold the invariants,
+ * by themselves or with those of other statements that are vouched for; the
+ * deferred triggers do not read them again.  The caller must make sure that it
+ * wrote them all: a trigger could have kept some out.
+ */
+extern void ico_vouch_next(void);
+
+/*
  * SQL of the two event rows, for statements whose first parameters are
  *	$1 shop_id  $2 id  $3 event  $4 at  $5 actor  $6 status_before  $7 reason_code
  * and whose CTE `source` has the order's row; `columns` and `values` add more.
@@ -128,10 +134,5 @@ extern bool ico_mark_paid(int32 shop_id, const pg_uuid_t *order_id, TimestampTz 
 
 extern void ico_event_args(IcoArgs *args, int32 shop_id, const pg_uuid_t *id, const IcoEvent *event,
 						   const IcoStatus *before);
-
-/* columns of open_orders that closed_orders has too, a user's own included;
- * without status, next_action_at and items.  Valid until the tables change. */
-extern const char *ico_shared_columns(void);
-extern uint64 ico_shared_columns_generation(void);
 
 #endif							/* ICO_LIFECYCLE_H */

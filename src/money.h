@@ -5,6 +5,7 @@
 #ifndef ICO_MONEY_H
 #define ICO_MONEY_H
 
+#include "fmgr.h"
 #include "utils/numeric.h"
 
 #define ICO_MONEY_DECIMALS 6
@@ -38,5 +39,7 @@ extern int64 ico_order_total(int64 lines, const IcoCharges *charges, int exponen
  * still be stored and shown, or one such cart would break every list of its shop.
  */
 extern Numeric ico_total_numeric(int64 lines, const IcoCharges *charges, int exponent);
+/* the SQL function: of a cart's columns, and for totals that no order can have too */
+extern Datum ico_order_total_sql(PG_FUNCTION_ARGS);
 
 #endif							/* ICO_MONEY_H */

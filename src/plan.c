@@ -214,14 +214,20 @@ replan_as_tables_grow(void)
 static void
 prepare(IcoPlan *plan)
 {
-	Oid			types[ICO_MAX_ARGS];
-	int			n = strlen(plan->argtypes);
+	Oid			letters[ICO_MAX_ARGS];
+	const Oid  *types = plan->types;
+	int			n = plan->ntypes;
 	SPIPlanPtr	made;
 
-	Assert(n <= ICO_MAX_ARGS);
-	for (int i = 0; i < n; i++)
-		types[i] = argument_type(plan->argtypes[i]);
-	made = SPI_prepare_cursor(plan->query, n, types, CURSOR_OPT_GENERIC_PLAN);
+	if (types == NULL)
+	{
+		types = letters;
+		n = strlen(plan->argtypes);
+		Assert(n <= ICO_MAX_ARGS);
+		for (int i = 0; i < n; i++)
+			letters[i] = argument_type(plan->argtypes[i]);
+	}
+	made = SPI_prepare_cursor(plan->query, n, unconstify(Oid *, types), CURSOR_OPT_GENERIC_PLAN);
 	if (made == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	SPI_keepplan(made);

@@ -67,6 +67,8 @@ typedef struct IcoPlan
 	const char *query;
 	SPIPlanPtr	plan;
 	struct IcoPlan *next;		/* list of prepared ones */
+	const Oid  *types;			/* instead of argtypes, ntypes of them */
+	int			ntypes;
 } IcoPlan;
 
 extern void ico_plan_init(void);

@@ -31,6 +31,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "closing.h"
 #include "compat.h"
 #include "convert.h"
 #include "errors.h"
@@ -115,9 +116,12 @@ batch_plan(void)
 {
 	static IcoPlan plan = {"Aziis", NULL};
 	static uint64 made_for = 0;
+	uint64		generation;
+	const char *columns;
 	char	   *query;
 
-	if (plan.query != NULL && made_for == ico_shared_columns_generation())
+	generation = ico_shared_columns(&columns);
+	if (plan.query != NULL && made_for == generation)
 		return &plan;
 	query = psprintf("WITH due AS MATERIALIZED (SELECT o.shop_id, o.ctid AS row, o.status AS before, d.step, d.due_at, d.next_at"
 					 " FROM (SELECT s.shop_id, s.cut_off, s.attribution_window, s.payment_state FROM incomplete_orders.shops s"
@@ -150,14 +154,14 @@ batch_plan(void)
 					 " (pg_catalog.count(*) FILTER (WHERE d.due_at" LE "$2 AND d.step" EQ "'expired'))::integer,"
 					 " pg_catalog.bool_or(d.due_at" LE "$2 AND d.next_at" LE "$2) IS TRUE"
 					 " FROM due d GROUP BY d.shop_id ORDER BY d.shop_id",
-					 ico_shared_columns(), ico_shared_columns(),
+					 columns, columns,
 					 EVENT_FACTS "'abandoned'::incomplete_orders.order_status AS after",
 					 EVENT_FACTS "'expired'::incomplete_orders.order_status AS after");
 	ico_plan_free(&plan);
 	if (plan.query != NULL)
 		pfree(unconstify(char *, plan.query));
 	plan.query = MemoryContextStrdup(TopMemoryContext, query);
-	made_for = ico_shared_columns_generation();
+	made_for = generation;
 	return &plan;
 }
 

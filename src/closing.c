@@ -1,0 +1,433 @@
+/*
+ * closing.c
+ *		An open order's row leaves open_orders and enters closed_orders.
+ *
+ * The way of a conversion, where it must be quick: one plain statement for each
+ * row.  A single data-modifying WITH does the same, but hands whole rows from
+ * one part to the next, which costs more than the rows themselves.
+ *
+ * Both tables have the columns of open_orders, and a user may have added some to
+ * both: so the INSERT is made of the columns that both have, by name, and made
+ * anew when one of the tables changes.
+ *
+ * Between two of those statements the order is in neither table; nobody else can
+ * see that, and the triggers of this transaction are told: ico_vouch_next().
+ *
+ * Memory: rows live in the caller's SPI context; the INSERT's plan and its map
+ * of columns under TopMemoryContext.  Locks: the order's row, which is deleted.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "closing.h"
+#include "compat.h"
+#include "errors.h"
+#include "lifecycle.h"
+#include "line_items.h"
+#include "money.h"
+#include "plan.h"
+
+/* what the conversion of a taken row reads, by position in it */
+typedef enum TakenColumn
+{
+	T_ROOT_ID, T_KIND, T_STATUS, T_EPISODE, T_VERSION, T_LAST_ACTIVITY_AT, T_ABANDONED_AT, T_LOST_AT, T_EXPIRES_AT,
+	T_PAYMENT_DEADLINE, T_ITEMS, T_CURRENCY, T_SHIPPING, T_TAX, T_DISCOUNT, T_COUPON_DISCOUNT, T_FURTHEST_STEP,
+	T_CONTEXT, T_BOT, T_CREATED_AT
+} TakenColumn;
+#define TAKEN_COLUMNS 20
+
+static const char *const taken_names[TAKEN_COLUMNS] = {
+	"root_id", "kind", "status", "episode", "version", "last_activity_at", "abandoned_at", "lost_at", "expires_at",
+	"payment_deadline", "items", "currency", "shipping", "tax", "discount", "coupon_discount", "furthest_step",
+	"context", "bot", "created_at"
+};
+static int	taken_positions[TAKEN_COLUMNS];
+
+/*
+ * The INSERT into closed_orders.  Its first parameters are the columns that both
+ * tables have, but status, items and next_action_at; put_positions says which
+ * column of the taken row each of them is.
+ */
+static IcoPlan put_plan;
+static int	n_put = 0;
+static int *put_positions = NULL;
+static bool put_valid = false;
+static bool names_valid = false;
+static Oid	open_relid = InvalidOid;
+static Oid	closed_relid = InvalidOid;
+
+/* its parameters behind those */
+typedef enum PutParameter
+{
+	PUT_ITEMS, PUT_STATUS, PUT_CLOSED_AT, PUT_REASON, PUT_LATE
+} PutParameter;
+#define PUT_PARAMETERS 5
+
+static void
+forget_columns(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == open_relid || relid == closed_relid)
+		put_valid = names_valid = false;
+}
+
+void
+ico_closing_init(void)
+{
+	CacheRegisterRelcacheCallback(forget_columns, (Datum) 0);
+}
+
+static bool
+is_copied(Form_pg_attribute att)
+{
+	const char *name = NameStr(att->attname);
+
+	return !att->attisdropped && att->attgenerated == '\0' &&
+		strcmp(name, "status") != 0 && strcmp(name, "next_action_at") != 0 && strcmp(name, "items") != 0;
+}
+
+static bool
+has_column(Relation relation, Form_pg_attribute wanted)
+{
+	for (int i = 0; i < relation->rd_att->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(relation->rd_att, i);
+
+		if (is_copied(att) && att->atttypid == wanted->atttypid &&
+			strcmp(NameStr(att->attname), NameStr(wanted->attname)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Attributes of open_orders that closed_orders has too, as a list of copies. */
+static List *
+shared_attributes(void)
+{
+	Relation	open = table_open(open_relid, AccessShareLock);
+	Relation	closed = table_open(closed_relid, AccessShareLock);
+	List	   *shared = NIL;
+
+	for (int i = 0; i < open->rd_att->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(open->rd_att, i);
+
+		if (is_copied(att) && has_column(closed, att))
+		{
+			Form_pg_attribute copy = palloc(ATTRIBUTE_FIXED_PART_SIZE);
+
+			memcpy(copy, att, ATTRIBUTE_FIXED_PART_SIZE);
+			shared = lappend(shared, copy);
+		}
+	}
+	table_close(closed, AccessShareLock);
+	table_close(open, AccessShareLock);
+	return shared;
+}
+
+static void
+find_tables(void)
+{
+	open_relid = get_relname_relid("open_orders", ico_catalog()->schema);
+	closed_relid = get_relname_relid("closed_orders", ico_catalog()->schema);
+}
+
+/* Fills put_positions and types; returns the list "a, b, " of their names. */
+static char *
+map_columns(TupleDesc desc, Oid *types)
+{
+	StringInfoData columns;
+	ListCell   *cell;
+
+	initStringInfo(&columns);
+	n_put = 0;
+	foreach(cell, shared_attributes())
+	{
+		Form_pg_attribute att = lfirst(cell);
+
+		put_positions[n_put] = SPI_fnumber(desc, NameStr(att->attname)) - 1;
+		types[n_put++] = att->atttypid;
+		appendStringInfo(&columns, "%s, ", quote_identifier(NameStr(att->attname)));
+	}
+	return columns.data;
+}
+
+uint64
+ico_shared_columns(const char **columns)
+{
+	static char *names = NULL;
+	static uint64 generation = 0;
+	StringInfoData out;
+	ListCell   *cell;
+
+	if (names != NULL && names_valid)
+	{
+		*columns = names;
+		return generation;
+	}
+	find_tables();
+	names_valid = true;			/* what is invalidated from here on is read again */
+	initStringInfo(&out);
+	foreach(cell, shared_attributes())
+		appendStringInfo(&out, "%s, ", quote_identifier(NameStr(((Form_pg_attribute) lfirst(cell))->attname)));
+	if (names == NULL || strcmp(names, out.data) != 0)
+	{
+		if (names != NULL)
+			pfree(names);
+		names = MemoryContextStrdup(TopMemoryContext, out.data);
+		generation++;
+	}
+	*columns = names;
+	return generation;
+}
+
+static void
+forget_put(void)
+{
+	ico_plan_free(&put_plan);
+	if (put_plan.query != NULL)
+		pfree(unconstify(char *, put_plan.query));
+	if (put_plan.types != NULL)
+		pfree(unconstify(Oid *, put_plan.types));
+	if (put_positions != NULL)
+		pfree(put_positions);
+	memset(&put_plan, 0, sizeof(put_plan));
+	put_positions = NULL;
+}
+
+static void
+prepare_put(TupleDesc desc)
+{
+	MemoryContext old;
+	StringInfoData query;
+	Oid		   *types;
+	char	   *columns;
+
+	if (put_valid && put_plan.plan != NULL)
+		return;
+	forget_put();
+	find_tables();
+	put_valid = true;			/* what is invalidated from here on is read again */
+	put_positions = MemoryContextAlloc(TopMemoryContext, desc->natts * sizeof(int));
+	types = MemoryContextAlloc(TopMemoryContext, (desc->natts + PUT_PARAMETERS) * sizeof(Oid));
+	columns = map_columns(desc, types);
+	types[n_put + PUT_ITEMS] = ico_catalog()->line_items;
+	types[n_put + PUT_STATUS] = ico_catalog()->status_type;
+	types[n_put + PUT_CLOSED_AT] = TIMESTAMPTZOID;
+	types[n_put + PUT_REASON] = TEXTOID;
+	types[n_put + PUT_LATE] = BOOLOID;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	initStringInfo(&query);
+	appendStringInfo(&query, "INSERT INTO incomplete_orders.closed_orders"
+					 " (%sitems, status, closed_at, close_reason, late) VALUES ($1", columns);
+	for (int i = 2; i <= n_put + PUT_PARAMETERS; i++)
+		appendStringInfo(&query, ", $%d", i);
+	appendStringInfoChar(&query, ')');
+	put_plan.types = types;
+	put_plan.ntypes = n_put + PUT_PARAMETERS;
+	put_plan.query = query.data;
+	MemoryContextSwitchTo(old);
+	for (int i = 0; i < TAKEN_COLUMNS; i++)
+		taken_positions[i] = SPI_fnumber(desc, taken_names[i]) - 1;
+}
+
+static TimestampTz
+taken_instant(const IcoTaken *taken, TakenColumn column)
+{
+	int			i = taken_positions[column];
+
+	return taken->nulls[i] ? ICO_NONE : DatumGetTimestampTz(taken->values[i]);
+}
+
+static Datum
+taken_value(const IcoTaken *taken, TakenColumn column)
+{
+	return taken->values[taken_positions[column]];
+}
+
+static void
+read_taken(const IcoTaken *taken, int32 shop_id, const pg_uuid_t *id, IcoOrder *order)
+{
+	memset(order, 0, sizeof(*order));
+	order->shop_id = shop_id;
+	order->id = *id;
+	order->root_id = *DatumGetUUIDP(taken_value(taken, T_ROOT_ID));
+	order->kind = ico_kind_of(taken_value(taken, T_KIND));
+	order->status = ico_status_of(taken_value(taken, T_STATUS));
+	order->episode = DatumGetInt32(taken_value(taken, T_EPISODE));
+	order->version = DatumGetInt32(taken_value(taken, T_VERSION));
+	order->items = PointerGetDatum(DatumGetLineItemsP(taken_value(taken, T_ITEMS)));
+	order->empty = ico_items_lines(DatumGetLineItemsP(order->items)) == 0;
+	order->last_activity_at = taken_instant(taken, T_LAST_ACTIVITY_AT);
+	order->abandoned_at = taken_instant(taken, T_ABANDONED_AT);
+	order->lost_at = taken_instant(taken, T_LOST_AT);
+	order->expires_at = taken_instant(taken, T_EXPIRES_AT);
+	order->payment_deadline = taken_instant(taken, T_PAYMENT_DEADLINE);
+	order->currency = taken_value(taken, T_CURRENCY);
+	for (int i = 0; i < 4; i++)
+		order->charges[i] = taken_value(taken, T_SHIPPING + i);
+}
+
+static bool
+take(IcoPlan *plan, Datum *values, IcoTaken *taken)
+{
+	TupleDesc	desc;
+
+	ico_vouch_next();
+	if (ico_execute(plan, values, NULL) != 1)
+		return false;
+	desc = SPI_tuptable->tupdesc;
+	prepare_put(desc);
+	taken->values = palloc(desc->natts * sizeof(Datum));
+	taken->nulls = palloc(desc->natts * sizeof(bool));
+	heap_deform_tuple(SPI_tuptable->vals[0], desc, taken->values, taken->nulls);
+	return true;
+}
+
+bool
+ico_take_ordinary(const IcoShop *shop, const pg_uuid_t *id, TimestampTz at, IcoTaken *taken, IcoOrder *order)
+{
+	static IcoPlan plan = {
+		"iuzzz",
+		"DELETE FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 AND"
+		" incomplete_orders._is_ordinary(o.status, o.kind, o.last_activity_at, o.expires_at, o.next_action_at, $3, $4, $5)"
+		" RETURNING o.*"
+	};
+	Datum		values[5] = {
+		Int32GetDatum(shop->shop_id), UUIDPGetDatum(id), TimestampTzGetDatum(at),
+		TimestampTzGetDatum(at - shop->cut_off), TimestampTzGetDatum(at + shop->cut_off)
+	};
+
+	if (!take(&plan, values, taken))
+		return false;
+	read_taken(taken, shop->shop_id, id, order);
+	return true;
+}
+
+void
+ico_take_locked(const IcoOrder *order, IcoTaken *taken)
+{
+	static IcoPlan plan = {
+		"iu", "DELETE FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*"
+	};
+	Datum		values[2] = {Int32GetDatum(order->shop_id), UUIDPGetDatum(&order->id)};
+
+	if (!take(&plan, values, taken))
+		ereport(ERROR,
+				(errcode(ICO_ERR_INVARIANT),
+				 errmsg("a row did not leave table \"open_orders\""),
+				 errdetail("A trigger or rule on that table kept it there.")));
+}
+
+void
+ico_require_rows(const char *table, uint64 written, uint64 wanted)
+{
+	if (written != wanted)
+		ereport(ERROR,
+				(errcode(ICO_ERR_INVARIANT),
+				 errmsg("a row did not reach table \"%s\"", table),
+				 errdetail("A trigger or rule on that table kept it out."),
+				 errhint("An order's rows belong together: none may be left out.")));
+}
+
+void
+ico_put_closed(const IcoTaken *taken, IcoStatus status, LineItems *items, const IcoEvent *event, bool late)
+{
+	Datum	   *values = palloc((n_put + PUT_PARAMETERS) * sizeof(Datum));
+	char	   *nulls = palloc((n_put + PUT_PARAMETERS) * sizeof(char));
+
+	for (int i = 0; i < n_put; i++)
+	{
+		values[i] = taken->values[put_positions[i]];
+		nulls[i] = taken->nulls[put_positions[i]] ? 'n' : ' ';
+	}
+	memset(nulls + n_put, ' ', PUT_PARAMETERS);
+	values[n_put + PUT_ITEMS] = items != NULL ? PointerGetDatum(items) : taken_value(taken, T_ITEMS);
+	values[n_put + PUT_STATUS] = ico_status_datum(status);
+	values[n_put + PUT_CLOSED_AT] = TimestampTzGetDatum(event->at);
+	values[n_put + PUT_REASON] = PointerGetDatum(event->reason_text);
+	if (event->reason_text == NULL)
+		nulls[n_put + PUT_REASON] = 'n';
+	values[n_put + PUT_LATE] = BoolGetDatum(late);
+	ico_vouch_next();
+	ico_require_rows("closed_orders", ico_execute(&put_plan, values, nulls), 1);
+}
+
+static void
+arg_taken(IcoArgs *args, const IcoTaken *taken, TakenColumn column)
+{
+	if (taken->nulls[taken_positions[column]])
+		ico_arg_null(args);
+	else
+		ico_arg(args, taken_value(taken, column));
+}
+
+/*
+ * The event's two rows.  Parameters of both: $1..$7 of every event, then
+ * $8 event_id  $9 root_id  $10 episode  $11 status_after  $12 kind  $13 currency
+ * $14 value  $15 item_count  $16 furthest_step  $17 context  $18 bot
+ * $19 created_at  $20 abandoned_at  $21 order_ref  $22 paid_amount
+ */
+#define EVENT_ROW_ARGS ICO_EVENT_ARGS "IuisktnIcjbzzun"
+
+void
+ico_put_event(const IcoTaken *taken, const IcoOrder *order, LineItems *items, const IcoEvent *event, IcoStatus after,
+			  const IcoCompletion *completion)
+{
+	static IcoPlan history = {
+		EVENT_ROW_ARGS,
+		"INSERT INTO incomplete_orders.order_events (recorded_at, event_id, shop_id, order_id, root_id, episode, event, at,"
+		" actor, status_before, status_after, kind, currency, value, item_count, furthest_step, reason_code, device, source,"
+		" bot, created_at, abandoned_at, order_ref, paid_amount) VALUES (pg_catalog.clock_timestamp(), $8, $1, $2, $9, $10,"
+		" $3, $4, $5, $6, $11, $12, $13, $14, $15, $16, $7, $17" ARROW_TEXT "'device', $17" ARROW_TEXT "'source', $18, $19,"
+		" $20, $21, $22)"
+	};
+	static IcoPlan tail = {
+		EVENT_ROW_ARGS,
+		"INSERT INTO incomplete_orders.order_event_tail (event_id, shop_id, order_id, root_id, episode, event, at,"
+		" status_before, kind, currency, value, item_count, furthest_step, reason_code, device, source, bot, created_at,"
+		" abandoned_at, paid_amount) VALUES ($8, $1, $2, $9, $10, $3, $4, $6, $12, $13, $14, $15, $16, $7,"
+		" $17" ARROW_TEXT "'device', $17" ARROW_TEXT "'source', $18, $19, $20, $22)"
+	};
+	IcoArgs		args;
+	IcoStatus	before = order->status;
+	Datum		stored = items != NULL ? PointerGetDatum(items) : taken_value(taken, T_ITEMS);
+
+	ico_event_args(&args, order->shop_id, &order->id, event, &before);
+	ico_arg(&args, Int64GetDatum(nextval_internal(get_relname_relid("event_seq", ico_catalog()->schema), true)));
+	arg_taken(&args, taken, T_ROOT_ID);
+	arg_taken(&args, taken, T_EPISODE);
+	ico_arg(&args, ico_status_datum(after));
+	arg_taken(&args, taken, T_KIND);
+	arg_taken(&args, taken, T_CURRENCY);
+	ico_arg(&args, DirectFunctionCall6(ico_order_total_sql, stored, taken_value(taken, T_SHIPPING), taken_value(taken, T_TAX),
+									   taken_value(taken, T_DISCOUNT), taken_value(taken, T_COUPON_DISCOUNT),
+									   taken_value(taken, T_CURRENCY)));
+	ico_arg(&args, Int64GetDatum(ico_items_count(DatumGetLineItemsP(stored))));
+	arg_taken(&args, taken, T_FURTHEST_STEP);
+	arg_taken(&args, taken, T_CONTEXT);
+	arg_taken(&args, taken, T_BOT);
+	arg_taken(&args, taken, T_CREATED_AT);
+	arg_taken(&args, taken, T_ABANDONED_AT);
+	if (completion == NULL)
+		ico_arg_null(&args);
+	else
+		ico_arg(&args, UUIDPGetDatum(completion->order_id));
+	if (completion == NULL || completion->paid_amount == (Datum) 0)
+		ico_arg_null(&args);
+	else
+		ico_arg(&args, completion->paid_amount);
+	(void) ico_execute(&history, args.values, args.nulls);
+	(void) ico_execute(&tail, args.values, args.nulls);
+}
