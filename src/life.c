@@ -44,7 +44,6 @@ typedef struct Call
 	IcoOrder	order;
 	TimestampTz at;
 	bool		dry_run;
-	int32		version;		/* as the caller could read it, before what fell due was written */
 } Call;
 
 /* Reads and locks the order of argument 0 and settles it, or looks only. */
@@ -58,7 +57,6 @@ enter(FunctionCallInfo fcinfo, IcoRight right, int at_argument, bool dry_run, Ca
 	call->dry_run = dry_run;
 	if (!ico_read_order(call->shop.shop_id, id, !dry_run, &call->order))
 		ico_refuse_order(id);
-	call->version = call->order.version;
 	if (call->order.closed)
 		return;
 	if (dry_run)
@@ -310,20 +308,20 @@ write_changes(const IcoOrder *order, Datum before, Datum after)
 }
 
 static void
-check_version(const Call *call, FunctionCallInfo fcinfo, int argument)
+check_version(const IcoOrder *order, FunctionCallInfo fcinfo, int argument)
 {
 	if (PG_ARGISNULL(argument))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"expected_version\" must not be null"),
 				 errhint("It is the version of the order that was read before it was edited.")));
-	if (call->version != PG_GETARG_INT32(argument))
+	if (order->version != PG_GETARG_INT32(argument))
 		ereport(ERROR,
 				(errcode(ICO_ERR_STALE_VERSION),
 				 errmsg("order %s has changed since it was read",
-						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&call->order.id)))),
+						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&order->id)))),
 				 errdetail("It is at version %d, the edit was made on version %d.",
-						   call->version, PG_GETARG_INT32(argument)),
+						   order->version, PG_GETARG_INT32(argument)),
 				 errhint("Read it again and repeat the edit.")));
 }
 
@@ -353,7 +351,7 @@ ico_edit_order(PG_FUNCTION_ARGS)
 						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&call.order.id))),
 						ico_status_names[call.order.status]),
 				 errdetail("Only open orders change.")));
-	check_version(&call, fcinfo, 2);
+	check_version(&call.order, fcinfo, 2);
 	before = editable_facts(&call.order);
 	version = ico_write_edit(&call.order, &call.shop, items, &facts);
 	after = editable_facts(&call.order);

@@ -318,16 +318,19 @@ void
 ico_write_change(IcoOrder *order, const IcoShop *shop, IcoStatus before, const IcoEvent *event)
 {
 	static IcoPlan plan = {
-		ICO_EVENT_ARGS "sizzzzkzzt",
+		ICO_EVENT_ARGS "sizzzzkzzti",
 		"WITH o AS (UPDATE incomplete_orders.open_orders o SET status = $8, episode = $9, abandoned_at = $10,"
 		" lost_at = $11, expires_at = $12, next_action_at = $13, kind = $14, payment_deadline = $15,"
-		" last_activity_at = $16, version = o.version" PLUS "1,"
+		" last_activity_at = $16, version = $18,"
 		" abandonment_reason = COALESCE($17, o.abandonment_reason)"
 		" WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*), "
 		ICO_EVENT_CTE("o", "", "") ICO_EVENT_TAIL
 	};
 	IcoArgs		args;
 
+	/* the clock changes nothing that somebody could have edited meanwhile */
+	if (!event->by_clock)
+		order->version++;
 	ico_event_args(&args, order->shop_id, &order->id, event, &before);
 	ico_arg(&args, ico_status_datum(order->status));
 	ico_arg(&args, Int32GetDatum(order->episode));
@@ -339,9 +342,9 @@ ico_write_change(IcoOrder *order, const IcoShop *shop, IcoStatus before, const I
 	arg_instant(&args, order->payment_deadline);
 	arg_instant(&args, order->last_activity_at);
 	ico_arg_text(&args, event->reason_text);
+	ico_arg(&args, Int32GetDatum(order->version));
 	if (ico_execute(&plan, args.values, args.nulls) != 1)
 		elog(ERROR, "open order vanished under its lock");
-	order->version++;
 }
 
 void

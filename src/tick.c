@@ -133,7 +133,7 @@ batch_plan(void)
 					 " CROSS JOIN LATERAL incomplete_orders._due_step(o.status, incomplete_orders.item_count(o.items)" EQ "0,"
 					 "  o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline,"
 					 "  s.cut_off, s.attribution_window) d LIMIT $4),"
-					 " changed AS (UPDATE incomplete_orders.open_orders o SET status = 'abandoned', version = o.version" PLUS "1,"
+					 " changed AS (UPDATE incomplete_orders.open_orders o SET status = 'abandoned',"
 					 "  abandoned_at = CASE WHEN d.step" EQ "'abandoned' THEN d.due_at ELSE o.abandoned_at END,"
 					 "  lost_at = CASE WHEN d.step" EQ "'lost' THEN d.due_at ELSE o.lost_at END, next_action_at = d.next_at"
 					 "  FROM due d WHERE o.ctid" EQ "d.row AND d.due_at" LE "$2 AND d.step" NE "'expired'"
