@@ -60,6 +60,8 @@ SQL_PARTS = \
 	sql/functions/tick.sql \
 	sql/functions/list.sql \
 	sql/functions/retention.sql \
+	sql/functions/jobs.sql \
+	sql/functions/health.sql \
 	sql/privileges.sql
 SQL_SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
 

@@ -2,7 +2,7 @@
  * life.c
  *		What staff and payment providers do to an open order: mark_abandoned,
  *		dismiss_order, delete_order, mark_payment_pending, mark_payment_failed,
- *		add_note, edit_order.
+ *		add_note, edit_order, and _expire_order behind expire_orders.
  *
  * Each locks the order's row, first writes what fell due before `at`, and then
  * makes its move; with dry_run nothing is locked or written and the answer is
@@ -37,6 +37,7 @@ PG_FUNCTION_INFO_V1(ico_mark_payment_pending);
 PG_FUNCTION_INFO_V1(ico_mark_payment_failed);
 PG_FUNCTION_INFO_V1(ico_add_note);
 PG_FUNCTION_INFO_V1(ico_edit_order);
+PG_FUNCTION_INFO_V1(ico_expire_order);
 
 typedef struct Call
 {
@@ -145,6 +146,32 @@ Datum
 ico_delete_order(PG_FUNCTION_ARGS)
 {
 	return close_by_hand(fcinfo, ICO_RIGHT_delete_order, ICO_DELETED);
+}
+
+/* _expire_order(id, at, dry_run) -> order_status: what is due is written, as tick would; null when it is gone */
+Datum
+ico_expire_order(PG_FUNCTION_ARGS)
+{
+	IcoShop		shop;
+	IcoOrder	order = {0};
+	pg_uuid_t  *id = ico_require_id(fcinfo, 0, "id");
+	TimestampTz at;
+	bool		dry_run = bool_argument(fcinfo, 2);
+
+	SPI_connect();
+	ico_enter_order(ICO_RIGHT_expire_orders, id, &shop);
+	at = ico_enter_at(fcinfo, 1, &shop);
+	if (!ico_read_open(shop.shop_id, id, !dry_run, &order))
+	{
+		SPI_finish();
+		PG_RETURN_NULL();
+	}
+	if (dry_run)
+		ico_preview(&order, &shop, at);
+	else
+		(void) ico_settle(&order, &shop, at);
+	SPI_finish();
+	PG_RETURN_DATUM(ico_status_datum(order.status));
 }
 
 static void

@@ -66,6 +66,19 @@
 	R(F, _tick_retention, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_partitions, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_heartbeat, ICO_SENDER | ICO_ADMIN) \
+	R(F, expire_orders, ICO_ADMIN) \
+	R(F, cleanup, ICO_ADMIN) \
+	R(F, schedule_jobs, ICO_SENDER | ICO_ADMIN) \
+	R(F, unschedule_jobs, ICO_SENDER | ICO_ADMIN) \
+	R(F, jobs, ICO_SENDER | ICO_ADMIN) \
+	R(F, _wanted_jobs, ICO_SENDER | ICO_ADMIN) \
+	R(F, _cron, ICO_SENDER | ICO_ADMIN) \
+	R(F, _cron_jobs, ICO_SENDER | ICO_ADMIN) \
+	R(F, health, ICO_SENDER | ICO_ADMIN) \
+	R(F, _health_of_tables, ICO_SENDER | ICO_ADMIN) \
+	R(F, _health_of_cron, ICO_SENDER | ICO_ADMIN) \
+	R(F, _health_of_objects, ICO_SENDER | ICO_ADMIN) \
+	R(F, _health_of_server, ICO_SENDER | ICO_ADMIN) \
 	R(V, incomplete_orders, ICO_ADMIN) \
 	R(F, _visible_shops, ICO_SENDER | ICO_ADMIN) \
 	R(F, _order_total, ICO_ADMIN)

@@ -91,7 +91,7 @@ DECLARE
 	low text;
 	high text;
 	columns text;
-	found boolean := false;
+	filled boolean := false;
 BEGIN
 	IF parent = 'closed_orders' THEN
 		low := incomplete_orders._id_at(month);
@@ -103,10 +103,10 @@ BEGIN
 	EXECUTE format('LOCK TABLE ONLY incomplete_orders.%I IN SHARE UPDATE EXCLUSIVE MODE', parent);
 	IF fallback IS NOT NULL THEN
 		EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', fallback);
-		EXECUTE format('SELECT EXISTS (SELECT FROM %1$s WHERE %2$I >= %3$L AND %2$I < %4$L)', fallback, key, low, high) INTO found;
+		EXECUTE format('SELECT EXISTS (SELECT FROM %1$s WHERE %2$I >= %3$L AND %2$I < %4$L)', fallback, key, low, high) INTO filled;
 	END IF;
 	EXECUTE format('CREATE TABLE incomplete_orders.%I (LIKE incomplete_orders.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED)', part, parent);
-	IF found THEN
+	IF filled THEN
 		SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO columns
 		FROM pg_attribute a WHERE a.attrelid = fallback AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
 		PERFORM incomplete_orders._allow_retention();

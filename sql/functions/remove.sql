@@ -35,9 +35,13 @@ BEGIN
 	-- dropped (a table that an open query reads cannot be).
 	SELECT jsonb_agg(jsonb_build_array(s.what, s.which, s.command) ORDER BY s.stage, s.n) INTO steps
 	FROM (
-		SELECT 1 AS stage, row_number() OVER (ORDER BY m.role_name, m.purpose) AS n, 'revoke' AS what,
-			format('%s from role %I', m.purpose, m.role_name) AS which,
-			format('SELECT incomplete_orders.revoke_from(%L, %L)', m.role_name, m.purpose) AS command
+		SELECT 0 AS stage, row_number() OVER (ORDER BY j.job, j.jobid) AS n, 'unschedule' AS what,
+			format('job %s', j.job) AS which, format('SELECT cron.unschedule(%s)', j.jobid) AS command
+		FROM incomplete_orders._cron_jobs() j
+		UNION ALL
+		SELECT 1, row_number() OVER (ORDER BY m.role_name, m.purpose), 'revoke',
+			format('%s from role %I', m.purpose, m.role_name),
+			format('SELECT incomplete_orders.revoke_from(%L, %L)', m.role_name, m.purpose)
 		FROM (SELECT DISTINCT s.role_name, s.purpose FROM incomplete_orders.shop_members s) m
 		UNION ALL
 		SELECT 2, 1, 'create', 'schema incomplete_orders_kept', 'CREATE SCHEMA incomplete_orders_kept'
@@ -65,6 +69,10 @@ BEGIN
 		SELECT 7, row_number() OVER (ORDER BY r.relation), 'drop', 'sequence ' || r.relation, format('DROP SEQUENCE incomplete_orders.%I', r.relation)
 		FROM incomplete_orders._relations() r WHERE r.kind = 'sequence'
 	) s;
+	IF (SELECT c.place = 'elsewhere' OR c.place = 'here' AND NOT c.usable FROM incomplete_orders._cron() c) THEN
+		RAISE NOTICE 'jobs that pg_cron may have for this database are not seen from here'
+			USING HINT = 'SELECT * FROM incomplete_orders.unschedule_jobs() gives the statements for a superuser.';
+	END IF;
 	FOR step IN SELECT e FROM jsonb_array_elements(steps) e LOOP
 		IF dry_run IS FALSE THEN
 			EXECUTE step ->> 2;
@@ -76,4 +84,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION incomplete_orders.remove(boolean, boolean) IS
-	'Undoes setup(), with dry_run it only lists how: takes back what grant_to() gave and drops views, tables and sequences. With keep_orders the tables orders, order_items and order_refunds stay, without our triggers, as plain tables of the caller in schema incomplete_orders_kept. Then DROP EXTENSION works, and setup() too. Superuser or a member of incomplete_orders_owner';
+	'Undoes setup(), with dry_run it only lists how: unschedules the jobs, takes back what grant_to() gave and drops views, tables and sequences. With keep_orders the tables orders, order_items and order_refunds stay, without our triggers, as plain tables of the caller in schema incomplete_orders_kept. Then DROP EXTENSION works, and setup() too. Superuser or a member of incomplete_orders_owner';

@@ -145,3 +145,56 @@ $$;
 ALTER FUNCTION incomplete_orders._tick_retention(timestamptz, integer) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._tick_retention(timestamptz, integer) IS
 	'Deletes closed orders whose shop''s retention is over at `at`, at most so many, with their notes, edits and events; returns how many. A sweep a day, continued by the next call; orders, order_items and order_refunds stay';
+
+-- By hand, and only what never became an order, not even in part.
+CREATE FUNCTION incomplete_orders.cleanup(days integer DEFAULT 90, dry_run boolean DEFAULT false, at timestamptz DEFAULT now())
+RETURNS TABLE (action text, n bigint, examples text[])
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	shop_ids integer[] := incomplete_orders._visible_shops('cleanup', '*');
+	edge timestamptz;
+	chosen record;
+	of_status incomplete_orders.order_status;
+BEGIN
+	IF days IS NULL OR days NOT BETWEEN 1 AND 36500 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'argument "days" must be between 1 and 36500',
+			DETAIL = 'It says how long a closed order is kept.';
+	END IF;
+	edge := least(cleanup.at, clock_timestamp()) - make_interval(days => days);
+	PERFORM incomplete_orders._allow_retention();
+	FOREACH of_status IN ARRAY ARRAY['expired', 'dismissed', 'deleted']::incomplete_orders.order_status[] LOOP
+		IF dry_run IS FALSE THEN
+			WITH gone AS (
+				DELETE FROM incomplete_orders.closed_orders c
+				WHERE c.shop_id = ANY (shop_ids) AND c.closed_at < edge AND c.status = of_status
+					AND NOT EXISTS (SELECT FROM incomplete_orders.orders o WHERE o.shop_id = c.shop_id AND o.incomplete_order_id = c.id)
+				RETURNING c.shop_id, c.id, c.reference, c.closed_at
+			), notes AS (
+				DELETE FROM incomplete_orders.order_notes n USING gone WHERE n.shop_id = gone.shop_id AND n.order_id = gone.id
+			), changes AS (
+				DELETE FROM incomplete_orders.order_changes n USING gone WHERE n.shop_id = gone.shop_id AND n.order_id = gone.id
+			), events AS (
+				DELETE FROM incomplete_orders.order_events e USING gone WHERE e.shop_id = gone.shop_id AND e.order_id = gone.id
+			)
+			SELECT count(*) AS n, ARRAY(SELECT g.reference FROM gone g ORDER BY g.closed_at, g.reference LIMIT 10) AS examples INTO chosen FROM gone;
+		ELSE
+			WITH gone AS (
+				SELECT c.reference, c.closed_at FROM incomplete_orders.closed_orders c
+				WHERE c.shop_id = ANY (shop_ids) AND c.closed_at < edge AND c.status = of_status
+					AND NOT EXISTS (SELECT FROM incomplete_orders.orders o WHERE o.shop_id = c.shop_id AND o.incomplete_order_id = c.id)
+			)
+			SELECT count(*) AS n, ARRAY(SELECT g.reference FROM gone g ORDER BY g.closed_at, g.reference LIMIT 10) AS examples INTO chosen FROM gone;
+		END IF;
+		action := 'delete ' || of_status;
+		n := chosen.n;
+		examples := chosen.examples;
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+ALTER FUNCTION incomplete_orders.cleanup(integer, boolean, timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.cleanup(integer, boolean, timestamptz) IS
+	'Deletes what closed as expired, dismissed or deleted more than so many days ago in the caller''s shops, with its notes, edits and events, in one transaction; says how many and names the first ten. Never a converted order, never one of which a part was ordered, never orders, order_items or order_refunds. dry_run changes nothing. 22023';

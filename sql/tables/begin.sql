@@ -4,12 +4,15 @@
 -- is refused while they exist.  They belong to incomplete_orders_owner, whoever
 -- calls setup(), because setup() is its SECURITY DEFINER function.
 
+CREATE FUNCTION incomplete_orders._schema_version() RETURNS integer
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT 1 $$;
+COMMENT ON FUNCTION incomplete_orders._schema_version() IS 'The version of the tables that this version of the extension works with';
+
 CREATE FUNCTION incomplete_orders.setup() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $setup$
 DECLARE
-	-- the version of the tables that this script makes
-	target CONSTANT integer := 1;
+	target CONSTANT integer := incomplete_orders._schema_version();
 	found_version integer;
 	comment text;
 	member record;

@@ -1,0 +1,228 @@
+-- health(): one row per check.  What the tables say is read as
+-- incomplete_orders_owner (_health_of_tables); what the server and pg_cron say
+-- is read as the caller, who may see more or less of it.
+
+CREATE FUNCTION incomplete_orders._health_of_tables(every interval) RETURNS TABLE (check_name text, state text, value text, advice text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+AS $$
+#variable_conflict use_column
+DECLARE
+	shop_ids integer[] := incomplete_orders._visible_shops('health', '*');
+	clock timestamptz := clock_timestamp();
+	seen record;
+	parent text;
+	ahead timestamptz;
+	filled boolean;
+BEGIN
+	check_name := 'setup';
+	SELECT substring(obj_description(to_regclass('incomplete_orders.shops'), 'pg_class') FROM 'schema version ([0-9]+)')::integer AS version INTO seen;
+	value := format('schema version %s', coalesce(seen.version::text, 'unknown'));
+	state := CASE WHEN seen.version = incomplete_orders._schema_version() THEN 'ok' ELSE 'alarm' END;
+	advice := CASE WHEN state <> 'ok' THEN format('The extension needs schema version %s: SELECT incomplete_orders.setup();', incomplete_orders._schema_version()) END;
+	RETURN NEXT;
+
+	check_name := 'tick';
+	SELECT clock - h.at AS age, h.report INTO seen FROM incomplete_orders.heartbeats h WHERE h.job = 'tick';
+	IF NOT FOUND THEN
+		state := 'warn';
+		value := 'never ran';
+		advice := 'SELECT * FROM incomplete_orders.schedule_jobs(); or run incomplete-orders tick --every 60s';
+	ELSE
+		state := CASE WHEN seen.age > 2 * every THEN 'alarm' WHEN seen.age < interval '-1 minute' THEN 'warn' ELSE 'ok' END;
+		value := format('ended %s ago', date_trunc('second', seen.age));
+		advice := CASE state WHEN 'alarm' THEN format('It should run every %s. See SELECT * FROM incomplete_orders.jobs(), or the service of incomplete-orders tick.', every)
+			WHEN 'warn' THEN 'It ran in the future: the clock was set back.' END;
+	END IF;
+	RETURN NEXT;
+
+	check_name := 'overdue';
+	SELECT s.shop, clock - o.next_action_at AS age INTO seen
+	FROM incomplete_orders.shops s CROSS JOIN LATERAL (
+		SELECT q.next_action_at FROM incomplete_orders.open_orders q WHERE q.shop_id = s.shop_id ORDER BY q.next_action_at LIMIT 1) o
+	WHERE s.shop_id = ANY (shop_ids) ORDER BY o.next_action_at LIMIT 1;
+	IF seen.age IS NULL OR seen.age <= interval '0' THEN
+		state := 'ok';
+		value := 'nothing';
+		advice := NULL;
+	ELSE
+		state := CASE WHEN seen.age > 2 * every + interval '1 hour' THEN 'alarm' WHEN seen.age > 2 * every + interval '1 minute' THEN 'warn' ELSE 'ok' END;
+		value := format('%s, in shop "%s"', date_trunc('second', seen.age), seen.shop);
+		advice := CASE WHEN state <> 'ok' THEN 'Tick does not keep up or passes by that shop: its role must be sender or admin there, and no transaction may hold the row locked for long.' END;
+	END IF;
+	RETURN NEXT;
+
+	FOREACH parent IN ARRAY ARRAY['closed_orders', 'order_events'] LOOP
+		check_name := format('partitions of %s', parent);
+		ahead := date_trunc('month', clock);
+		WHILE EXISTS (SELECT FROM incomplete_orders._partitions(parent) p WHERE p.low <= ahead AND p.high >= ahead + interval '1 month')
+			AND ahead < clock + interval '10 years' LOOP
+			ahead := ahead + interval '1 month';
+		END LOOP;
+		EXECUTE format('SELECT EXISTS (SELECT FROM %s)', coalesce(incomplete_orders._default_partition(parent)::text, '(SELECT 1 WHERE false) x')) INTO filled;
+		state := CASE WHEN filled OR ahead <= clock THEN 'alarm' WHEN ahead <= clock + interval '1 month' THEN 'warn' ELSE 'ok' END;
+		value := CASE WHEN ahead <= clock THEN 'none for this month' ELSE format('until %s', to_char(ahead, 'YYYY-MM-DD')) END
+			|| CASE WHEN filled THEN ', rows in DEFAULT' ELSE '' END;
+		advice := CASE WHEN state <> 'ok' THEN format('Tick makes partitions and empties DEFAULT as soon as it gets the locks: look for "partition of %s" in the server''s log and for transactions that are open for long.', parent) END;
+		RETURN NEXT;
+	END LOOP;
+
+	check_name := 'hooks';
+	SELECT count(*) AS n, string_agg(format('%s of shop "%s" (%s, %s times)', f.hook, s.shop, f.sqlstate, f.failures), ', ' ORDER BY f.failed_at DESC) AS names INTO seen
+	FROM (SELECT * FROM incomplete_orders.hook_failures f WHERE f.shop_id = ANY (shop_ids) ORDER BY f.failed_at DESC LIMIT 10) f
+	JOIN incomplete_orders.shops s USING (shop_id);
+	state := CASE WHEN seen.n > 0 THEN 'warn' ELSE 'ok' END;
+	value := CASE WHEN seen.n > 0 THEN seen.names ELSE 'none fails' END;
+	advice := CASE WHEN seen.n > 0 THEN 'The orders concerned wait until the function answers. It runs with the rights of the role that named it: call it as that role.' END;
+	RETURN NEXT;
+
+	check_name := 'event tail';
+	state := 'ok';
+	value := pg_size_pretty(pg_table_size('incomplete_orders.order_event_tail'));
+	advice := NULL;
+	RETURN NEXT;
+END
+$$;
+ALTER FUNCTION incomplete_orders._health_of_tables(interval) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._health_of_tables(interval) IS 'The part of health() that reads our tables';
+
+CREATE FUNCTION incomplete_orders._health_of_objects() RETURNS TABLE (check_name text, state text, value text, advice text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	wrong text;
+BEGIN
+	check_name := 'procedures';
+	SELECT string_agg(format('%s: %s', p.proname, CASE WHEN p.prosecdef THEN 'SECURITY DEFINER' ELSE array_to_string(p.proconfig, ', ') END), '; ') INTO wrong
+	FROM pg_proc p WHERE p.pronamespace = 'incomplete_orders'::regnamespace AND p.prokind = 'p' AND (p.prosecdef OR p.proconfig IS NOT NULL);
+	state := CASE WHEN wrong IS NULL THEN 'ok' ELSE 'alarm' END;
+	value := coalesce(wrong, 'commit their batches');
+	advice := CASE WHEN wrong IS NOT NULL THEN 'A procedure with settings of its own may not commit: ALTER PROCEDURE incomplete_orders.tick RESET ALL; ALTER PROCEDURE incomplete_orders.tick SECURITY INVOKER;' END;
+	RETURN NEXT;
+
+	-- those on a function of ours, on our tables and on a shop's own
+	check_name := 'triggers';
+	SELECT string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ' ORDER BY t.tgrelid::regclass::text, t.tgname) INTO wrong
+	FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+	WHERE p.pronamespace = 'incomplete_orders'::regnamespace AND NOT t.tgisinternal
+		AND (t.tgenabled IN ('D', 'R') OR t.tgenabled <> 'A' AND p.proname = '_invalidate_cache');
+	state := CASE WHEN wrong IS NULL THEN 'ok' ELSE 'alarm' END;
+	value := CASE WHEN wrong IS NULL THEN 'enabled' ELSE left(wrong, 500) END;
+	advice := CASE WHEN wrong IS NOT NULL THEN 'They do not fire, or not always. SELECT incomplete_orders.setup() repairs invalidate_cache; ALTER TABLE ... ENABLE TRIGGER the others.' END;
+	RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._health_of_objects() IS 'The part of health() that reads the catalog';
+
+-- What keeps old row versions of the hot tables from being removed.  Without
+-- pg_read_all_stats only the caller's own sessions are seen.
+CREATE FUNCTION incomplete_orders._health_of_server() RETURNS TABLE (check_name text, state text, value text, advice text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	oldest record;
+	sees_all boolean := pg_has_role('pg_read_all_stats', 'USAGE');
+BEGIN
+	check_name := 'oldest snapshot';
+	SELECT x.what, x.held INTO oldest FROM (
+		SELECT format('process %s of role "%s"', a.pid, a.usename) AS what, clock_timestamp() - a.xact_start AS held
+		FROM pg_stat_activity a
+		WHERE a.datname = current_database() AND a.backend_xmin IS NOT NULL AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
+		UNION ALL
+		SELECT format('prepared transaction "%s"', p.gid), clock_timestamp() - p.prepared FROM pg_prepared_xacts p WHERE p.database = current_database()
+	) x ORDER BY x.held DESC NULLS LAST LIMIT 1;
+	state := CASE WHEN oldest.held > interval '12 hours' THEN 'alarm' WHEN oldest.held > interval '1 hour' THEN 'warn' ELSE 'ok' END;
+	value := CASE WHEN oldest.held IS NOT NULL THEN format('%s, %s', date_trunc('second', oldest.held), oldest.what) ELSE 'none' END
+		|| CASE WHEN sees_all THEN '' ELSE ' (other roles'' sessions are not shown to this one)' END;
+	advice := CASE WHEN state <> 'ok' THEN 'End that transaction: while it is open no dead row version can be removed, and every capture leaves one.'
+		WHEN NOT sees_all THEN 'GRANT pg_read_all_stats to the role that asks.' END;
+	RETURN NEXT;
+
+	check_name := 'replication slots';
+	SELECT s.slot_name AS what, greatest(age(s.xmin), 0) AS held INTO oldest FROM pg_replication_slots s
+	WHERE s.xmin IS NOT NULL ORDER BY 2 DESC LIMIT 1;
+	state := CASE WHEN oldest.held > 100000000 THEN 'alarm' WHEN oldest.held > 10000000 THEN 'warn' ELSE 'ok' END;
+	value := CASE WHEN oldest.held IS NOT NULL THEN format('%s transactions behind: "%s"', oldest.held, oldest.what) ELSE 'none holds row versions' END;
+	advice := CASE WHEN state <> 'ok' THEN 'Let its standby catch up, or drop the slot.' END;
+	RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._health_of_server() IS 'The part of health() that reads the server''s statistics';
+
+CREATE FUNCTION incomplete_orders._health_of_cron() RETURNS TABLE (check_name text, state text, value text, advice text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	cron record := incomplete_orders._cron();
+	seen record;
+	last record;
+	failures bigint;
+BEGIN
+	check_name := 'pg_cron';
+	state := 'ok';
+	IF NOT cron.usable THEN
+		value := CASE cron.place WHEN 'absent' THEN 'not loaded' WHEN 'uncreated' THEN 'not created in this database'
+			WHEN 'here' THEN 'not shown to this role' ELSE 'in ' || cron.told END;
+		advice := CASE WHEN cron.place = 'absent' THEN 'incomplete-orders tick --every 60s does its work.'
+			ELSE 'SELECT * FROM incomplete_orders.schedule_jobs() gives the statements for a superuser; the outcome of its runs is in cron.job_run_details there.' END;
+		RETURN NEXT;
+		RETURN;
+	END IF;
+	FOR seen IN
+		SELECT w.job, c.jobid, c.active, c.role FROM incomplete_orders._wanted_jobs() w
+		LEFT JOIN incomplete_orders._cron_jobs() c ON c.job = w.job ORDER BY w.job DESC, c.role
+	LOOP
+		check_name := format('pg_cron job %s', seen.job);
+		advice := NULL;
+		IF seen.jobid IS NULL THEN
+			state := 'warn';
+			value := 'not scheduled, or by a role whose jobs are not shown to this one';
+			advice := 'SELECT * FROM incomplete_orders.schedule_jobs(); not needed where incomplete-orders tick runs.';
+			RETURN NEXT;
+			CONTINUE;
+		END IF;
+		-- the last that ended, and of the last thousand lines of the log those that failed within a day
+		EXECUTE 'SELECT d.status, d.return_message, d.start_time FROM cron.job_run_details d
+			WHERE d.jobid = $1 AND d.status IN (''succeeded'', ''failed'') ORDER BY d.runid DESC LIMIT 1'
+		INTO last USING seen.jobid;
+		EXECUTE 'SELECT count(*) FROM (SELECT * FROM cron.job_run_details d ORDER BY d.runid DESC LIMIT 1000) d
+			WHERE d.jobid = $1 AND d.status = ''failed'' AND d.start_time > now() - interval ''1 day'''
+		INTO failures USING seen.jobid;
+		state := CASE WHEN NOT seen.active OR last.status = 'failed' THEN 'alarm' WHEN failures > 0 THEN 'warn' ELSE 'ok' END;
+		value := format('as role "%s", %s', seen.role, CASE WHEN NOT seen.active THEN 'paused'
+				WHEN last.status = 'failed' THEN 'failed: ' || left(coalesce(last.return_message, '?'), 300)
+				WHEN last.status IS NULL THEN 'no run has ended yet' ELSE 'succeeded' END)
+			|| CASE WHEN failures > 0 THEN format(', %s failures within a day', failures) ELSE '' END;
+		advice := CASE WHEN NOT seen.active THEN 'SELECT * FROM incomplete_orders.schedule_jobs() makes it anew.'
+			WHEN state <> 'ok' THEN 'See SELECT * FROM incomplete_orders.jobs(), cron.job_run_details and the server''s log.' END;
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._health_of_cron() IS 'The part of health() that reads pg_cron''s tables';
+
+CREATE FUNCTION incomplete_orders.health() RETURNS TABLE (check_name text, state text, value text, advice text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	every interval;
+BEGIN
+	IF to_regclass('incomplete_orders.shops') IS NULL THEN
+		RETURN QUERY VALUES ('setup', 'alarm', 'not set up', 'SELECT incomplete_orders.setup();');
+		RETURN;
+	END IF;
+	-- exact for what runs every so many minutes or seconds
+	SELECT min(CASE
+		WHEN c.schedule ~ '^\d{1,6} seconds$' THEN make_interval(secs => substring(c.schedule FROM '\d+')::integer)
+		WHEN c.schedule ~ '^(\*|\*/\d{1,4})( \*){4}$' THEN make_interval(mins => coalesce(substring(c.schedule FROM '\d+'), '1')::integer)
+		WHEN c.schedule ~ '^\S+( \*){4}$' THEN interval '1 hour'
+		ELSE interval '1 day' END) INTO every
+	FROM incomplete_orders._cron_jobs() c WHERE c.active AND c.command = 'CALL incomplete_orders.tick()';
+	RETURN QUERY SELECT * FROM incomplete_orders._health_of_tables(coalesce(every, interval '1 minute'));
+	RETURN QUERY SELECT * FROM incomplete_orders._health_of_cron();
+	RETURN QUERY SELECT * FROM incomplete_orders._health_of_objects();
+	RETURN QUERY SELECT * FROM incomplete_orders._health_of_server();
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders.health() IS
+	'One row per check: ok, warn or alarm, what was found, and what to do. Of orders only the shops for which the calling role is sender or admin are looked at; pg_cron and other sessions as far as that role may see them';
