@@ -3,7 +3,7 @@
 -- is read as the caller, who may see more or less of it.
 
 CREATE FUNCTION incomplete_orders._health_of_tables(every interval) RETURNS TABLE (check_name text, state text, value text, advice text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET intervalstyle = 'postgres'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -116,7 +116,7 @@ COMMENT ON FUNCTION incomplete_orders._health_of_objects() IS 'The part of healt
 -- What keeps old row versions of the hot tables from being removed.  Without
 -- pg_read_all_stats only the caller's own sessions are seen.
 CREATE FUNCTION incomplete_orders._health_of_server() RETURNS TABLE (check_name text, state text, value text, advice text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 DECLARE
 	oldest record;

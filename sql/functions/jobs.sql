@@ -43,7 +43,7 @@ BEGIN
 		place := CASE WHEN EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN 'here' ELSE 'uncreated' END;
 		database := current_database();
 	END IF;
-	told := coalesce(format('database "%s"', database), 'the database that SHOW cron.database_name names');
+	told := coalesce('database "' || database || '"', 'the database that SHOW cron.database_name names');
 	usable := place = 'here' AND has_schema_privilege('cron', 'USAGE');
 END
 $$;

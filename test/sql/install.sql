@@ -2,6 +2,7 @@
 CREATE EXTENSION incomplete_orders;
 SELECT incomplete_orders.capture_cart('s', '[]');
 \echo :LAST_ERROR_SQLSTATE
+SELECT * FROM incomplete_orders.health();
 SELECT incomplete_orders.setup();
 SELECT incomplete_orders.setup();
 -- Its tables are ordinary ones: none is a member of the extension.

@@ -70,7 +70,34 @@ INSERT INTO ten.calls (object, call) VALUES
 	('incomplete_orders', 'SELECT id, session_id, email, total, order_number, shop FROM incomplete_orders.incomplete_orders WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY[{id}, {sold}, {other}]) ORDER BY session_id'),
 	('incomplete_orders', 'SELECT pg_catalog.count(*) FROM incomplete_orders.incomplete_orders WHERE shop OPERATOR(pg_catalog.=) {shop}'),
 	('_visible_shops', 'SELECT incomplete_orders._visible_shops(''export_shop'', {shop})'),
-	('_order_total', 'SELECT incomplete_orders._order_total(''[]'', 1, 0, 0, 0, ''USD'')');
+	('_order_total', 'SELECT incomplete_orders._order_total(''[]'', 1, 0, 0, 0, ''USD'')'),
+	('tick', 'SELECT ten.tick()'),
+	('_tick_batch', 'SELECT * FROM incomplete_orders._tick_batch(ARRAY[incomplete_orders.shop_of({id})], pg_catalog.now(), 1, 1)'),
+	('_tick_payments', 'SELECT incomplete_orders._tick_payments(ARRAY[incomplete_orders.shop_of({id})], pg_catalog.now(), 1)'),
+	('_tick_heartbeat', 'SELECT incomplete_orders._tick_heartbeat(''{}'')'),
+	('_tick_partitions', 'SELECT incomplete_orders._tick_partitions(pg_catalog.now())'),
+	('_tick_retention', 'SELECT incomplete_orders._tick_retention(pg_catalog.now(), 10)'),
+	('expire_orders', 'SELECT * FROM incomplete_orders.expire_orders()'),
+	('cleanup', 'SELECT * FROM incomplete_orders.cleanup(1)'),
+	('schedule_jobs', 'SELECT * FROM incomplete_orders.schedule_jobs()'),
+	('unschedule_jobs', 'SELECT * FROM incomplete_orders.unschedule_jobs()'),
+	('jobs', 'SELECT * FROM incomplete_orders.jobs()'),
+	('_wanted_jobs', 'SELECT w.schedule FROM incomplete_orders._wanted_jobs() w'),
+	('_cron', 'SELECT * FROM incomplete_orders._cron()'),
+	('_cron_jobs', 'SELECT * FROM incomplete_orders._cron_jobs()'),
+	('health', 'SELECT h.check_name, h.state FROM incomplete_orders.health() h'),
+	('_health_of_tables', 'SELECT h.check_name, h.state FROM incomplete_orders._health_of_tables(''1 min'') h'),
+	('_health_of_cron', 'SELECT * FROM incomplete_orders._health_of_cron()'),
+	('_health_of_objects', 'SELECT * FROM incomplete_orders._health_of_objects()'),
+	('_health_of_server', 'SELECT h.check_name, h.state FROM incomplete_orders._health_of_server() h');
+CREATE FUNCTION ten.tick() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	report pg_catalog.jsonb;
+BEGIN
+	CALL incomplete_orders.tick(report);
+	RETURN report OPERATOR(pg_catalog.->>) 'busy'::pg_catalog.text;
+END
+$$;
 -- None is forgotten: every object of the matrix, every public function that is not for everybody.
 SELECT object AS forgotten FROM incomplete_orders._role_matrix() m
 UNION SELECT proname FROM pg_proc p WHERE pronamespace = 'incomplete_orders'::regnamespace AND NOT starts_with(proname, '_') AND NOT has_function_privilege('public', oid, 'EXECUTE')
@@ -144,6 +171,7 @@ SELECT r.relation, ten.answer(CASE r.kind WHEN 'sequence' THEN format('SELECT ne
 	ELSE format('SELECT count(*) FROM incomplete_orders.%I', r.relation) END) AS answer
 FROM (VALUES ('open_orders', 'table'), ('closed_orders', 'table'), ('orders', 'table'), ('order_items', 'table'), ('order_refunds', 'table'),
 	('order_events', 'table'), ('order_event_tail', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
+	('heartbeats', 'table'), ('hook_failures', 'table'),
 	('shops', 'table'), ('reference_seq', 'sequence'), ('order_number_seq', 'sequence'), ('event_seq', 'sequence')) r (relation, kind);
 SELECT incomplete_orders._visible_shops('export_shop', '*') = ARRAY[:b] AS only_own;
 SELECT DISTINCT shop_id = :b AS only_own FROM incomplete_orders.list_orders('*', page_size => 100);
