@@ -41,6 +41,7 @@ typedef struct HookCall
 
 static TimeoutId hook_timer = MAX_TIMEOUTS;
 static volatile sig_atomic_t late = false;
+static bool running = false;
 
 static void
 time_is_over(void)
@@ -141,9 +142,11 @@ ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *
 		*sqlstate = ERRCODE_INSUFFICIENT_PRIVILEGE;
 		return false;
 	}
+	ico_refuse_in_hook();
 	if (hook_timer == MAX_TIMEOUTS)
 		hook_timer = RegisterTimeout(USER_TIMEOUT, time_is_over);
 	late = false;
+	running = true;
 	enable_timeout_after(hook_timer, ico_hook_timeout);
 	PG_TRY();
 	{
@@ -151,6 +154,7 @@ ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *
 	}
 	PG_FINALLY();
 	{
+		running = false;
 		disable_timeout(hook_timer, false);
 		/* it came back in the very moment in which its time was over */
 		if (late)
@@ -158,6 +162,16 @@ ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *
 	}
 	PG_END_TRY();
 	return done;
+}
+
+void
+ico_refuse_in_hook(void)
+{
+	if (running)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("a hook cannot call what calls hooks"),
+				 errhint("It answers from the tables of the shop.")));
 }
 
 bool

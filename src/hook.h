@@ -18,6 +18,8 @@ extern bool ico_try(void (*step) (void *), void *arg, int *sqlstate);
  */
 extern bool ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *argument,
 							   char **answer, int *sqlstate);
+/* for what would call hooks: 55006 while one runs */
+extern void ico_refuse_in_hook(void);
 /* whether the last one was stopped because it took too long */
 extern bool ico_hook_was_late(void);
 

@@ -332,7 +332,7 @@ act_on_answer(void *arg)
 	Asking	   *asking = arg;
 	IcoOrder	order;
 
-	/* the hook may have done it itself */
+	/* the hook may have changed it */
 	if (!ico_read_open(asking->order.shop_id, &asking->order.id, true, &order) || order.status != ICO_PAYMENT_PENDING)
 		return;
 	if (strcmp(asking->answer, "paid") == 0)
@@ -652,6 +652,7 @@ ico_tick(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
+	ico_refuse_in_hook();
 	tick.nonatomic = call != NULL && IsA(call, CallContext) && !call->atomic;
 	tick.began = GetCurrentTimestamp();
 	tick.at = PG_ARGISNULL(1) ? tick.began : PG_GETARG_TIMESTAMPTZ(1);
