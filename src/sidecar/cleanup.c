@@ -22,7 +22,7 @@ typedef struct CleanupOptions
 } CleanupOptions;
 
 static const OptionDef cleanup_options[] = {
-	{"days", 0, OPTION_NUMBER, offsetof(CleanupOptions, days), "N", "90", 0, 36500,
+	{"days", 0, OPTION_NUMBER, offsetof(CleanupOptions, days), "N", "90", 1, 36500,
 	"remove what has been closed for so many days"},
 	{"dry-run", 0, OPTION_FLAG, offsetof(CleanupOptions, dry_run), NULL, NULL, 0, 0,
 	"count, show examples, change nothing"},

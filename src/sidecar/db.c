@@ -115,9 +115,13 @@ fail_from_result(const PGresult *result, const PGconn *conn, Failure *failure)
 		failure->detail = copy_of(PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
 	if (!may_quote(sqlstate))
 		failure->hint = copy_of(PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
-	if (failure->code == EX_CONFIG && failure->hint == NULL)
+	/* The server's hints about functions and schemas are for who writes SQL. */
+	if (failure->code == EX_CONFIG && !is_ours(sqlstate))
+	{
+		free(failure->hint);
 		failure->hint = copy_of("In that database: CREATE EXTENSION incomplete_orders; SELECT incomplete_orders.setup();"
 								" or, after an upgrade, ALTER EXTENSION incomplete_orders UPDATE;");
+	}
 }
 
 /* Warnings are logged like errors; notices are for people at a prompt. */
