@@ -105,8 +105,9 @@ fail_from_result(const PGresult *result, const PGconn *conn, Failure *failure)
 	if (primary == NULL)
 		primary = PQresultErrorMessage(result);
 	failure_set(failure, meaning_of(sqlstate), "%s", primary);
+	/* What libpq adds to its own messages are guesses. */
 	if (failure->message != NULL)
-		trim(failure->message);
+		failure->message[strcspn(failure->message, "\n")] = '\0';
 	if (PQstatus(conn) == CONNECTION_BAD)
 		failure->code = EX_UNAVAILABLE;
 	if (strlen(sqlstate) == 5)
@@ -405,7 +406,7 @@ db_query(Db *db, const Statement *statement, Failure *failure)
 	{
 		PGresult   *next;
 
-		while (PQisBusy(db->conn))
+		while (PQstatus(db->conn) == CONNECTION_OK && PQisBusy(db->conn))
 		{
 			if (!wait_for_answer(db, &waiting))
 			{
