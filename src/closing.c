@@ -271,7 +271,8 @@ ico_take_locked(const IcoOrder *order, IcoTaken *taken)
 		ereport(ERROR,
 				(errcode(ICO_ERR_INVARIANT),
 				 errmsg("a row did not leave table \"open_orders\""),
-				 errdetail("A trigger or rule on that table kept it there.")));
+				 errdetail("A trigger or rule on that table kept it there."),
+				 errhint("Drop that trigger or rule, or let it pass deletions.")));
 }
 
 void

@@ -294,7 +294,8 @@ nothing_to_convert(const pg_uuid_t *id, const char *why)
 			(errcode(ICO_ERR_NOTHING_TO_CONVERT),
 			 errmsg("nothing to convert in order %s",
 					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
-			 errdetail("%s", why)));
+			 errdetail("%s", why),
+			 errhint("Call can_convert(id) first, or capture the cart again.")));
 }
 
 /* Whether a line that was asked for means this line of the order. */

@@ -218,7 +218,8 @@ ico_guard_move(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ICO_ERR_INVARIANT),
 				 errmsg("the id of an order never changes"),
-				 errdetail("Its shop and the time it began are part of it.")));
+				 errdetail("Its shop and the time it began are part of it."),
+				 errhint("Change orders with the functions of incomplete_orders.")));
 	ico_require_move(old_id,
 					 ico_status_of(field(trigger, trigger->tg_trigtuple, "status", &isnull)),
 					 ico_status_of(field(trigger, trigger->tg_newtuple, "status", &isnull)));
