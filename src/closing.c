@@ -21,7 +21,6 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -309,70 +308,29 @@ ico_put_closed(const IcoTaken *taken, IcoStatus status, LineItems *items, const 
 	ico_require_rows("closed_orders", ico_execute(&put_plan, values, nulls), 1);
 }
 
-static void
-arg_taken(IcoArgs *args, const IcoTaken *taken, TakenColumn column)
-{
-	if (taken->nulls[taken_positions[column]])
-		ico_arg_null(args);
-	else
-		ico_arg(args, taken_value(taken, column));
-}
-
-/*
- * The event's two rows.  Parameters of both: $1..$7 of every event, then
- * $8 event_id  $9 root_id  $10 episode  $11 status_after  $12 kind  $13 currency
- * $14 value  $15 item_count  $16 furthest_step  $17 context  $18 bot
- * $19 created_at  $20 abandoned_at  $21 order_ref  $22 paid_amount
- */
-#define EVENT_ROW_ARGS ICO_EVENT_ARGS "IuisktnIcjbzzun"
-
 void
-ico_put_event(const IcoTaken *taken, const IcoOrder *order, LineItems *items, const IcoEvent *event, IcoStatus after,
-			  const IcoCompletion *completion)
+ico_put_closed_event(const IcoTaken *taken, const IcoOrder *order, LineItems *items, const IcoEvent *event,
+					 IcoStatus after, const pg_uuid_t *order_ref, Datum paid_amount)
 {
-	static IcoPlan history = {
-		EVENT_ROW_ARGS,
-		"INSERT INTO incomplete_orders.order_events (recorded_at, event_id, shop_id, order_id, root_id, episode, event, at,"
-		" actor, status_before, status_after, kind, currency, value, item_count, furthest_step, reason_code, device, source,"
-		" bot, created_at, abandoned_at, order_ref, paid_amount) VALUES (pg_catalog.clock_timestamp(), $8, $1, $2, $9, $10,"
-		" $3, $4, $5, $6, $11, $12, $13, $14, $15, $16, $7, $17" ARROW_TEXT "'device', $17" ARROW_TEXT "'source', $18, $19,"
-		" $20, $21, $22)"
-	};
-	static IcoPlan tail = {
-		EVENT_ROW_ARGS,
-		"INSERT INTO incomplete_orders.order_event_tail (event_id, shop_id, order_id, root_id, episode, event, at,"
-		" status_before, kind, currency, value, item_count, furthest_step, reason_code, device, source, bot, created_at,"
-		" abandoned_at, paid_amount) VALUES ($8, $1, $2, $9, $10, $3, $4, $6, $12, $13, $14, $15, $16, $7,"
-		" $17" ARROW_TEXT "'device', $17" ARROW_TEXT "'source', $18, $19, $20, $22)"
-	};
-	IcoArgs		args;
-	IcoStatus	before = order->status;
 	Datum		stored = items != NULL ? PointerGetDatum(items) : taken_value(taken, T_ITEMS);
+	IcoEventRow row = {
+		.root_id = order->root_id,
+		.episode = order->episode,
+		.after = after,
+		.kind = taken_value(taken, T_KIND),
+		.currency = taken_value(taken, T_CURRENCY),
+		.item_count = ico_items_count(DatumGetLineItemsP(stored)),
+		.furthest_step = taken_value(taken, T_FURTHEST_STEP),
+		.bot = DatumGetBool(taken_value(taken, T_BOT)),
+		.created_at = taken_instant(taken, T_CREATED_AT),
+		.abandoned_at = taken_instant(taken, T_ABANDONED_AT),
+		.order_ref = order_ref,
+		.paid_amount = paid_amount,
+	};
 
-	ico_event_args(&args, order->shop_id, &order->id, event, &before);
-	ico_arg(&args, Int64GetDatum(nextval_internal(get_relname_relid("event_seq", ico_catalog()->schema), true)));
-	arg_taken(&args, taken, T_ROOT_ID);
-	arg_taken(&args, taken, T_EPISODE);
-	ico_arg(&args, ico_status_datum(after));
-	arg_taken(&args, taken, T_KIND);
-	arg_taken(&args, taken, T_CURRENCY);
-	ico_arg(&args, DirectFunctionCall6(ico_order_total_sql, stored, taken_value(taken, T_SHIPPING), taken_value(taken, T_TAX),
-									   taken_value(taken, T_DISCOUNT), taken_value(taken, T_COUPON_DISCOUNT),
-									   taken_value(taken, T_CURRENCY)));
-	ico_arg(&args, Int64GetDatum(ico_items_count(DatumGetLineItemsP(stored))));
-	arg_taken(&args, taken, T_FURTHEST_STEP);
-	arg_taken(&args, taken, T_CONTEXT);
-	arg_taken(&args, taken, T_BOT);
-	arg_taken(&args, taken, T_CREATED_AT);
-	arg_taken(&args, taken, T_ABANDONED_AT);
-	if (completion == NULL)
-		ico_arg_null(&args);
-	else
-		ico_arg(&args, UUIDPGetDatum(completion->order_id));
-	if (completion == NULL || completion->paid_amount == (Datum) 0)
-		ico_arg_null(&args);
-	else
-		ico_arg(&args, completion->paid_amount);
-	(void) ico_execute(&history, args.values, args.nulls);
-	(void) ico_execute(&tail, args.values, args.nulls);
+	row.value = DirectFunctionCall6(ico_order_total_sql, stored, taken_value(taken, T_SHIPPING), taken_value(taken, T_TAX),
+									taken_value(taken, T_DISCOUNT), taken_value(taken, T_COUPON_DISCOUNT), row.currency);
+	if (!taken->nulls[taken_positions[T_CONTEXT]])
+		row.context = taken_value(taken, T_CONTEXT);
+	ico_put_event(order->shop_id, &order->id, event, &order->status, &row);
 }

@@ -215,17 +215,15 @@ close_order(const Conversion *c, const IcoTaken *taken, const IcoOrder *order, t
 	};
 	IcoArgs		args;
 	IcoEvent	event = {.event = "converted", .at = c->at};
-	IcoCompletion completion = {.order_id = &c->order_id};
 
 	conversion_args(&args, c, &order->id, &order->status, true, number);
-	if (c->paid)
-		completion.paid_amount = args.values[CONVERT_TOTAL];
 	ico_put_closed(taken, ICO_CONVERTED, c->items_after, &event, c->late);
 	ico_vouch_next();
 	ico_require_rows("orders", run_conversion(&insert_order, &args, number), 1);
 	ico_vouch_next();
 	ico_require_rows("order_items", ico_execute(&insert_items, items_args, NULL), ico_items_lines(c->lines));
-	ico_put_event(taken, order, c->items_after, &event, ICO_CONVERTED, &completion);
+	ico_put_closed_event(taken, order, c->items_after, &event, ICO_CONVERTED, &c->order_id,
+						 c->paid ? args.values[CONVERT_TOTAL] : (Datum) 0);
 }
 
 static void
