@@ -8,8 +8,7 @@
 #include "lifecycle.h"
 #include "line_items.h"
 
-/* The row of an open order, taken out of its table: values and nulls are those
- * of its columns as RETURNING * gives them. */
+/* The row of an open order, taken out of its table: one value for each attribute. */
 typedef struct IcoTaken
 {
 	Datum	   *values;
