@@ -32,6 +32,7 @@
 
 #include "capture.h"
 #include "compat.h"
+#include "direct.h"
 #include "errors.h"
 #include "facts.h"
 #include "lifecycle.h"
@@ -386,6 +387,17 @@ ico_write_edit(const IcoOrder *order, const IcoShop *shop, LineItems *items, con
 	return order->version + 1;
 }
 
+static bool
+update_ordinary(const Capture *capture, pg_uuid_t *id)
+{
+	IcoDirect	answer = ico_direct_update(&capture->shop, capture->session, capture->items, &capture->facts,
+										   capture->at, id);
+
+	if (answer == ICO_DIRECT_IMPOSSIBLE)
+		return run_update(capture, 0, capture->session, id);
+	return answer == ICO_DIRECT_DONE;
+}
+
 static void
 store(Capture *capture, pg_uuid_t *id)
 {
@@ -393,7 +405,7 @@ store(Capture *capture, pg_uuid_t *id)
 	{
 		CHECK_FOR_INTERRUPTS();
 		/* more captures are the first of their session than need the slow way */
-		if (run_update(capture, 0, capture->session, id) ||
+		if (update_ordinary(capture, id) ||
 			insert_order(capture, id) ||
 			update_slowly(capture, id))
 			return;
@@ -412,18 +424,19 @@ store(Capture *capture, pg_uuid_t *id)
 Datum
 ico_is_ordinary(PG_FUNCTION_ARGS)
 {
-	const IcoCatalog *catalog = ico_catalog();
-	TimestampTz last_activity_at = PG_GETARG_TIMESTAMPTZ(2);
-	TimestampTz expires_at = PG_GETARG_TIMESTAMPTZ(3);
-	TimestampTz next_action_at = PG_GETARG_TIMESTAMPTZ(4);
-	TimestampTz at = PG_GETARG_TIMESTAMPTZ(5);
-	TimestampTz idle_since = PG_GETARG_TIMESTAMPTZ(6);
-	TimestampTz next = PG_GETARG_TIMESTAMPTZ(7);
+	PG_RETURN_BOOL(ico_ordinary(PG_GETARG_OID(0), PG_GETARG_OID(1), PG_GETARG_TIMESTAMPTZ(2), PG_GETARG_TIMESTAMPTZ(3),
+								PG_GETARG_TIMESTAMPTZ(4), PG_GETARG_TIMESTAMPTZ(5), PG_GETARG_TIMESTAMPTZ(6),
+								PG_GETARG_TIMESTAMPTZ(7)));
+}
 
-	PG_RETURN_BOOL(PG_GETARG_OID(0) == catalog->status[ICO_PENDING] &&
-				   PG_GETARG_OID(1) != catalog->kind[ICO_PARTIAL] &&
-				   last_activity_at > idle_since && last_activity_at <= at &&
-				   expires_at > at && next_action_at <= next);
+bool
+ico_ordinary(Oid status, Oid kind, TimestampTz last_activity_at, TimestampTz expires_at, TimestampTz next_action_at,
+			 TimestampTz at, TimestampTz idle_since, TimestampTz next)
+{
+	const IcoCatalog *catalog = ico_catalog();
+
+	return status == catalog->status[ICO_PENDING] && kind != catalog->kind[ICO_PARTIAL] &&
+		last_activity_at > idle_since && last_activity_at <= at && expires_at > at && next_action_at <= next;
 }
 
 void

@@ -11,6 +11,7 @@
 
 #include "closing.h"
 #include "compat.h"
+#include "direct.h"
 #include "plan.h"
 #include "tenant.h"
 
@@ -23,5 +24,6 @@ _PG_init(void)
 {
 	ico_plan_init();
 	ico_tenant_init();
+	ico_direct_init();
 	ico_closing_init();
 }
