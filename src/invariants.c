@@ -28,6 +28,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
@@ -101,6 +102,8 @@ remember_checked(Checked *last, const pg_uuid_t *id)
 void
 ico_vouch_next(void)
 {
+	/* before a transaction id is asked for: a standby has none to give */
+	PreventCommandDuringRecovery("INSERT");
 	CommandCounterIncrement();
 	if (vouched == NULL || vouched_in != ICO_LXID)
 	{
