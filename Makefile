@@ -19,6 +19,7 @@ OBJS = \
 	src/line_items_diff.o \
 	src/money.o \
 	src/facts.o \
+	src/direct.o \
 	src/capture.o \
 	src/capture_batch.o \
 	src/checkout.o \

@@ -32,10 +32,12 @@
 
 #include "capture.h"
 #include "compat.h"
+#include "direct.h"
 #include "errors.h"
 #include "facts.h"
 #include "lifecycle.h"
 #include "line_items.h"
+#include "money.h"
 #include "plan.h"
 #include "tenant.h"
 #include "uuid7.h"
@@ -198,37 +200,75 @@ run_update(const Capture *capture, int how, Datum key, pg_uuid_t *id)
 	ico_arg(&args, TimestampTzGetDatum(capture->at - capture->shop.cut_off));
 	ico_arg(&args, TimestampTzGetDatum(capture->at + capture->shop.cut_off));
 	fact_args(&args, &capture->facts);
+	if (parts & ICO_FACT_BIT(ICO_F_KIND))
+		ico_vouch_next();		/* what is partial stays so */
 	if (ico_execute(shape_of(parts), args.values, args.nulls) == 0)
 		return false;
 	*id = *DatumGetUUIDP(ico_column(0, 1, &isnull));
 	return true;
 }
 
-/* False when another row of that session came first. */
+static Datum
+fact_or(const IcoFacts *facts, int fact, Datum other)
+{
+	return (facts->given & ICO_FACT_BIT(fact)) && !facts->nulls[fact] ? facts->values[fact] : other;
+}
+
+static void
+put_created_event(const Capture *capture, const pg_uuid_t *id, const LineItems *items)
+{
+	const IcoFacts *facts = &capture->facts;
+	Datum		zero = NumericGetDatum(int64_to_numeric(0));
+	IcoEvent	event = {.event = "created", .at = capture->at};
+	IcoEventRow row = {
+		.root_id = *id,
+		.episode = 1,
+		.after = ICO_PENDING,
+		.kind = fact_or(facts, ICO_F_KIND, ico_kind_datum(ICO_CART)),
+		.currency = fact_or(facts, ICO_F_CURRENCY, CStringGetTextDatum(capture->shop.currency)),
+		.item_count = ico_items_count(items),
+		.furthest_step = fact_or(facts, ICO_F_STEP, ico_step_datum(ICO_STEP_CART)),
+		.context = fact_or(facts, ICO_F_CONTEXT, (Datum) 0),
+		.bot = DatumGetBool(fact_or(facts, ICO_F_BOT, BoolGetDatum(false))),
+		.created_at = capture->at,
+		.abandoned_at = ICO_NONE,
+	};
+
+	row.value = DirectFunctionCall6(ico_order_total_sql, PointerGetDatum(items),
+									fact_or(facts, ICO_F_SHIPPING, zero), fact_or(facts, ICO_F_TAX, zero),
+									fact_or(facts, ICO_F_DISCOUNT, zero), fact_or(facts, ICO_F_COUPON_DISCOUNT, zero),
+									row.currency);
+	ico_put_event(capture->shop.shop_id, id, &event, NULL, &row);
+}
+
+/*
+ * False when that session has an open order.  A new id stands in no other table,
+ * so the row is vouched for: the deferred trigger need not look there.
+ */
 static bool
 insert_order(const Capture *capture, pg_uuid_t *id)
 {
 	static IcoPlan plan = {
-		ICO_EVENT_ARGS "tlzzt" FACT_ARGS,
-		"WITH o AS (INSERT INTO incomplete_orders.open_orders (shop_id, id, root_id, reference, session_id, items,"
+		"iuztlzzt" FACT_ARGS,
+		"INSERT INTO incomplete_orders.open_orders (shop_id, id, root_id, reference, session_id, items,"
 		" created_at, last_activity_at, expires_at, next_action_at, currency, email, phone, customer_id, name,"
 		" furthest_step, kind, shipping, tax, discount, coupon_code, coupon_discount, address, context, bot)"
 		" VALUES ($1, $2, $2, incomplete_orders._reference_of(pg_catalog.nextval('incomplete_orders.reference_seq')),"
-		" $8, $9, $4, $4, $10, $11, COALESCE($17, $12), $13, $14, $15, $16, COALESCE($18, 'cart'), COALESCE($19, 'cart'),"
-		" COALESCE($20, 0), COALESCE($21, 0), COALESCE($22, 0), $23, COALESCE($24, 0),"
-		" pg_catalog.jsonb_strip_nulls($25), pg_catalog.jsonb_strip_nulls($26), COALESCE($27, false))"
-		" ON CONFLICT DO NOTHING RETURNING *), "
-		ICO_EVENT_CTE("o", "", "") ICO_EVENT_TAIL
+		" $4, $5, $3, $3, $6, $7, COALESCE($13, $8), $9, $10, $11, $12, COALESCE($14, 'cart'), COALESCE($15, 'cart'),"
+		" COALESCE($16, 0), COALESCE($17, 0), COALESCE($18, 0), $19, COALESCE($20, 0),"
+		" pg_catalog.jsonb_strip_nulls($21), pg_catalog.jsonb_strip_nulls($22), COALESCE($23, false))"
+		" ON CONFLICT DO NOTHING"
 	};
-	IcoArgs		args;
-	IcoEvent	event = {.event = "created", .at = capture->at};
+	IcoArgs		args = {0};
 	LineItems  *items = capture->items;
 	TimestampTz expires_at = capture->at + capture->shop.expiry;
 
 	if (items == NULL)
 		items = ico_items_from_json("[]", 2);
 	ico_uuid7_make(capture->shop.shop_id, id);
-	ico_event_args(&args, capture->shop.shop_id, id, &event, NULL);
+	ico_arg(&args, Int32GetDatum(capture->shop.shop_id));
+	ico_arg(&args, UUIDPGetDatum(id));
+	ico_arg(&args, TimestampTzGetDatum(capture->at));
 	ico_arg(&args, capture->session);
 	ico_arg(&args, PointerGetDatum(items));
 	ico_arg(&args, TimestampTzGetDatum(expires_at));
@@ -236,7 +276,11 @@ insert_order(const Capture *capture, pg_uuid_t *id)
 									   Min(expires_at, capture->at + capture->shop.cut_off)));
 	ico_arg(&args, CStringGetTextDatum(capture->shop.currency));
 	fact_args(&args, &capture->facts);
-	return ico_execute(&plan, args.values, args.nulls) == 1;
+	ico_vouch_next();
+	if (ico_execute(&plan, args.values, args.nulls) == 0)
+		return false;
+	put_created_event(capture, id, items);
+	return true;
 }
 
 static bool
@@ -345,15 +389,27 @@ ico_write_edit(const IcoOrder *order, const IcoShop *shop, LineItems *items, con
 	return order->version + 1;
 }
 
+static bool
+update_ordinary(const Capture *capture, pg_uuid_t *id)
+{
+	IcoDirect	answer = ico_direct_update(&capture->shop, capture->session, capture->items, &capture->facts,
+										   capture->at, id);
+
+	if (answer == ICO_DIRECT_IMPOSSIBLE)
+		return run_update(capture, 0, capture->session, id);
+	return answer == ICO_DIRECT_DONE;
+}
+
 static void
 store(Capture *capture, pg_uuid_t *id)
 {
 	for (int tries = 0; tries < MAX_TRIES; tries++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (run_update(capture, 0, capture->session, id) ||
-			update_slowly(capture, id) ||
-			insert_order(capture, id))
+		/* more captures are the first of their session than need the slow way */
+		if (update_ordinary(capture, id) ||
+			insert_order(capture, id) ||
+			update_slowly(capture, id))
 			return;
 	}
 	ereport(ERROR,
@@ -370,18 +426,19 @@ store(Capture *capture, pg_uuid_t *id)
 Datum
 ico_is_ordinary(PG_FUNCTION_ARGS)
 {
-	const IcoCatalog *catalog = ico_catalog();
-	TimestampTz last_activity_at = PG_GETARG_TIMESTAMPTZ(2);
-	TimestampTz expires_at = PG_GETARG_TIMESTAMPTZ(3);
-	TimestampTz next_action_at = PG_GETARG_TIMESTAMPTZ(4);
-	TimestampTz at = PG_GETARG_TIMESTAMPTZ(5);
-	TimestampTz idle_since = PG_GETARG_TIMESTAMPTZ(6);
-	TimestampTz next = PG_GETARG_TIMESTAMPTZ(7);
+	PG_RETURN_BOOL(ico_ordinary(PG_GETARG_OID(0), PG_GETARG_OID(1), PG_GETARG_TIMESTAMPTZ(2), PG_GETARG_TIMESTAMPTZ(3),
+								PG_GETARG_TIMESTAMPTZ(4), PG_GETARG_TIMESTAMPTZ(5), PG_GETARG_TIMESTAMPTZ(6),
+								PG_GETARG_TIMESTAMPTZ(7)));
+}
 
-	PG_RETURN_BOOL(PG_GETARG_OID(0) == catalog->status[ICO_PENDING] &&
-				   PG_GETARG_OID(1) != catalog->kind[ICO_PARTIAL] &&
-				   last_activity_at > idle_since && last_activity_at <= at &&
-				   expires_at > at && next_action_at <= next);
+bool
+ico_ordinary(Oid status, Oid kind, TimestampTz last_activity_at, TimestampTz expires_at, TimestampTz next_action_at,
+			 TimestampTz at, TimestampTz idle_since, TimestampTz next)
+{
+	const IcoCatalog *catalog = ico_catalog();
+
+	return status == catalog->status[ICO_PENDING] && kind != catalog->kind[ICO_PARTIAL] &&
+		last_activity_at > idle_since && last_activity_at <= at && expires_at > at && next_action_at <= next;
 }
 
 void

@@ -7,25 +7,17 @@
  * so that a bad cart costs its batch time but nobody else's cart.  What is not a
  * cart's fault (a cancel, a deadlock, a full disk) ends the call.
  *
- * Carts that say nothing but their lines are updated by one statement where an
- * ordinary capture would do; whatever is left goes one by one.
- *
  * Locks: the orders' rows, in the order of the sessions' bytes, so that two
- * batches with the same sessions do not wait for each other in a circle.  (Only
- * what is left after the common statement is locked out of that order; if two
- * batches do meet there, the server ends one of them with 40P01.)
- * Memory: what the carts say, for as long as the call; one context for the
- * capture at hand, reset after each.
+ * batches with the same sessions do not wait for each other in a circle.
+ * Memory: one context for the capture at hand, reset after each.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
@@ -59,8 +51,6 @@ typedef struct Cart
 	JsonbValue	value;
 	const char *session;		/* to sort by; not terminated */
 	int			session_len;
-	Given	   *given;
-	bool		done;
 	pg_uuid_t	id;
 	char	   *error;			/* NULL: captured */
 } Cart;
@@ -71,7 +61,6 @@ typedef struct Batch
 	TimestampTz at;
 	Cart	   *carts;			/* sorted by session */
 	int			n;
-	MemoryContext given;		/* what the carts say */
 	MemoryContext context;		/* of one capture */
 } Batch;
 
@@ -181,7 +170,7 @@ static void
 capture_one(const Batch *batch, Cart *cart)
 {
 	MemoryContext old = MemoryContextSwitchTo(batch->context);
-	const Given *given = cart->given;
+	const Given *given = read_cart(cart);
 	IcoShop		shop = batch->shop;
 	TimestampTz at = batch->at;
 
@@ -199,99 +188,14 @@ capture_one(const Batch *batch, Cart *cart)
 	MemoryContextReset(batch->context);
 }
 
-static bool
-is_plain(const Cart *cart)
-{
-	return cart->given->items != NULL && cart->given->facts.given == 0 &&
-		cart->given->shop == NULL && cart->given->at == NULL;
-}
-
-static bool
-same_session(const Cart *a, const Cart *b)
-{
-	return a->session_len == b->session_len && memcmp(a->session, b->session, a->session_len) == 0;
-}
-
-/* The carts that one statement may update: only lines, one cart of each session. */
-static int
-choose_plain(const Batch *batch, int from, int to, Cart **chosen)
-{
-	int			n = 0;
-
-	for (int i = from; i < to; i++)
-	{
-		Cart	   *cart = &batch->carts[i];
-
-		if (is_plain(cart) && cart->session_len > 0 &&
-			(i == from || !same_session(cart, cart - 1)) && (i + 1 == to || !same_session(cart, cart + 1)))
-			chosen[n++] = cart;
-	}
-	return n;
-}
-
-/* The same update as that of an ordinary capture, for many. */
-static void
-capture_plain(const Batch *batch, Cart **chosen, int n)
-{
-	static IcoPlan plan = {
-		"iTLzzz",
-		"UPDATE incomplete_orders.open_orders o SET version = o.version" PLUS "1, last_activity_at = $4, items = v.items"
-		" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) WITH ORDINALITY AS v (session_id, items, n)"
-		" WHERE o.shop_id" EQ "$1 AND o.session_id" EQ "v.session_id AND"
-		" incomplete_orders._is_ordinary(o.status, o.kind, o.last_activity_at, o.expires_at,"
-		" o.next_action_at, $4, $5, $6) RETURNING v.n, o.id"
-	};
-	IcoArgs		args = {0};
-	Datum	   *values = palloc(n * sizeof(Datum));
-	bool		isnull;
-
-	ico_arg(&args, Int32GetDatum(batch->shop.shop_id));
-	for (int i = 0; i < n; i++)
-		values[i] = PointerGetDatum(chosen[i]->given->session);
-	ico_arg(&args, PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT)));
-	for (int i = 0; i < n; i++)
-		values[i] = PointerGetDatum(chosen[i]->given->items);
-	ico_arg(&args, PointerGetDatum(construct_array(values, n, ico_catalog()->line_items, -1, false, TYPALIGN_INT)));
-	ico_arg(&args, TimestampTzGetDatum(batch->at));
-	ico_arg(&args, TimestampTzGetDatum(batch->at - batch->shop.cut_off));
-	ico_arg(&args, TimestampTzGetDatum(batch->at + batch->shop.cut_off));
-	ico_execute(&plan, args.values, args.nulls);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		Cart	   *cart = chosen[DatumGetInt64(ico_column(i, 1, &isnull)) - 1];
-
-		cart->id = *DatumGetUUIDP(ico_column(i, 2, &isnull));
-		cart->done = true;
-	}
-}
-
 static void
 capture_range(const Batch *batch, int from, int to)
 {
-	MemoryContext old = MemoryContextSwitchTo(batch->given);
-	Cart	  **chosen;
-	int			n;
-
 	for (int i = from; i < to; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		batch->carts[i].done = false;
-		batch->carts[i].given = read_cart(&batch->carts[i]);
+		capture_one(batch, &batch->carts[i]);
 	}
-	MemoryContextSwitchTo(old);
-	SPI_connect();
-	chosen = palloc((to - from) * sizeof(Cart *));
-	n = choose_plain(batch, from, to, chosen);
-	if (n > 1)
-		capture_plain(batch, chosen, n);
-	SPI_finish();
-	for (int i = from; i < to; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!batch->carts[i].done)
-			capture_one(batch, &batch->carts[i]);
-	}
-	MemoryContextReset(batch->given);
 }
 
 /* Whether an error says something of the server rather than of the cart. */
@@ -341,7 +245,6 @@ try_capture(const Batch *batch, int from, int to)
 		return NULL;
 	if (is_grave(error->sqlerrcode))
 		ReThrowError(error);
-	MemoryContextReset(batch->given);
 	MemoryContextReset(batch->context);
 	return error->message;
 }
@@ -444,7 +347,6 @@ ico_capture_carts(PG_FUNCTION_ARGS)
 	batch.at = ico_enter_at(fcinfo, 2, &batch.shop);
 	SPI_finish();
 	read_carts(fcinfo, &batch);
-	batch.given = AllocSetContextCreate(CurrentMemoryContext, "incomplete_orders carts", ALLOCSET_DEFAULT_SIZES);
 	batch.context = AllocSetContextCreate(CurrentMemoryContext, "incomplete_orders capture", ALLOCSET_DEFAULT_SIZES);
 	if (try_capture(&batch, 0, batch.n) != NULL)
 	{

@@ -18,13 +18,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -64,7 +63,7 @@ static IcoPlan put_plan;
 static int	n_put = 0;
 static int *put_positions = NULL;
 static bool put_valid = false;
-static bool names_valid = false;
+static bool names_valid = false;	/* of ico_shared_columns() */
 static Oid	open_relid = InvalidOid;
 static Oid	closed_relid = InvalidOid;
 
@@ -111,29 +110,34 @@ has_column(Relation relation, Form_pg_attribute wanted)
 	return false;
 }
 
-/* Attributes of open_orders that closed_orders has too, as a list of copies. */
-static List *
-shared_attributes(void)
+/*
+ * Returns the list "a, b, " of the columns that both tables have, and fills
+ * positions and types, where they are wanted; *n is their number.
+ */
+static char *
+shared_columns(Relation open, int *positions, Oid *types, int *n)
 {
-	Relation	open = table_open(open_relid, AccessShareLock);
 	Relation	closed = table_open(closed_relid, AccessShareLock);
-	List	   *shared = NIL;
+	StringInfoData columns;
 
+	initStringInfo(&columns);
+	*n = 0;
 	for (int i = 0; i < open->rd_att->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(open->rd_att, i);
 
-		if (is_copied(att) && has_column(closed, att))
+		if (!is_copied(att) || !has_column(closed, att))
+			continue;
+		if (positions != NULL)
 		{
-			Form_pg_attribute copy = palloc(ATTRIBUTE_FIXED_PART_SIZE);
-
-			memcpy(copy, att, ATTRIBUTE_FIXED_PART_SIZE);
-			shared = lappend(shared, copy);
+			positions[*n] = i;
+			types[*n] = att->atttypid;
 		}
+		(*n)++;
+		appendStringInfo(&columns, "%s, ", quote_identifier(NameStr(att->attname)));
 	}
 	table_close(closed, AccessShareLock);
-	table_close(open, AccessShareLock);
-	return shared;
+	return columns.data;
 }
 
 static void
@@ -143,50 +147,30 @@ find_tables(void)
 	closed_relid = get_relname_relid("closed_orders", ico_catalog()->schema);
 }
 
-/* Fills put_positions and types; returns the list "a, b, " of their names. */
-static char *
-map_columns(TupleDesc desc, Oid *types)
-{
-	StringInfoData columns;
-	ListCell   *cell;
-
-	initStringInfo(&columns);
-	n_put = 0;
-	foreach(cell, shared_attributes())
-	{
-		Form_pg_attribute att = lfirst(cell);
-
-		put_positions[n_put] = SPI_fnumber(desc, NameStr(att->attname)) - 1;
-		types[n_put++] = att->atttypid;
-		appendStringInfo(&columns, "%s, ", quote_identifier(NameStr(att->attname)));
-	}
-	return columns.data;
-}
-
 uint64
 ico_shared_columns(const char **columns)
 {
 	static char *names = NULL;
 	static uint64 generation = 0;
-	StringInfoData out;
-	ListCell   *cell;
 
-	if (names != NULL && names_valid)
+	if (names == NULL || !names_valid)
 	{
-		*columns = names;
-		return generation;
-	}
-	find_tables();
-	names_valid = true;			/* what is invalidated from here on is read again */
-	initStringInfo(&out);
-	foreach(cell, shared_attributes())
-		appendStringInfo(&out, "%s, ", quote_identifier(NameStr(((Form_pg_attribute) lfirst(cell))->attname)));
-	if (names == NULL || strcmp(names, out.data) != 0)
-	{
-		if (names != NULL)
-			pfree(names);
-		names = MemoryContextStrdup(TopMemoryContext, out.data);
-		generation++;
+		Relation	open;
+		char	   *found;
+		int			n;
+
+		find_tables();
+		names_valid = true;		/* what is invalidated from here on is read again */
+		open = table_open(open_relid, AccessShareLock);
+		found = shared_columns(open, NULL, NULL, &n);
+		table_close(open, AccessShareLock);
+		if (names == NULL || strcmp(names, found) != 0)
+		{
+			if (names != NULL)
+				pfree(names);
+			names = MemoryContextStrdup(TopMemoryContext, found);
+			generation++;
+		}
 	}
 	*columns = names;
 	return generation;
@@ -207,30 +191,27 @@ forget_put(void)
 }
 
 static void
-prepare_put(TupleDesc desc)
+prepare_put(Relation open)
 {
 	MemoryContext old;
 	StringInfoData query;
 	Oid		   *types;
 	char	   *columns;
 
-	if (put_valid && put_plan.plan != NULL)
-		return;
 	forget_put();
-	find_tables();
-	put_valid = true;			/* what is invalidated from here on is read again */
-	put_positions = MemoryContextAlloc(TopMemoryContext, desc->natts * sizeof(int));
-	types = MemoryContextAlloc(TopMemoryContext, (desc->natts + PUT_PARAMETERS) * sizeof(Oid));
-	columns = map_columns(desc, types);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	put_positions = palloc(open->rd_att->natts * sizeof(int));
+	types = palloc((open->rd_att->natts + PUT_PARAMETERS) * sizeof(Oid));
+	columns = shared_columns(open, put_positions, types, &n_put);
 	types[n_put + PUT_ITEMS] = ico_catalog()->line_items;
 	types[n_put + PUT_STATUS] = ico_catalog()->status_type;
 	types[n_put + PUT_CLOSED_AT] = TIMESTAMPTZOID;
 	types[n_put + PUT_REASON] = TEXTOID;
 	types[n_put + PUT_LATE] = BOOLOID;
-	old = MemoryContextSwitchTo(TopMemoryContext);
 	initStringInfo(&query);
 	appendStringInfo(&query, "INSERT INTO incomplete_orders.closed_orders"
 					 " (%sitems, status, closed_at, close_reason, late) VALUES ($1", columns);
+	pfree(columns);
 	for (int i = 2; i <= n_put + PUT_PARAMETERS; i++)
 		appendStringInfo(&query, ", $%d", i);
 	appendStringInfoChar(&query, ')');
@@ -239,7 +220,25 @@ prepare_put(TupleDesc desc)
 	put_plan.query = query.data;
 	MemoryContextSwitchTo(old);
 	for (int i = 0; i < TAKEN_COLUMNS; i++)
-		taken_positions[i] = SPI_fnumber(desc, taken_names[i]) - 1;
+		taken_positions[i] = SPI_fnumber(open->rd_att, taken_names[i]) - 1;
+}
+
+/* open_orders, which the transaction has locked, with the plan made for it. */
+static Relation
+open_table(void)
+{
+	Relation	open;
+	bool		current = put_valid && put_plan.plan != NULL;
+
+	if (!current)
+	{
+		find_tables();
+		put_valid = true;		/* what is invalidated from here on is read again */
+	}
+	open = table_open(open_relid, NoLock);
+	if (!current)
+		prepare_put(open);
+	return open;
 }
 
 static TimestampTz
@@ -279,19 +278,35 @@ read_taken(const IcoTaken *taken, int32 shop_id, const pg_uuid_t *id, IcoOrder *
 		order->charges[i] = taken_value(taken, T_SHIPPING + i);
 }
 
+/*
+ * The plan returns the whole row as one value, which is cheaper than 38 of them;
+ * a name that no column has means the row.
+ */
+#define TAKE \
+	"DELETE FROM incomplete_orders.open_orders taken_row" \
+	" WHERE taken_row.shop_id" EQ "$1 AND taken_row.id" EQ "$2"
+
 static bool
 take(IcoPlan *plan, Datum *values, IcoTaken *taken)
 {
-	TupleDesc	desc;
+	Relation	open;
+	HeapTupleHeader row;
+	HeapTupleData tuple;
+	bool		isnull;
 
 	ico_vouch_next();
 	if (ico_execute(plan, values, NULL) != 1)
 		return false;
-	desc = SPI_tuptable->tupdesc;
-	prepare_put(desc);
-	taken->values = palloc(desc->natts * sizeof(Datum));
-	taken->nulls = palloc(desc->natts * sizeof(bool));
-	heap_deform_tuple(SPI_tuptable->vals[0], desc, taken->values, taken->nulls);
+	open = open_table();
+	row = DatumGetHeapTupleHeader(ico_column(0, 1, &isnull));
+	tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = row;
+	taken->values = palloc(open->rd_att->natts * sizeof(Datum));
+	taken->nulls = palloc(open->rd_att->natts * sizeof(bool));
+	heap_deform_tuple(&tuple, open->rd_att, taken->values, taken->nulls);
+	table_close(open, NoLock);
 	return true;
 }
 
@@ -300,9 +315,8 @@ ico_take_ordinary(const IcoShop *shop, const pg_uuid_t *id, TimestampTz at, IcoT
 {
 	static IcoPlan plan = {
 		"iuzzz",
-		"DELETE FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 AND"
-		" incomplete_orders._is_ordinary(o.status, o.kind, o.last_activity_at, o.expires_at, o.next_action_at, $3, $4, $5)"
-		" RETURNING o.*"
+		TAKE " AND incomplete_orders._is_ordinary(taken_row.status, taken_row.kind, taken_row.last_activity_at,"
+		" taken_row.expires_at, taken_row.next_action_at, $3, $4, $5) RETURNING taken_row"
 	};
 	Datum		values[5] = {
 		Int32GetDatum(shop->shop_id), UUIDPGetDatum(id), TimestampTzGetDatum(at),
@@ -318,16 +332,15 @@ ico_take_ordinary(const IcoShop *shop, const pg_uuid_t *id, TimestampTz at, IcoT
 void
 ico_take_locked(const IcoOrder *order, IcoTaken *taken)
 {
-	static IcoPlan plan = {
-		"iu", "DELETE FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*"
-	};
+	static IcoPlan plan = {"iu", TAKE " RETURNING taken_row"};
 	Datum		values[2] = {Int32GetDatum(order->shop_id), UUIDPGetDatum(&order->id)};
 
 	if (!take(&plan, values, taken))
 		ereport(ERROR,
 				(errcode(ICO_ERR_INVARIANT),
 				 errmsg("a row did not leave table \"open_orders\""),
-				 errdetail("A trigger or rule on that table kept it there.")));
+				 errdetail("A trigger or rule on that table kept it there."),
+				 errhint("Drop that trigger or rule, or let it pass deletions.")));
 }
 
 void
@@ -364,70 +377,29 @@ ico_put_closed(const IcoTaken *taken, IcoStatus status, LineItems *items, const 
 	ico_require_rows("closed_orders", ico_execute(&put_plan, values, nulls), 1);
 }
 
-static void
-arg_taken(IcoArgs *args, const IcoTaken *taken, TakenColumn column)
-{
-	if (taken->nulls[taken_positions[column]])
-		ico_arg_null(args);
-	else
-		ico_arg(args, taken_value(taken, column));
-}
-
-/*
- * The event's two rows.  Parameters of both: $1..$7 of every event, then
- * $8 event_id  $9 root_id  $10 episode  $11 status_after  $12 kind  $13 currency
- * $14 value  $15 item_count  $16 furthest_step  $17 context  $18 bot
- * $19 created_at  $20 abandoned_at  $21 order_ref  $22 paid_amount
- */
-#define EVENT_ROW_ARGS ICO_EVENT_ARGS "IuisktnIcjbzzun"
-
 void
-ico_put_event(const IcoTaken *taken, const IcoOrder *order, LineItems *items, const IcoEvent *event, IcoStatus after,
-			  const IcoCompletion *completion)
+ico_put_closed_event(const IcoTaken *taken, const IcoOrder *order, LineItems *items, const IcoEvent *event,
+					 IcoStatus after, const pg_uuid_t *order_ref, Datum paid_amount)
 {
-	static IcoPlan history = {
-		EVENT_ROW_ARGS,
-		"INSERT INTO incomplete_orders.order_events (recorded_at, event_id, shop_id, order_id, root_id, episode, event, at,"
-		" actor, status_before, status_after, kind, currency, value, item_count, furthest_step, reason_code, device, source,"
-		" bot, created_at, abandoned_at, order_ref, paid_amount) VALUES (pg_catalog.clock_timestamp(), $8, $1, $2, $9, $10,"
-		" $3, $4, $5, $6, $11, $12, $13, $14, $15, $16, $7, $17" ARROW_TEXT "'device', $17" ARROW_TEXT "'source', $18, $19,"
-		" $20, $21, $22)"
-	};
-	static IcoPlan tail = {
-		EVENT_ROW_ARGS,
-		"INSERT INTO incomplete_orders.order_event_tail (event_id, shop_id, order_id, root_id, episode, event, at,"
-		" status_before, kind, currency, value, item_count, furthest_step, reason_code, device, source, bot, created_at,"
-		" abandoned_at, paid_amount) VALUES ($8, $1, $2, $9, $10, $3, $4, $6, $12, $13, $14, $15, $16, $7,"
-		" $17" ARROW_TEXT "'device', $17" ARROW_TEXT "'source', $18, $19, $20, $22)"
-	};
-	IcoArgs		args;
-	IcoStatus	before = order->status;
 	Datum		stored = items != NULL ? PointerGetDatum(items) : taken_value(taken, T_ITEMS);
+	IcoEventRow row = {
+		.root_id = order->root_id,
+		.episode = order->episode,
+		.after = after,
+		.kind = taken_value(taken, T_KIND),
+		.currency = taken_value(taken, T_CURRENCY),
+		.item_count = ico_items_count(DatumGetLineItemsP(stored)),
+		.furthest_step = taken_value(taken, T_FURTHEST_STEP),
+		.bot = DatumGetBool(taken_value(taken, T_BOT)),
+		.created_at = taken_instant(taken, T_CREATED_AT),
+		.abandoned_at = taken_instant(taken, T_ABANDONED_AT),
+		.order_ref = order_ref,
+		.paid_amount = paid_amount,
+	};
 
-	ico_event_args(&args, order->shop_id, &order->id, event, &before);
-	ico_arg(&args, Int64GetDatum(nextval_internal(get_relname_relid("event_seq", ico_catalog()->schema), true)));
-	arg_taken(&args, taken, T_ROOT_ID);
-	arg_taken(&args, taken, T_EPISODE);
-	ico_arg(&args, ico_status_datum(after));
-	arg_taken(&args, taken, T_KIND);
-	arg_taken(&args, taken, T_CURRENCY);
-	ico_arg(&args, DirectFunctionCall6(ico_order_total_sql, stored, taken_value(taken, T_SHIPPING), taken_value(taken, T_TAX),
-									   taken_value(taken, T_DISCOUNT), taken_value(taken, T_COUPON_DISCOUNT),
-									   taken_value(taken, T_CURRENCY)));
-	ico_arg(&args, Int64GetDatum(ico_items_count(DatumGetLineItemsP(stored))));
-	arg_taken(&args, taken, T_FURTHEST_STEP);
-	arg_taken(&args, taken, T_CONTEXT);
-	arg_taken(&args, taken, T_BOT);
-	arg_taken(&args, taken, T_CREATED_AT);
-	arg_taken(&args, taken, T_ABANDONED_AT);
-	if (completion == NULL)
-		ico_arg_null(&args);
-	else
-		ico_arg(&args, UUIDPGetDatum(completion->order_id));
-	if (completion == NULL || completion->paid_amount == (Datum) 0)
-		ico_arg_null(&args);
-	else
-		ico_arg(&args, completion->paid_amount);
-	(void) ico_execute(&history, args.values, args.nulls);
-	(void) ico_execute(&tail, args.values, args.nulls);
+	row.value = DirectFunctionCall6(ico_order_total_sql, stored, taken_value(taken, T_SHIPPING), taken_value(taken, T_TAX),
+									taken_value(taken, T_DISCOUNT), taken_value(taken, T_COUPON_DISCOUNT), row.currency);
+	if (!taken->nulls[taken_positions[T_CONTEXT]])
+		row.context = taken_value(taken, T_CONTEXT);
+	ico_put_event(order->shop_id, &order->id, event, &order->status, &row);
 }

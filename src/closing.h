@@ -8,20 +8,12 @@
 #include "lifecycle.h"
 #include "line_items.h"
 
-/* The row of an open order, taken out of its table: values and nulls are those
- * of its columns as RETURNING * gives them. */
+/* The row of an open order, taken out of its table: one value for each attribute. */
 typedef struct IcoTaken
 {
 	Datum	   *values;
 	bool	   *nulls;
 } IcoTaken;
-
-/* what an event says of the order that was made */
-typedef struct IcoCompletion
-{
-	const pg_uuid_t *order_id;
-	Datum		paid_amount;	/* or 0 */
-} IcoCompletion;
 
 extern void ico_closing_init(void);
 
@@ -45,8 +37,8 @@ extern void ico_take_locked(const IcoOrder *order, IcoTaken *taken);
 extern void ico_put_closed(const IcoTaken *taken, IcoStatus status, LineItems *items, const IcoEvent *event, bool late);
 /* after a statement that was vouched for: it wrote as many rows as it should */
 extern void ico_require_rows(const char *table, uint64 written, uint64 wanted);
-/* the event of it; completion may be NULL */
-extern void ico_put_event(const IcoTaken *taken, const IcoOrder *order, LineItems *items, const IcoEvent *event,
-						  IcoStatus after, const IcoCompletion *completion);
+/* the event of it: the order that was made and what was paid for it may be NULL and 0 */
+extern void ico_put_closed_event(const IcoTaken *taken, const IcoOrder *order, LineItems *items, const IcoEvent *event,
+								 IcoStatus after, const pg_uuid_t *order_ref, Datum paid_amount);
 
 #endif							/* ICO_CLOSING_H */

@@ -60,6 +60,22 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, int flags)
 }
 #endif
 
+/* Three calls of the table and index access methods. */
+#if PG_VERSION_NUM >= 160000
+#define IcoUpdateIndexes TU_UpdateIndexes
+#define ico_insert_index_tuples(result, slot, estate, indexes) \
+	ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, (indexes) == TU_Summarizing)
+#else
+#define IcoUpdateIndexes bool
+#define ico_insert_index_tuples(result, slot, estate, indexes) \
+	ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL)
+#endif
+#if PG_VERSION_NUM >= 180000
+#define ico_index_beginscan(table, index, snapshot, n) index_beginscan(table, index, snapshot, NULL, n, 0)
+#else
+#define ico_index_beginscan(table, index, snapshot, n) index_beginscan(table, index, snapshot, n, 0)
+#endif
+
 /* the number of this backend's running transaction; needs storage/proc.h */
 #if PG_VERSION_NUM >= 170000
 #define ICO_LXID (MyProc->vxid.lxid)

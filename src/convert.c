@@ -216,17 +216,15 @@ close_order(const Conversion *c, const IcoTaken *taken, const IcoOrder *order, t
 	};
 	IcoArgs		args;
 	IcoEvent	event = {.event = "converted", .at = c->at};
-	IcoCompletion completion = {.order_id = &c->order_id};
 
 	conversion_args(&args, c, &order->id, &order->status, true, number);
-	if (c->paid)
-		completion.paid_amount = args.values[CONVERT_TOTAL];
 	ico_put_closed(taken, ICO_CONVERTED, c->items_after, &event, c->late);
 	ico_vouch_next();
 	ico_require_rows("orders", run_conversion(&insert_order, &args, number), 1);
 	ico_vouch_next();
 	ico_require_rows("order_items", ico_execute(&insert_items, items_args, NULL), ico_items_lines(c->lines));
-	ico_put_event(taken, order, c->items_after, &event, ICO_CONVERTED, &completion);
+	ico_put_closed_event(taken, order, c->items_after, &event, ICO_CONVERTED, &c->order_id,
+						 c->paid ? args.values[CONVERT_TOTAL] : (Datum) 0);
 }
 
 static void
@@ -295,7 +293,8 @@ nothing_to_convert(const pg_uuid_t *id, const char *why)
 			(errcode(ICO_ERR_NOTHING_TO_CONVERT),
 			 errmsg("nothing to convert in order %s",
 					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
-			 errdetail("%s", why)));
+			 errdetail("%s", why),
+			 errhint("Call can_convert(id) first, or capture the cart again.")));
 }
 
 /* Whether a line that was asked for means this line of the order. */

@@ -11,6 +11,7 @@
 
 #include "closing.h"
 #include "compat.h"
+#include "direct.h"
 #include "guc.h"
 #include "plan.h"
 #include "tenant.h"
@@ -25,5 +26,6 @@ _PG_init(void)
 	ico_guc_init();
 	ico_plan_init();
 	ico_tenant_init();
+	ico_direct_init();
 	ico_closing_init();
 }

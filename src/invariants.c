@@ -30,6 +30,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
@@ -106,6 +107,8 @@ remember_checked(Checked *last, const pg_uuid_t *id)
 void
 ico_vouch_next(void)
 {
+	/* before a transaction id is asked for: a standby has none to give */
+	PreventCommandDuringRecovery("INSERT");
 	CommandCounterIncrement();
 	if (vouched == NULL || vouched_in != ICO_LXID)
 	{
@@ -230,7 +233,8 @@ ico_guard_move(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ICO_ERR_INVARIANT),
 				 errmsg("the id of an order never changes"),
-				 errdetail("Its shop and the time it began are part of it.")));
+				 errdetail("Its shop and the time it began are part of it."),
+				 errhint("Change orders with the functions of incomplete_orders.")));
 	ico_require_move(old_id,
 					 ico_status_of(field(trigger, trigger->tg_trigtuple, "status", &isnull)),
 					 ico_status_of(field(trigger, trigger->tg_newtuple, "status", &isnull)));

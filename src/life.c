@@ -124,7 +124,8 @@ close_by_hand(FunctionCallInfo fcinfo, IcoRight right, IcoStatus status)
 					 errmsg("order %s cannot go from %s to %s",
 							DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&call.order.id))),
 							ico_status_names[call.order.status], ico_status_names[status]),
-					 errdetail("It is closed.")));
+					 errdetail("It is closed."),
+					 errhint("See incomplete_orders.order_history(id).")));
 		event.at = call.at;
 		ico_set_reason(&event, text_argument(fcinfo, 1));
 		if (!call.dry_run)
@@ -377,7 +378,8 @@ ico_edit_order(PG_FUNCTION_ARGS)
 				 errmsg("order %s is %s and cannot be edited",
 						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&call.order.id))),
 						ico_status_names[call.order.status]),
-				 errdetail("Only open orders change.")));
+				 errdetail("Only open orders change."),
+				 errhint("Add a note with add_note(id, note).")));
 	check_version(&call.order, fcinfo, 2);
 	before = editable_facts(&call.order);
 	version = ico_write_edit(&call.order, &call.shop, items, &facts);

@@ -84,6 +84,27 @@ extern void ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEve
 extern void ico_reanimate(IcoOrder *order, const IcoShop *shop, TimestampTz at);
 /* the payment did not come: from here on the order waits for the customer again */
 extern void ico_fail_payment(IcoOrder *order, const IcoShop *shop, TimestampTz at, text *reason);
+/* what an event's rows say of the order, of which the caller has all at hand */
+typedef struct IcoEventRow
+{
+	pg_uuid_t	root_id;
+	int32		episode;
+	IcoStatus	after;
+	Datum		kind;
+	Datum		currency;
+	Datum		value;
+	int64		item_count;
+	Datum		furthest_step;
+	Datum		context;		/* or 0 */
+	bool		bot;
+	TimestampTz created_at;
+	TimestampTz abandoned_at;
+	const pg_uuid_t *order_ref; /* or NULL */
+	Datum		paid_amount;	/* or 0 */
+} IcoEventRow;
+
+extern void ico_put_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event, const IcoStatus *before,
+						  const IcoEventRow *row);
 /* an event that changes no state */
 extern void ico_append_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event);
 /* notes that a completed order was paid, with its event; false when it was already */

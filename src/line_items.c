@@ -8,17 +8,17 @@
  *		per line:	flags byte (which optional keys are there)
  *					sku, [name], unit_price, [product_id], [variant], [extras]
  *					[image_url], [url]
- *					quantity * 2 + (filled > 0), [filled]
- *		trailer:	number of lines (2 bytes), sum of quantity (4),
- *					total (8), little-endian
+ *		per line:	quantity * 2 + (filled > 0), [filled]
+ *		trailer:	bytes of those quantities (2 bytes), number of lines (2),
+ *					sum of quantity (4), total (8), little-endian
  *
  * Numbers are varints (7 bits a byte, low ones first), texts a varint length
  * and the bytes, prices scaled by 10^6.  The URLs of a cart mostly begin alike:
  * each is the number of bytes that it shares with the last one of its kind, all
- * that are equal, and then the rest.  The sums stand last: heap_update logs
- * only what lies between the common prefix and suffix of two tuple versions,
- * so what changes must not stand at the front.  One cart has one stored form,
- * so equality is memcmp.
+ * that are equal, and then the rest.  Quantities and sums stand together, last:
+ * heap_update logs only what lies between the common prefix and suffix of two
+ * tuple versions, so that another quantity costs a few bytes of WAL and not the
+ * cart.  One cart has one stored form, so equality is memcmp.
  *
  * Memory: all results are in the current context.  No locks, no state.
  */
@@ -31,7 +31,7 @@
 #include "line_items.h"
 
 #define ITEMS_VERSION	1
-#define TRAILER_SIZE	14
+#define TRAILER_SIZE	16
 #define VARINT_MAX		10
 /* beyond this many bytes in bodies the canonical JSON might exceed its limit:
  * a control character becomes six bytes, the keys of a line less than 150 */
@@ -110,7 +110,7 @@ corrupted(void)
 }
 
 static inline uint64
-take_varint(IcoLineReader *reader)
+take_varint(const unsigned char **next, const unsigned char *end)
 {
 	uint64		value = 0;
 
@@ -118,9 +118,9 @@ take_varint(IcoLineReader *reader)
 	{
 		unsigned char c;
 
-		if (reader->next >= reader->end)
+		if (*next >= end)
 			break;
-		c = *reader->next++;
+		c = *(*next)++;
 		value |= (uint64) (c & 0x7f) << shift;
 		if (c < 0x80)
 			return value;
@@ -132,7 +132,7 @@ take_varint(IcoLineReader *reader)
 static inline void
 take_text(IcoLineReader *reader, const char **s, int *len)
 {
-	uint64		n = take_varint(reader);
+	uint64		n = take_varint(&reader->next, reader->end);
 
 	if (n > reader->end - reader->next)
 		corrupted();
@@ -145,7 +145,7 @@ take_text(IcoLineReader *reader, const char **s, int *len)
 static void
 take_url(IcoLineReader *reader, const char **last, int *last_len, const char **s, int *len)
 {
-	uint64		shared = take_varint(reader);
+	uint64		shared = take_varint(&reader->next, reader->end);
 	const char *rest;
 	int			rest_len;
 	char	   *whole;
@@ -186,29 +186,35 @@ items_trailer(const LineItems *items)
 int
 ico_items_lines(const LineItems *items)
 {
-	return (int) get_fixed(items_trailer(items), 2);
+	return (int) get_fixed(items_trailer(items) + 2, 2);
 }
 
 int64
 ico_items_count(const LineItems *items)
 {
-	return (int64) get_fixed(items_trailer(items) + 2, 4);
+	return (int64) get_fixed(items_trailer(items) + 4, 4);
 }
 
 int64
 ico_items_total(const LineItems *items)
 {
-	return (int64) get_fixed(items_trailer(items) + 6, 8);
+	return (int64) get_fixed(items_trailer(items) + 8, 8);
 }
 
 void
 ico_line_reader_init(IcoLineReader *reader, const LineItems *items)
 {
+	const unsigned char *trailer = items_trailer(items);
+	int			quantities = (int) get_fixed(trailer, 2);
+
+	if (quantities > VARSIZE_ANY_EXHDR(items) - 1 - TRAILER_SIZE)
+		corrupted();
 	memset(reader, 0, sizeof(*reader));
 	reader->left = ico_items_lines(items);
 	reader->context = CurrentMemoryContext;
 	reader->next = (const unsigned char *) VARDATA_ANY(items) + 1;
-	reader->end = items_trailer(items);
+	reader->end = reader->next_quantity = trailer - quantities;
+	reader->quantities_end = trailer;
 }
 
 bool
@@ -228,7 +234,7 @@ ico_line_next(IcoLineReader *reader, IcoLine *line)
 	take_text(reader, &line->sku, &line->sku_len);
 	if (flags & HAS_NAME)
 		take_text(reader, &line->name, &line->name_len);
-	line->unit_price = (int64) take_varint(reader);
+	line->unit_price = (int64) take_varint(&reader->next, reader->end);
 	if (flags & HAS_PRODUCT_ID)
 		take_text(reader, &line->product_id, &line->product_id_len);
 	if (flags & HAS_VARIANT)
@@ -245,10 +251,10 @@ ico_line_next(IcoLineReader *reader, IcoLine *line)
 	if (flags & HAS_URL)
 		take_url(reader, &reader->url, &reader->url_len, &line->url, &line->url_len);
 
-	quantity = take_varint(reader);
+	quantity = take_varint(&reader->next_quantity, reader->quantities_end);
 	line->quantity = (int32) (quantity >> 1);
 	if (quantity & 1)
-		line->filled = (int32) take_varint(reader);
+		line->filled = (int32) take_varint(&reader->next_quantity, reader->quantities_end);
 	return true;
 }
 
@@ -510,6 +516,7 @@ ico_items_try_finish(IcoItemsBuilder *builder)
 		builder->nlines * 6 * VARINT_MAX + TRAILER_SIZE;
 	LineItems  *items = palloc(size);
 	char	   *p = VARDATA(items);
+	char	   *quantities;
 	const char *image_url = NULL;
 	const char *url = NULL;
 	int			image_url_len = 0;
@@ -528,10 +535,17 @@ ico_items_try_finish(IcoItemsBuilder *builder)
 			p = put_url(p, body + line->urls, line->image_url_len, &image_url, &image_url_len);
 		if (line->url_len >= 0)
 			p = put_url(p, body + line->body_len - line->url_len, line->url_len, &url, &url_len);
+	}
+	quantities = p;
+	for (int i = 0; i < builder->nlines; i++)
+	{
+		IcoBuiltLine *line = &builder->lines[i];
+
 		p = put_varint(p, ((uint64) line->quantity << 1) | (line->filled > 0));
 		if (line->filled > 0)
 			p = put_varint(p, line->filled);
 	}
+	p = put_fixed(p, p - quantities, 2);
 	p = put_fixed(p, builder->nlines, 2);
 	p = put_fixed(p, builder->count, 4);
 	p = put_fixed(p, builder->total, 8);

@@ -59,6 +59,8 @@ typedef struct IcoLineReader
 {
 	const unsigned char *next;
 	const unsigned char *end;
+	const unsigned char *next_quantity;
+	const unsigned char *quantities_end;
 	int			left;			/* lines not yet read */
 	const char *image_url;		/* the last ones: the next begin like them */
 	int			image_url_len;

@@ -54,6 +54,12 @@ ico_money_from_numeric(Numeric amount, int64 *scaled)
 
 	if (numeric_is_nan(amount) || numeric_is_inf(amount))
 		return false;
+	/* most charges are: a zero has no digits, only its header of two bytes */
+	if (VARSIZE_ANY_EXHDR(amount) == sizeof(uint16))
+	{
+		*scaled = 0;
+		return true;
+	}
 	/* bounded before it is multiplied: a numeric may have 131,072 digits */
 	if (DatumGetInt32(DirectFunctionCall2(numeric_cmp,
 										  DirectFunctionCall1(numeric_abs, NumericGetDatum(amount)),

@@ -138,6 +138,7 @@ refund_is_repeat(int32 shop_id, const pg_uuid_t *order_id, text *key, int64 amou
 		ereport(ERROR,
 				(errcode(ICO_ERR_KEY_REUSED),
 				 errmsg("idempotency key was used with another amount"),
+				 errdetail("The first call with this key gave back another sum."),
 				 errhint("Use a new key for a new refund.")));
 	return true;
 }
@@ -153,6 +154,7 @@ check_refund(const PaidOrder *order, int64 amount)
 		ereport(ERROR,
 				(errcode(ICO_ERR_MOVE_NOT_ALLOWED),
 				 errmsg("an order that is not paid cannot be refunded"),
+				 errdetail("There is nothing to give back."),
 				 errhint("Call record_payment first.")));
 	if (amount % unit != 0)
 		ereport(ERROR,

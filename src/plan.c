@@ -179,10 +179,6 @@ argument_type(char letter)
 			return ico_catalog()->status_type;
 		case 'S':
 			return get_array_type(ico_catalog()->status_type);
-		case 'T':
-			return TEXTARRAYOID;
-		case 'L':
-			return get_array_type(ico_catalog()->line_items);
 		case 'c':
 			return ico_catalog()->step_type;
 		case 'U':

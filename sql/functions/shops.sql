@@ -269,7 +269,9 @@ BEGIN
 			HINT = 'incomplete_orders.grant_to(role, ''admin'') makes a role an admin of all shops.';
 	END IF;
 	INSERT INTO incomplete_orders.shops (shop, name, currency, time_zone)
-	VALUES (create_shop.shop, create_shop.name, create_shop.currency, create_shop.time_zone)
+	-- null is refused like '', in the trigger's words
+	VALUES (coalesce(create_shop.shop, ''), coalesce(create_shop.name, ''),
+		coalesce(create_shop.currency, 'USD'), coalesce(create_shop.time_zone, 'UTC'))
 	ON CONFLICT (shop) DO NOTHING RETURNING shop_id INTO new_id;
 	IF new_id IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'IC013',

@@ -2,8 +2,9 @@
 		CREATE SEQUENCE incomplete_orders.order_number_seq START 100001;
 
 		-- Hot and small.  Columns that every capture changes stand last and
-		-- together, because an update logs what lies between the common prefix and
-		-- suffix of the row; none of them is indexed, so updates stay HOT.  To know
+		-- together (the quantities in items last too), because an update logs what
+		-- lies between the common prefix and suffix of the row; none of them is
+		-- indexed, so updates stay HOT.  To know
 		-- that, every update compares every indexed column: those stand first, and
 		-- of them those of fixed size, which are found without walking the row.
 		CREATE TABLE incomplete_orders.open_orders (
@@ -42,9 +43,9 @@
 			payment_reference text,
 			payment_deadline timestamptz,
 			continues_id uuid,
+			items incomplete_orders.line_items NOT NULL,
 			last_activity_at timestamptz NOT NULL DEFAULT now(),
 			version integer NOT NULL DEFAULT 1,
-			items incomplete_orders.line_items NOT NULL,
 			PRIMARY KEY (shop_id, id)
 		) WITH (fillfactor = 70);
 		CREATE UNIQUE INDEX open_orders_session ON incomplete_orders.open_orders (shop_id, session_id);

@@ -187,6 +187,16 @@ SELECT status, lost_at, episode FROM incomplete_orders.open_orders WHERE id = pg
 SELECT incomplete_orders.capture_cart('life-emptied', '[]', at => '2020-01-01 12:30+00') = pg_temp.id('emptied') AS same_order;
 SELECT incomplete_orders.capture_cart('life-emptied', pg_temp.cart('B'), at => '2020-01-03 12:00+00') = pg_temp.id('emptied') AS same_order;
 SELECT status, episode, abandoned_at, next_action_at <= '2020-01-03 13:00+00' AS in_time FROM incomplete_orders.open_orders WHERE id = pg_temp.id('emptied');
+-- one that was empty from the start is looked at in time once it is filled
+SELECT incomplete_orders.capture_cart('life-filled', '[]', at => '2020-01-01 12:00+00') AS id \gset
+SELECT next_action_at FROM incomplete_orders.open_orders WHERE id = :'id';
+SELECT incomplete_orders.capture_cart('life-filled', pg_temp.cart('B'), at => '2020-01-01 12:30+00') = :'id' AS same_order;
+SELECT next_action_at FROM incomplete_orders.open_orders WHERE id = :'id';
+-- the end comes to an active order too
+UPDATE incomplete_orders.open_orders SET last_activity_at = '2020-01-31 11:30+00' WHERE id = :'id';
+SELECT incomplete_orders.capture_cart('life-filled', pg_temp.cart('B'), at => '2020-01-31 11:59:59.999999+00') = :'id' AS same_order;
+SELECT incomplete_orders.capture_cart('life-filled', pg_temp.cart('B'), at => '2020-01-31 12:00+00') = :'id' AS same_order;
+SELECT status, closed_at FROM incomplete_orders.closed_orders WHERE id = :'id';
 -- a pending payment is neither abandoned nor expired before its deadline
 UPDATE incomplete_orders.open_orders o SET status = 'payment_pending', payment_deadline = deadline
 FROM made JOIN (VALUES ('waits', '2020-01-10 00:00+00'::timestamptz), ('waits long', '2020-03-01 00:00+00')) x (name, deadline) USING (name)
