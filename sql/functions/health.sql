@@ -66,6 +66,16 @@ BEGIN
 		RETURN NEXT;
 	END LOOP;
 
+	check_name := 'retention';
+	SELECT clock - nullif(h.at, '-infinity') AS age, (h.report ->> 'deleted')::bigint AS deleted, (h.report ->> 'failed')::integer AS failed INTO seen
+	FROM incomplete_orders.heartbeats h WHERE h.job = 'retention';
+	state := CASE WHEN seen.failed > 0 OR seen.age > interval '2 days' THEN 'warn' ELSE 'ok' END;
+	value := CASE WHEN seen.age IS NULL THEN 'not yet' ELSE format('swept %s ago, %s orders deleted', date_trunc('second', seen.age), seen.deleted) END
+		|| CASE WHEN seen.failed > 0 THEN format(', of %s shop%s not', seen.failed, CASE seen.failed WHEN 1 THEN '' ELSE 's' END) ELSE '' END;
+	advice := CASE WHEN seen.failed > 0 THEN 'Something refuses the deletion, a foreign key perhaps: look for "whose retention is over" in the server''s log.'
+		WHEN state <> 'ok' THEN 'A sweep begins once a day and is made by tick.' END;
+	RETURN NEXT;
+
 	check_name := 'hooks';
 	SELECT count(*) AS n, string_agg(format('%s of shop "%s" (%s, %s times)', f.hook, s.shop, f.sqlstate, f.failures), ', ' ORDER BY f.failed_at DESC) AS names INTO seen
 	FROM (SELECT * FROM incomplete_orders.hook_failures f WHERE f.shop_id = ANY (shop_ids) ORDER BY f.failed_at DESC LIMIT 10) f

@@ -81,6 +81,7 @@ DECLARE
 	bound timestamptz;
 	result record;
 	deleted bigint := 0;
+	failed integer := 0;
 	wanted integer;
 	looks integer := 0;
 	finished boolean := true;
@@ -108,7 +109,7 @@ BEGIN
 
 	PERFORM incomplete_orders._allow_retention();
 	FOR shop IN
-		SELECT s.shop_id, s.retention FROM incomplete_orders.shops s WHERE s.shop_id >= cursor_shop ORDER BY s.shop_id
+		SELECT s.shop_id, s.shop, s.retention FROM incomplete_orders.shops s WHERE s.shop_id >= cursor_shop ORDER BY s.shop_id
 	LOOP
 		looks := looks + 1;
 		IF looks > shops_per_call THEN
@@ -124,7 +125,14 @@ BEGIN
 			ELSE edge - longest - expiry - interval '4 months' END, 'epoch');
 		IF bound > oldest THEN
 			wanted := most - deleted;
-			result := incomplete_orders._retire(shop.shop_id, cursor_id, incomplete_orders._id_at(bound), edge - shop.retention, wanted);
+			BEGIN
+				result := incomplete_orders._retire(shop.shop_id, cursor_id, incomplete_orders._id_at(bound), edge - shop.retention, wanted);
+			EXCEPTION WHEN OTHERS THEN
+				-- a foreign key of the user's, perhaps: no reason to stop the clock
+				RAISE WARNING 'could not delete orders of shop "%" whose retention is over', shop.shop USING ERRCODE = SQLSTATE, DETAIL = SQLERRM;
+				failed := failed + 1;
+				CONTINUE;
+			END;
 			deleted := deleted + result.deleted;
 			IF result.seen = wanted * 10 OR result.deleted = wanted THEN
 				cursor_id := result.last;
@@ -136,7 +144,8 @@ BEGIN
 		cursor_id := zero;
 	END LOOP;
 	UPDATE incomplete_orders.heartbeats h
-	SET at = sweep.at, report = jsonb_build_object('finished', finished, 'deleted', coalesce((sweep.report ->> 'deleted')::bigint, 0) + deleted)
+	SET at = sweep.at, report = jsonb_build_object('finished', finished, 'deleted', coalesce((sweep.report ->> 'deleted')::bigint, 0) + deleted,
+			'failed', coalesce((sweep.report ->> 'failed')::integer, 0) + failed)
 		|| CASE WHEN finished THEN '{}' ELSE jsonb_build_object('shop_id', cursor_shop, 'id', cursor_id) END
 	WHERE h.job = 'retention';
 	RETURN deleted;
