@@ -15,6 +15,9 @@ our @EXPORT = qw(program begin await finish connect_to mock_database behave noti
 # Nothing takes so long but on a machine that does nothing else right.
 my $patience = 60;
 
+# Whoever started the tests may have had them ignored, and children inherit that.
+$SIG{$_} = 'DEFAULT' for qw(HUP INT TERM PIPE);
+
 # program(arguments...): runs it to its end; (exit code, stdout, stderr).
 sub program
 {
