@@ -373,7 +373,12 @@ ico_put_closed(const IcoTaken *taken, IcoStatus status, LineItems *items, const 
 	if (event->reason_text == NULL)
 		nulls[n_put + PUT_REASON] = 'n';
 	values[n_put + PUT_LATE] = BoolGetDatum(late);
-	ico_vouch_next();
+	/*
+	 * What parts were made of before may have been changed by others since: no
+	 * trigger watches the lines of an open order, as it would cost each capture.
+	 */
+	if (ico_kind_of(taken_value(taken, T_KIND)) != ICO_PARTIAL)
+		ico_vouch_next();
 	ico_require_rows("closed_orders", ico_execute(&put_plan, values, nulls), 1);
 }
 

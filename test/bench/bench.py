@@ -34,7 +34,7 @@ SLOT = "0.25"  # seconds
 ROUNDS = 8 if QUICK else 40
 CONVERT_ROUNDS = 8 if QUICK else 30
 CONVERSIONS = 30  # of each connection in a slot
-WARM_UP, COUNTED = (500, 200) if QUICK else (3000, 1000)
+WARM_UP, COUNTED = (1500, 300) if QUICK else (6000, 1000)
 CONVERT_WARM_UP, CONVERT_COUNTED = (30, 50) if QUICK else (60, 200)
 LOADS = [(1, "off"), (2, "off"), (8, "off"), (1, "on"), (2, "on"), (8, "on")]
 
@@ -49,6 +49,7 @@ class Bench:
         self.carts = Carts(read_catalog(HERE.parent / "data" / "catalog.csv"), N_CARTS)
         self.variants = {}  # name -> statement, file of parameter sets
         self.results = {"machine": machine()}
+        self.stocks = 0
 
     def connect(self):
         return psycopg.connect("", autocommit=True)
@@ -71,6 +72,11 @@ class Bench:
                 context = {"locale": "de-DE", "device": "mobile", "source": "newsletter"}
                 row += [f"customer{i}@mail.example", json.dumps(context)]
             yield row
+
+    def first_clicks(self, n):
+        """Each of a session that is new."""
+        for i in range(n):
+            yield [f"first-{i:08d}", self.carts.change(i % N_CARTS)]
 
     def batches(self, n, size):
         rng = random.Random(3)
@@ -95,6 +101,8 @@ class Bench:
         self.add_variant("capture", CAPTURE, self.clicks(20000))
         self.add_variant("facts", FACTS, self.clicks(20000, True))
         self.add_variant("batch", BATCH, self.batches(2000, 10))
+        self.add_variant("plain_first", PLAIN, self.first_clicks(2000))
+        self.add_variant("first", CAPTURE, self.first_clicks(2000))
 
     # ---- time ----
 
@@ -144,30 +152,32 @@ class Bench:
     # ---- conversion ----
 
     def stock(self, n):
-        """New orders for one measurement: n of ours, n for each conversion by hand."""
+        """New orders for one measurement: n of ours, and copies of them for each conversion by hand."""
         with self.connect() as conn:
             if conn.execute("SELECT to_regnamespace('by_hand')").fetchone()[0] is None:
                 conn.execute(BY_HAND_TABLES)
-            began = conn.execute("SELECT clock_timestamp()").fetchone()[0]
-            with conn.transaction():
-                conn.execute("CREATE TEMP TABLE stock (session_id text, cart text) ON COMMIT DROP")
-                with conn.cursor().copy("COPY stock FROM STDIN") as copy:
-                    for i in range(3 * n):
-                        copy.write_row([f"stock-{time.monotonic_ns()}-{i}", self.carts.change(i % N_CARTS)])
-                conn.execute("""SELECT count(incomplete_orders.capture_cart(session_id, cart::incomplete_orders.line_items))
-                    FROM stock""")
-            ids = [str(row[0]) for row in conn.execute("""SELECT id FROM incomplete_orders.open_orders
-                WHERE session_id LIKE 'stock-%%' AND created_at >= %s::timestamptz - interval '1 second'
-                ORDER BY id""", [began])][-3 * n:]
-            conn.execute("""INSERT INTO by_hand.open_orders SELECT * FROM incomplete_orders.open_orders
-                WHERE shop_id = 1 AND id = ANY (%s::uuid[])""", [ids[n:]])
+            self.stocks += 1
+            conn.execute("CREATE TEMP TABLE stock (session_id text, cart text)")
+            with conn.cursor().copy("COPY stock FROM STDIN") as copy:
+                for i in range(n):
+                    copy.write_row([f"stock-{self.stocks}-{i:08d}", self.carts.change(i % N_CARTS)])
+            ids = {"convert": [str(row[0]) for row in conn.execute("""
+                SELECT incomplete_orders.capture_cart(session_id, cart::incomplete_orders.line_items) FROM stock""")]}
+            for name in ("cte", "cte_events"):
+                conn.execute("""CREATE TEMP TABLE copy AS SELECT o.* FROM incomplete_orders.open_orders o
+                    JOIN stock s ON s.session_id = o.session_id WHERE o.shop_id = 1""")
+                conn.execute(f"""UPDATE copy SET id = incomplete_orders._new_id(1), reference = reference || '{name}',
+                    session_id = session_id || '{name}'""")
+                conn.execute("INSERT INTO by_hand.open_orders SELECT * FROM copy")
+                ids[name] = [str(row[0]) for row in conn.execute("SELECT id FROM copy ORDER BY id")]
+                conn.execute("DROP TABLE copy")
             columns = [row[0] for row in conn.execute("""SELECT attname FROM pg_attribute
                 WHERE attrelid = 'incomplete_orders.open_orders'::regclass AND attnum > 0 AND NOT attisdropped
                 AND attname NOT IN ('status', 'next_action_at') ORDER BY attnum""")]
             conn.execute("VACUUM ANALYZE")
-        self.add_variant("cte", conversion_by_hand(columns, False), ([id] for id in ids[n:2 * n]))
-        self.add_variant("convert", CONVERT, ([id] for id in ids[:n]))
-        self.add_variant("cte_events", conversion_by_hand(columns, True), ([id] for id in ids[2 * n:]))
+        for name, statement in (("convert", CONVERT), ("cte", conversion_by_hand(columns, False)),
+                                ("cte_events", conversion_by_hand(columns, True))):
+            self.add_variant(name, statement, ([id] for id in ids[name]))
 
     def convert(self):
         self.results["convert"] = []
@@ -249,7 +259,7 @@ class Bench:
         try:
             counts = {name: self.count(name, WARM_UP, COUNTED) for name in ("plain", "capture", "facts")}
             counts["batch"] = self.count("batch", WARM_UP // 10, COUNTED // 10) / 10
-            for name in ("cte", "convert", "cte_events"):
+            for name in ("cte", "convert", "cte_events", "plain_first", "first"):
                 counts[name] = self.count(name, CONVERT_WARM_UP, CONVERT_COUNTED)
         finally:
             server.send_signal(signal.SIGINT)
