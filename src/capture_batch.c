@@ -91,15 +91,9 @@ text_value(const char *key, const JsonbValue *value)
 static LineItems *
 items_value(JsonbValue *value)
 {
-	char	   *json;
-
 	if (value->type == jbvNull)
 		return NULL;
-	if (value->type == jbvBinary)
-		json = JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
-	else
-		json = JsonbToCString(NULL, &JsonbValueToJsonb(value)->root, -1);
-	return ico_items_from_json(json, strlen(json));
+	return ico_items_from_jsonb(value->type == jbvBinary ? value->val.binary.data : &JsonbValueToJsonb(value)->root);
 }
 
 static void

@@ -13,6 +13,7 @@
 
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "utils/jsonb.h"
 
 #include "money.h"
 
@@ -140,6 +141,7 @@ extern const char *ico_item_key_name(IcoItemKey key);
 
 /* JSON */
 extern LineItems *ico_items_from_json(const char *json, int len);
+extern LineItems *ico_items_from_jsonb(JsonbContainer *jsonb);
 extern LineItems *ico_items_try_from_json(const char *json, int len, int sqlstate,
 										  struct Node *escontext);
 extern void ico_items_to_json(const LineItems *items, StringInfo out);

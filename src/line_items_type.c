@@ -139,12 +139,12 @@ append_jsonb_scalar(StringInfo out, const JsonbValue *value)
  * bytes can be 131,072 digits long.  This one ends soon after our limit.
  */
 static void
-append_jsonb(StringInfo out, Jsonb *jsonb)
+append_jsonb(StringInfo out, JsonbContainer *jsonb)
 {
-	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
+	JsonbIterator *it = JsonbIteratorInit(jsonb);
 	JsonbIteratorToken token;
 	JsonbValue	value;
-	bool		scalar = JB_ROOT_IS_SCALAR(jsonb);	/* stored as an array of one */
+	bool		scalar = JsonContainerIsScalar(jsonb);	/* stored as an array of one */
 	bool		comma = false;	/* before whatever comes next */
 
 	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE &&
@@ -184,15 +184,20 @@ append_jsonb(StringInfo out, Jsonb *jsonb)
 	}
 }
 
-Datum
-ico_line_items_from_jsonb(PG_FUNCTION_ARGS)
+LineItems *
+ico_items_from_jsonb(JsonbContainer *jsonb)
 {
-	Jsonb	   *jsonb = PG_GETARG_JSONB_P(0);
 	StringInfoData json;
 
 	initStringInfo(&json);
 	append_jsonb(&json, jsonb);
-	PG_RETURN_LINE_ITEMS_P(ico_items_from_json(json.data, json.len));
+	return ico_items_from_json(json.data, json.len);
+}
+
+Datum
+ico_line_items_from_jsonb(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_LINE_ITEMS_P(ico_items_from_jsonb(&PG_GETARG_JSONB_P(0)->root));
 }
 
 Datum
