@@ -60,13 +60,13 @@ is_cancel(const ErrorData *error)
 		error->funcname != NULL && strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
-bool
-ico_try(void (*step) (void *), void *arg, int *sqlstate)
+ErrorData *
+ico_try(void (*step) (void *), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	Oid			acting = ico_act_as(InvalidOid);
-	volatile bool done = false;
+	ErrorData  *volatile error = NULL;
 
 	(void) ico_act_as(acting);
 	BeginInternalSubTransaction(NULL);
@@ -75,12 +75,9 @@ ico_try(void (*step) (void *), void *arg, int *sqlstate)
 	{
 		step(arg);
 		ReleaseCurrentSubTransaction();
-		done = true;
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
 		(void) ico_act_as(acting);
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -90,13 +87,11 @@ ico_try(void (*step) (void *), void *arg, int *sqlstate)
 		CurrentResourceOwner = owner;
 		if (is_cancel(error))
 			ReThrowError(error);
-		*sqlstate = error->sqlerrcode;
-		FreeErrorData(error);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return done;
+	return error;
 }
 
 /* The call itself; an error leaves what is to be set back to the subtransaction. */
@@ -134,7 +129,7 @@ bool
 ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *argument, char **answer, int *sqlstate)
 {
 	HookCall	hook = {function, role, argument, answer, CurrentMemoryContext};
-	volatile bool done;
+	ErrorData  *volatile error = NULL;
 
 	*answer = NULL;
 	if (!ico_role_may(role, ICO_RIGHT_configure_shop, shop_id))
@@ -150,7 +145,7 @@ ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *
 	enable_timeout_after(hook_timer, ico_hook_timeout);
 	PG_TRY();
 	{
-		done = ico_try(call, &hook, sqlstate);
+		error = ico_try(call, &hook);
 	}
 	PG_FINALLY();
 	{
@@ -161,7 +156,9 @@ ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *
 			QueryCancelPending = false;
 	}
 	PG_END_TRY();
-	return done;
+	if (error != NULL)
+		*sqlstate = error->sqlerrcode;
+	return error == NULL;
 }
 
 void

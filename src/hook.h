@@ -6,10 +6,11 @@
 #define ICO_HOOK_H
 
 /*
- * Runs step(arg) in a subtransaction.  False and the SQLSTATE when it failed and
- * was undone; only a cancel passes.  The caller is connected to SPI.
+ * Runs step(arg) in a subtransaction.  Its error, in the current context, when it
+ * failed and was undone, else NULL; only a cancel passes.  The caller is
+ * connected to SPI.
  */
-extern bool ico_try(void (*step) (void *), void *arg, int *sqlstate);
+extern ErrorData *ico_try(void (*step) (void *), void *arg);
 
 /*
  * Calls SELECT function(argument) as role, which must still be allowed to

@@ -100,6 +100,57 @@ try_lock_tick(void)
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
+/* --- what fails ----------------------------------------------------------- */
+
+/* what could not be done, or not be asked, is tried again after this */
+#define TRY_AGAIN (15 * USECS_PER_MINUTE)
+
+static void
+record_failure(int32 shop_id, const char *hook, int sqlstate)
+{
+	static IcoPlan plan = {
+		"itzt",
+		"INSERT INTO incomplete_orders.hook_failures AS f (shop_id, hook, failed_at, failures, sqlstate)"
+		" VALUES ($1, $2, $3, 1, $4) ON CONFLICT (shop_id, hook) DO UPDATE"
+		" SET failed_at = excluded.failed_at, failures = f.failures" PLUS "1, sqlstate = excluded.sqlstate"
+	};
+	Datum		values[4] = {
+		Int32GetDatum(shop_id), CStringGetTextDatum(hook), TimestampTzGetDatum(GetCurrentTimestamp()),
+		CStringGetTextDatum(unpack_sql_state(sqlstate))
+	};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
+static void
+forget_failure(int32 shop_id, const char *hook)
+{
+	static IcoPlan plan = {
+		"it", "DELETE FROM incomplete_orders.hook_failures WHERE shop_id" EQ "$1 AND hook" EQ "$2"
+	};
+	Datum		values[2] = {Int32GetDatum(shop_id), CStringGetTextDatum(hook)};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
+/* Looks at an order again at that instant, if it is still in that state. */
+static void
+look_again(const IcoOrder *order, TimestampTz at)
+{
+	static IcoPlan plan = {
+		"iuzs",
+		"UPDATE incomplete_orders.open_orders SET next_action_at = $3 WHERE shop_id" EQ "$1 AND id" EQ "$2 AND status" EQ "$4"
+	};
+	Datum		values[4] = {
+		Int32GetDatum(order->shop_id), UUIDPGetDatum(&order->id), TimestampTzGetDatum(at),
+		ico_status_datum(order->status)
+	};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
+/* --- abandoned, lost, expired --------------------------------------------- */
+
 /* what an event says of an order, of the row c */
 #define EVENT_FACTS \
 	"c.shop_id, c.id, c.root_id, c.episode, c.kind, c.currency, c.items, c.shipping, c.tax, c.discount," \
@@ -179,20 +230,38 @@ put_batch_row(ReturnSetInfo *rsinfo, const int32 *counts, bool more)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* Runs the statement for these shops; returns how many orders it took. */
-static int
-run_batch(ReturnSetInfo *rsinfo, ArrayType *shops, TimestampTz at, int per_shop, int most)
+typedef struct Batch
 {
-	Datum		values[5] = {
-		PointerGetDatum(shops), TimestampTzGetDatum(at), Int32GetDatum(per_shop), Int32GetDatum(most),
-		ico_status_datum(ICO_PAYMENT_PENDING)
-	};
-	int32	   *ids = (int32 *) ARR_DATA_PTR(shops);
-	int			n_ids = ArrayGetNItems(ARR_NDIM(shops), ARR_DIMS(shops));
+	ArrayType  *shops;
+	TimestampTz at;
+	int			per_shop;
+	int			most;
+	ReturnSetInfo *rsinfo;
+} Batch;
+
+static void
+batch_args(const Batch *batch, Datum *values)
+{
+	values[0] = PointerGetDatum(batch->shops);
+	values[1] = TimestampTzGetDatum(batch->at);
+	values[2] = Int32GetDatum(batch->per_shop);
+	values[3] = Int32GetDatum(batch->most);
+	values[4] = ico_status_datum(ICO_PAYMENT_PENDING);
+}
+
+/* Runs the statement for these shops. */
+static void
+run_batch(void *arg)
+{
+	Batch	   *batch = arg;
+	Datum		values[5];
+	int32	   *ids = (int32 *) ARR_DATA_PTR(batch->shops);
+	int			n_ids = ArrayGetNItems(ARR_NDIM(batch->shops), ARR_DIMS(batch->shops));
 	int			total = 0;
 	int			reached = 0;
 	uint64		n;
 
+	batch_args(batch, values);
 	ico_vouch_next();			/* the statement writes what the triggers would find right */
 	n = ico_execute(batch_plan(), values, NULL);
 	for (uint64 i = 0; i < n; i++)
@@ -205,18 +274,107 @@ run_batch(ReturnSetInfo *rsinfo, ArrayType *shops, TimestampTz at, int per_shop,
 			counts[column] = DatumGetInt32(ico_column(i, column + 1, &isnull));
 		next_step = DatumGetBool(ico_column(i, 6, &isnull));
 		total += counts[1];
-		put_batch_row(rsinfo, counts, next_step || counts[1] >= per_shop || total >= most);
+		put_batch_row(batch->rsinfo, counts, next_step || counts[1] >= batch->per_shop || total >= batch->most);
 		reached = counts[0];
 	}
 	/* the batch was full: shops behind the last one were not looked at */
-	for (int i = 0; total >= most && i < n_ids; i++)
+	for (int i = 0; total >= batch->most && i < n_ids; i++)
 	{
 		int32		counts[5] = {ids[i]};
 
 		if (ids[i] > reached)
-			put_batch_row(rsinfo, counts, true);
+			put_batch_row(batch->rsinfo, counts, true);
 	}
-	return total;
+}
+
+/* One order, all its steps that are due; counts as in put_batch_row(). */
+typedef struct Single
+{
+	IcoShop		shop;
+	IcoOrder	order;
+	TimestampTz at;
+	int32		counts[5];
+} Single;
+
+static void
+settle_single(void *arg)
+{
+	Single	   *single = arg;
+	IcoOrder	copy = single->order;
+	IcoEvent	event;
+
+	while (!copy.closed && ico_take_step(&copy, &single->shop, single->at, &event))
+		single->counts[copy.closed ? 4 : strcmp(event.event, "lost") == 0 ? 3 : 2]++;
+	if (ico_settle(&single->order, &single->shop, single->at))
+		look_again(&single->order, ico_next_action(&single->order, &single->shop));
+}
+
+static void
+postpone_single(void *arg)
+{
+	Single	   *single = arg;
+
+	look_again(&single->order, Min(single->at, GetCurrentTimestamp()) + TRY_AGAIN);
+}
+
+static void
+take_single(const Batch *batch, int32 shop_id, const pg_uuid_t *id)
+{
+	Single		single = {.at = batch->at, .counts = {shop_id, 1}};
+	Single		before;
+	ErrorData  *error;
+
+	if (!ico_shop_by_id(shop_id, &single.shop) || !ico_read_open(shop_id, id, true, &single.order))
+		return;
+	before = single;
+	error = ico_try(settle_single, &single);
+	if (error == NULL)
+	{
+		/* there may be more than one batch takes */
+		put_batch_row(batch->rsinfo, single.counts, true);
+		return;
+	}
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("tick could not move order %s on",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
+			 errdetail("%s", error->message),
+			 errhint("It is tried again in a quarter of an hour.")));
+	record_failure(shop_id, "tick", error->sqlerrcode);
+	(void) ico_try(postpone_single, &before);
+	put_batch_row(batch->rsinfo, before.counts, false);
+}
+
+/*
+ * A batch failed: something that a user added, a foreign key, a check, a trigger,
+ * refuses one of its rows.  Then each of them is taken alone, and what is refused
+ * waits, so that it holds up nobody else.
+ */
+static void
+run_singly(Batch *batch)
+{
+	static IcoPlan plan = {
+		"Aziis",
+		"SELECT o.shop_id, o.id FROM (SELECT s.shop_id, s.payment_state FROM incomplete_orders.shops s"
+		"  WHERE s.shop_id" EQ "ANY ($1) ORDER BY s.shop_id) s"
+		" CROSS JOIN LATERAL (SELECT q.shop_id, q.id FROM incomplete_orders.open_orders q"
+		"  WHERE q.shop_id" EQ "s.shop_id AND q.next_action_at" LE "$2 AND (q.status" NE "$5 OR s.payment_state IS NULL)"
+		"  ORDER BY q.next_action_at LIMIT $3 FOR UPDATE SKIP LOCKED) o LIMIT $4"
+	};
+	Datum		values[5];
+	SPITupleTable *due;
+	uint64		n;
+	bool		isnull;
+
+	batch_args(batch, values);
+	n = ico_execute(&plan, values, NULL);
+	due = SPI_tuptable;
+	for (uint64 i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		take_single(batch, DatumGetInt32(SPI_getbinval(due->vals[i], due->tupdesc, 1, &isnull)),
+					DatumGetUUIDP(SPI_getbinval(due->vals[i], due->tupdesc, 2, &isnull)));
+	}
 }
 
 /* Who may tick a shop may not make its future happen: that is for admins. */
@@ -253,7 +411,12 @@ ico_tick_batch(PG_FUNCTION_ARGS)
 	SPI_connect();
 	check_right(shops, at);
 	if (try_lock_tick())
-		(void) run_batch(rsinfo, shops, at, PG_GETARG_INT32(2), PG_GETARG_INT32(3));
+	{
+		Batch		batch = {shops, at, PG_GETARG_INT32(2), PG_GETARG_INT32(3), rsinfo};
+
+		if (ico_try(run_batch, &batch) != NULL)
+			run_singly(&batch);
+	}
 	else
 	{
 		Datum		values[6] = {0};
@@ -267,8 +430,6 @@ ico_tick_batch(PG_FUNCTION_ARGS)
 
 /* --- payments to be asked for -------------------------------------------- */
 
-/* a payment that is still on its way, or could not be asked for, is asked again after this */
-#define ASK_AGAIN (15 * USECS_PER_MINUTE)
 /* payments that one batch asks for, with their rows locked; and of one shop */
 #define BATCH_PAYMENTS 20
 #define PAYMENTS_PER_SHOP 5
@@ -283,50 +444,6 @@ typedef struct Asking
 	TimestampTz at;
 	char	   *answer;
 } Asking;
-
-static void
-record_failure(int32 shop_id, int sqlstate)
-{
-	static IcoPlan plan = {
-		"itzt",
-		"INSERT INTO incomplete_orders.hook_failures AS f (shop_id, hook, failed_at, failures, sqlstate)"
-		" VALUES ($1, $2, $3, 1, $4) ON CONFLICT (shop_id, hook) DO UPDATE"
-		" SET failed_at = excluded.failed_at, failures = f.failures" PLUS "1, sqlstate = excluded.sqlstate"
-	};
-	Datum		values[4] = {
-		Int32GetDatum(shop_id), CStringGetTextDatum("payment_state"), TimestampTzGetDatum(GetCurrentTimestamp()),
-		CStringGetTextDatum(unpack_sql_state(sqlstate))
-	};
-
-	(void) ico_execute(&plan, values, NULL);
-}
-
-static void
-forget_failure(int32 shop_id)
-{
-	static IcoPlan plan = {
-		"it", "DELETE FROM incomplete_orders.hook_failures WHERE shop_id" EQ "$1 AND hook" EQ "$2"
-	};
-	Datum		values[2] = {Int32GetDatum(shop_id), CStringGetTextDatum("payment_state")};
-
-	(void) ico_execute(&plan, values, NULL);
-}
-
-/* Looks at a pending payment again at that instant. */
-static void
-look_again(const IcoOrder *order, TimestampTz at)
-{
-	static IcoPlan plan = {
-		"iuzs",
-		"UPDATE incomplete_orders.open_orders SET next_action_at = $3 WHERE shop_id" EQ "$1 AND id" EQ "$2 AND status" EQ "$4"
-	};
-	Datum		values[4] = {
-		Int32GetDatum(order->shop_id), UUIDPGetDatum(&order->id), TimestampTzGetDatum(at),
-		ico_status_datum(ICO_PAYMENT_PENDING)
-	};
-
-	(void) ico_execute(&plan, values, NULL);
-}
 
 static void
 act_on_answer(void *arg)
@@ -355,6 +472,7 @@ ask_payment(Asking *asking)
 	IcoEvent	event;
 	bool		pending = false;
 	int			sqlstate = ERRCODE_INVALID_PARAMETER_VALUE;
+	ErrorData  *error = NULL;
 	bool		good;
 
 	if (!ico_take_step(&copy, &asking->shop, asking->at, &event))
@@ -367,16 +485,22 @@ ask_payment(Asking *asking)
 	if (good)
 	{
 		pending = asking->answer != NULL && strcmp(asking->answer, "pending") == 0;
-		good = pending ||
-			(asking->answer != NULL && (strcmp(asking->answer, "paid") == 0 || strcmp(asking->answer, "failed") == 0) &&
-			 ico_try(act_on_answer, asking, &sqlstate));
+		good = asking->answer != NULL &&
+			(pending || strcmp(asking->answer, "paid") == 0 || strcmp(asking->answer, "failed") == 0);
+		if (good && !pending)
+			error = ico_try(act_on_answer, asking);
+	}
+	if (error != NULL)
+	{
+		good = false;
+		sqlstate = error->sqlerrcode;
 	}
 	if (good)
-		forget_failure(asking->order.shop_id);
+		forget_failure(asking->order.shop_id, "payment_state");
 	else
-		record_failure(asking->order.shop_id, sqlstate);
+		record_failure(asking->order.shop_id, "payment_state", sqlstate);
 	if (pending || !good)
-		look_again(&asking->order, asking->at + ASK_AGAIN);
+		look_again(&asking->order, asking->at + TRY_AGAIN);
 }
 
 /* A row of the statement below as a question; false when it is gone. */
@@ -412,7 +536,7 @@ ask_payments(SPITupleTable *due, uint64 n, TimestampTz at)
 			continue;
 		if (asking.order.shop_id == late_shop)
 		{
-			look_again(&asking.order, at + ASK_AGAIN);
+			look_again(&asking.order, at + TRY_AGAIN);
 			continue;
 		}
 		ask_payment(&asking);
@@ -546,7 +670,9 @@ tick_shops(Tick *tick, int first, int n)
 		tick->abandoned += DatumGetInt32(ico_column(i, 2, &isnull));
 		tick->lost += DatumGetInt32(ico_column(i, 3, &isnull));
 		tick->expired += DatumGetInt32(ico_column(i, 4, &isnull));
-		if (DatumGetBool(ico_column(i, 5, &isnull)))
+		/* several rows of one shop stand together */
+		if (DatumGetBool(ico_column(i, 5, &isnull)) &&
+			(tick->n_again == 0 || tick->shops[tick->n_again - 1] != shop_id))
 			tick->shops[tick->n_again++] = shop_id;
 	}
 	commit_batch(tick);

@@ -56,6 +56,15 @@ ok '... with the server' eval '! kill -0 "$server" 2>/dev/null'
 ok 'every session has its order' says 'ok      26,426 sessions, one incomplete order each'
 ok 'every purchase was converted once' says 'ok      7,166 purchases, each converted exactly once'
 ok 'all checks agree with the file' silent_about 'NOT OK'
+ok 'the carts were abandoned and reanimated when they should' says "when its session's pauses say so"
+# a session that pauses for an hour was abandoned: by awk, in seconds, from the file
+is 'so many conversions came after an abandonment' "$(query "SELECT count(*) FROM incomplete_orders.order_events WHERE event = 'converted' AND status_before = 'abandoned'")" \
+	"$(gzip -dc test/data/cart_events.csv.gz | awk -F, 'NR > 1 {
+		split($1, t, /[-T:.+]/); now = mktime(t[1] " " t[2] " " t[3] " " t[4] " " t[5] " " t[6])
+		if ($4 == "purchase" && now - last[$2] >= 3600) n++
+		last[$2] = now }
+		END { print n }')"
+is 'some expired within the file' "$(query "SELECT count(*) > 1000 FROM incomplete_orders.closed_orders WHERE status = 'expired'")" t
 ok 'it ends with how to stop it' says 'make demo-stop'
 
 # Once more by other means: in cents, by awk.

@@ -2,9 +2,11 @@
 """Replays real shop sessions through incomplete_orders, and checks what came of them.
 
 Reads test/data/cart_events.csv.gz in the order of time. Every addition sends the
-session's whole cart so far through capture_cart; a purchase converts the order.
-All times are shifted so that the last event happens now. Then the stored orders are
-compared with sums made from the file alone, in exact decimal arithmetic.
+session's whole cart so far through capture_cart; a purchase converts the order; and
+every hour of the file's time tick() is called, as a scheduler would. All times are
+shifted so that the last event happens now. Then the stored orders are compared with
+what follows from the file alone: sums in exact decimal arithmetic, and who came back
+when.
 
 The connection comes from the environment (PGHOST, PGPORT, PGUSER, PGDATABASE); it
 must be an administrator's, because only those may pass another time than now.
@@ -19,7 +21,7 @@ import shutil
 import sys
 import time
 from collections import defaultdict
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal
 
 import psycopg
@@ -30,7 +32,13 @@ CAPTURE = """SELECT incomplete_orders.capture_cart(
 CONVERT = """SELECT order_id, incomplete_order_id, total, currency
     FROM incomplete_orders.convert_order(id => %b::uuid, at => %b::timestamptz)"""
 
+TICK = "CALL incomplete_orders.tick(at => %b::timestamptz)"
+
 CURRENCY = "USD"  # of the shop that setup() makes; the file names none
+HOUR = timedelta(hours=1)
+CUT_OFF = timedelta(minutes=60)  # of that shop
+LOST = timedelta(days=14)
+EXPIRY = timedelta(days=21)  # shorter than the default, so that some carts expire within the file
 
 
 def read_events(path):
@@ -54,6 +62,35 @@ def sums_of_file(path):
         last = event
     cents = {s: (s in bought, v.quantize(Decimal("0.01"), ROUND_HALF_UP)) for s, v in sums.items()}
     return cents, datetime.fromisoformat(last["at"])
+
+
+def lives_of_file(path):
+    """What becomes of each session by the end of the file: session ->
+    (status, episode, last abandoned, times abandoned, came back, lost, converted after an abandonment)."""
+    times, bought = defaultdict(list), set()
+    for event in read_events(path):
+        times[event["session"]].append(datetime.fromisoformat(event["at"]))
+        if event["event"] == "purchase":
+            bought.add(event["session"])
+    end = max(t[-1] for t in times.values())
+    lives = {}
+    for session, seen in times.items():
+        # whoever pauses for the cut-off has left, and the next step is another episode
+        pauses = [(a, b) for a, b in zip(seen, seen[1:]) if b - a >= CUT_OFF]
+        after = bool(pauses) and session in bought and pauses[-1][1] == seen[-1]
+        back = len(pauses) - after
+        left = [a + CUT_OFF for a, _ in pauses]
+        status, lost = "converted", False
+        if session not in bought:
+            status = "pending"
+            if seen[-1] + CUT_OFF <= end:
+                status = "abandoned"
+                left.append(seen[-1] + CUT_OFF)
+                lost = seen[-1] + LOST <= end
+            if max([seen[0]] + [b for _, b in pauses]) + EXPIRY <= end:
+                status = "expired"
+        lives[session] = (status, 1 + back, left[-1] if left else None, len(left), back, lost, after)
+    return lives
 
 
 class Progress:
@@ -86,13 +123,14 @@ class Progress:
 class Replay:
     """The shop: carts as its customers see them, and the calls it makes."""
 
-    def __init__(self, conn, batch):
-        self.conn, self.batch = conn, batch
+    def __init__(self, conn, clock, batch):
+        self.conn, self.clock, self.batch = conn, clock, batch
         self.carts = defaultdict(dict)  # session -> sku -> line
         self.ids = {}  # session -> id of its incomplete order
         self.waiting = []  # (kind, session, cursor) of calls whose results are not read yet
         self.orders = {}  # session -> row of convert_order
-        self.captures = self.converts = 0
+        self.captures = self.converts = self.ticks = 0
+        self.ticking = 0.0  # seconds
 
     def add(self, event, at):
         cart = self.carts[event["session"]]
@@ -129,10 +167,25 @@ class Replay:
                 self.orders[session] = row
         self.waiting.clear()
 
+    def tick(self, at):
+        began = time.monotonic()
+        report = self.clock.execute(TICK, (at,), prepare=True).fetchone()[0]
+        if not report["finished"]:
+            raise SystemExit(f"replay: tick at {at} did not finish: {report}")
+        self.ticks += 1
+        self.ticking += time.monotonic() - began
+
     def run(self, events, shift, progress):
         with self.conn.pipeline() as pipeline:
+            next_tick = datetime.fromisoformat(events[0]["at"]) + shift + HOUR
             for n, event in enumerate(events, 1):
                 at = datetime.fromisoformat(event["at"]) + shift
+                if next_tick <= at:
+                    self.read_results(pipeline)
+                    self.conn.commit()
+                    while next_tick <= at:
+                        self.tick(next_tick)
+                        next_tick += HOUR
                 if event["event"] == "purchase":
                     self.purchase(event, at, pipeline)
                 else:
@@ -141,6 +194,7 @@ class Replay:
                     self.read_results(pipeline)
                     self.conn.commit()
                     progress.show(n)
+        self.tick(at)
 
 
 class Check:
@@ -179,10 +233,19 @@ def money(sums, currency):
     return f"{sums.get(currency, Decimal(0)):,.2f}"
 
 
-def verify(conn, replay, expected):
+def story_of_events(conn):
+    """session -> (times abandoned, came back, lost, converted after an abandonment), from the events."""
+    return {row[0]: tuple(row[1:]) for row in conn.execute(
+        """SELECT i.session_id, count(*) FILTER (WHERE e.event = 'abandoned'), count(*) FILTER (WHERE e.event = 'reanimated'),
+            bool_or(e.event = 'lost'), bool_or(e.event = 'converted' AND e.status_before = 'abandoned')
+        FROM incomplete_orders.order_events e JOIN incomplete_orders.incomplete_orders i ON (i.shop_id, i.id) = (e.shop_id, e.order_id)
+        GROUP BY 1""")}
+
+
+def verify(conn, replay, expected, lives, shift):
     """Every row as it is stored now, against the file. Returns whether all agreed, and the rows."""
     incomplete = conn.execute(
-        "SELECT id, session_id, status::text, total, currency::text FROM incomplete_orders.incomplete_orders"
+        "SELECT id, session_id, status::text, total, currency::text, episode, abandoned_at FROM incomplete_orders.incomplete_orders"
     ).fetchall()
     orders = conn.execute(
         "SELECT order_id, incomplete_order_id, total, currency::text FROM incomplete_orders.orders"
@@ -206,29 +269,42 @@ def verify(conn, replay, expected):
     check.same("so is the total of every cart that was left",
                {r[1]: (r[3], r[4]) for r in incomplete if r[2] != "converted"},
                {s: (v, CURRENCY) for s, v in left.items()})
-    return not check.failed, incomplete, orders
+    stories = story_of_events(conn)
+    check.same("each cart was abandoned, reanimated and bought when its session's pauses say so",
+               {r[1]: (*(r[5:]), *stories[r[1]]) for r in incomplete},
+               {s: (v[1], v[2] and v[2] + shift, *v[3:]) for s, v in lives.items()})
+    check.same("... and has the state that it should have by now",
+               {r[1]: r[2] for r in incomplete}, {s: v[0] for s, v in lives.items()})
+    return not check.failed, incomplete, orders, stories
 
 
-def summarize(incomplete, orders, replay, seconds):
+def summarize(incomplete, orders, stories, replay, seconds):
     statuses = defaultdict(int)
     for row in incomplete:
         statuses[row[2]] += 1
     converted = statuses.pop("converted", 0)
     n = len(incomplete)
     print("\nWhat happened\n")
-    print(f"  sessions        {n:>8,}")
-    print(f"  converted       {converted:>8,}  {converted / n:6.1%}")
-    print(f"  open            {n - converted:>8,}  {(n - converted) / n:6.1%}")
+    after = sum(s[3] for s in stories.values())
+    print(f"  sessions             {n:>8,}")
+    print(f"  converted            {converted:>8,}  {converted / n:6.1%}")
+    print(f"    direct             {converted - after:>8,}")
+    print(f"    after abandonment  {after:>8,}")
+    print(f"  not converted        {n - converted:>8,}  {(n - converted) / n:6.1%}")
     for status, count in sorted(statuses.items(), key=lambda s: -s[1]):
-        print(f"    {status:<13} {count:>8,}")
+        lost = sum(stories[r[1]][2] for r in incomplete if r[2] == status)
+        print(f"    {status:<18} {count:>8,}" + (f"  of them lost, 14 days idle: {lost:,}" if status == "abandoned" else ""))
+    print(f"\n  abandonments         {sum(s[0] for s in stories.values()):>8,}")
+    print(f"  reanimated           {sum(s[1] for s in stories.values()):>8,}")
     won = value_of((o[2], o[3]) for o in orders)
     left = value_of((r[3], r[4]) for r in incomplete if r[2] != "converted")
-    print(f"\n  {'value':<12} {'converted':>16} {'open':>16}")
+    print(f"\n  {'value':<12} {'converted':>16} {'not converted':>16}")
     for currency in sorted(won.keys() | left.keys()):
         print(f"  {currency:<12} {money(won, currency):>16} {money(left, currency):>16}")
     calls = replay.captures + replay.converts
-    print(f"\n  {calls:,} calls in {seconds:.1f} s: {calls / seconds:,.0f} a second from one client")
-    print(f"  ({replay.captures:,} captures, {replay.converts:,} conversions; {replay.batch} calls a commit, not waiting for the disk)")
+    print(f"\n  {calls:,} calls in {seconds - replay.ticking:.1f} s: {calls / (seconds - replay.ticking):,.0f} a second from one client")
+    print(f"  ({replay.captures:,} captures, {replay.converts:,} conversions; not waiting for the disk)")
+    print(f"  {replay.ticks:,} ticks, one an hour, in {replay.ticking:.1f} s: {replay.ticking / replay.ticks * 1000:.0f} ms each")
 
 
 def main():
@@ -241,11 +317,15 @@ def main():
     expected, last = sums_of_file(options.file)
     events = list(read_events(options.file))
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # the error itself is reported
-    with psycopg.connect(application_name="incomplete_orders replay") as conn:
+    lives = lives_of_file(options.file)
+    with (psycopg.connect(application_name="incomplete_orders replay") as conn,
+          psycopg.connect(application_name="incomplete_orders replay, the clock", autocommit=True) as clock):
         # A crash may lose the last moments of a replay; a shop's own sessions leave this on.
         conn.execute("SET synchronous_commit = off")
+        conn.execute("SELECT incomplete_orders.configure_shop('default', %s)", (json.dumps({"expiry": f"{EXPIRY.days} days"}),))
         conn.commit()
-        replay = Replay(conn, options.batch)
+        clock.execute("SET synchronous_commit = off")
+        replay = Replay(conn, clock, options.batch)
         shift = datetime.now(timezone.utc) - last
         began = time.monotonic()
         replay.run(events, shift, Progress(len(events)))
@@ -253,8 +333,8 @@ def main():
         conn.execute("SET synchronous_commit = on")
         conn.commit()
         print("\nChecked against the file, summed there in exact decimals\n")
-        good, incomplete, orders = verify(conn, replay, expected)
-        summarize(incomplete, orders, replay, seconds)
+        good, incomplete, orders, stories = verify(conn, replay, expected, lives, shift)
+        summarize(incomplete, orders, stories, replay, seconds)
     return 0 if good else 1
 
 

@@ -77,12 +77,14 @@ BEGIN
 	RETURN NEXT;
 
 	check_name := 'hooks';
-	SELECT count(*) AS n, string_agg(format('%s of shop "%s" (%s, %s times)', f.hook, s.shop, f.sqlstate, f.failures), ', ' ORDER BY f.failed_at DESC) AS names INTO seen
+	SELECT count(*) AS n, string_agg(format('%s of shop "%s" (%s, %s times)', f.hook, s.shop, f.sqlstate, f.failures), ', ' ORDER BY f.failed_at DESC) AS names,
+		bool_and(f.hook = 'tick') AS refused INTO seen
 	FROM (SELECT * FROM incomplete_orders.hook_failures f WHERE f.shop_id = ANY (shop_ids) ORDER BY f.failed_at DESC LIMIT 10) f
 	JOIN incomplete_orders.shops s USING (shop_id);
 	state := CASE WHEN seen.n > 0 THEN 'warn' ELSE 'ok' END;
 	value := CASE WHEN seen.n > 0 THEN seen.names ELSE 'none fails' END;
-	advice := CASE WHEN seen.n > 0 THEN 'The orders concerned wait until the function answers. It runs with the rights of the role that named it: call it as that role.' END;
+	advice := CASE WHEN seen.refused THEN 'Something that was added to the tables, a foreign key perhaps, refuses what is due: look for "could not move order" in the server''s log.'
+		WHEN seen.n > 0 THEN 'The orders concerned wait until the function answers. It runs with the rights of the role that named it: call it as that role.' END;
 	RETURN NEXT;
 
 	check_name := 'event tail';

@@ -25,7 +25,11 @@ CREATE FUNCTION incomplete_orders._tick_heartbeat(report jsonb) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	INSERT INTO incomplete_orders.heartbeats (job, at, report) VALUES ('tick', pg_catalog.clock_timestamp(), $1)
-	ON CONFLICT (job) DO UPDATE SET at = excluded.at, report = excluded.report
+	ON CONFLICT (job) DO UPDATE SET at = excluded.at, report = excluded.report;
+	-- what still fails does so every quarter of an hour
+	DELETE FROM incomplete_orders.hook_failures f
+	WHERE f.hook = 'tick' AND f.failed_at < pg_catalog.clock_timestamp() - interval '1 hour'
+		OR f.hook = 'payment_state' AND EXISTS (SELECT FROM incomplete_orders.shops s WHERE s.shop_id = f.shop_id AND s.payment_state IS NULL)
 $$;
 ALTER FUNCTION incomplete_orders._tick_heartbeat OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._tick_heartbeat IS 'Notes that tick ran, for health()';

@@ -335,8 +335,39 @@ CALL incomplete_orders.tick(at => '2024-10-03 14:00') \g /dev/null
 SELECT status, count(*), count(DISTINCT abandoned_at) FROM incomplete_orders.incomplete_orders WHERE created_at = '2024-10-03 12:00' GROUP BY status;
 
 --
+-- What a user's foreign key refuses holds up nobody else.
+--
+RESET ROLE;
+SELECT pg_temp.make('held', '2024-10-04 12:00'), pg_temp.make('free', '2024-10-04 12:00'), pg_temp.make('free-b', '2024-10-04 12:00', shop => 'tick-b');
+CREATE TABLE public.tick_reservations (shop_id integer, id uuid, FOREIGN KEY (shop_id, id) REFERENCES incomplete_orders.open_orders);
+INSERT INTO public.tick_reservations SELECT incomplete_orders.shop_of(pg_temp.id('held')), pg_temp.id('held');
+SELECT incomplete_orders.mark_payment_pending(pg_temp.id('held'), deadline => '2024-12-01', at => '2024-10-04 12:01') AS none_asks_for_it;
+SELECT * FROM pg_temp.state('held') UNION ALL SELECT * FROM pg_temp.state('free%');
+SET client_min_messages = error;	-- the warnings name ids
+SET ROLE regress_tick_admin;
+CALL pg_temp.tick('2024-12-01');
+SELECT * FROM pg_temp.state('held') UNION ALL SELECT * FROM pg_temp.state('free%');
+RESET ROLE;
+SELECT s.shop, f.hook, f.failures, f.sqlstate FROM incomplete_orders.hook_failures f JOIN incomplete_orders.shops s USING (shop_id);
+SELECT state, value FROM incomplete_orders.health() WHERE check_name = 'hooks';
+SET ROLE regress_tick_admin;
+CALL pg_temp.tick('2024-12-01 00:14');
+RESET client_min_messages;
+RESET ROLE;
+DROP TABLE public.tick_reservations;
+SET ROLE regress_tick_admin;
+CALL pg_temp.tick('2024-12-01 00:15');
+SELECT * FROM pg_temp.story('held') WHERE step <> 'payment_pending';
+RESET ROLE;
+UPDATE incomplete_orders.hook_failures SET failed_at = now() - interval '61 minutes';
+CALL incomplete_orders.tick(at => '2024-01-01') \g /dev/null
+SELECT count(*) FROM incomplete_orders.hook_failures;
+SET ROLE regress_tick_admin;
+
+--
 -- A tick far in the future destroys nothing.
 --
+SELECT count(pg_temp.make('last-' || n, '2025-01-01 12:00')) FROM generate_series(1, 5) n;
 SELECT count(*) AS orders FROM incomplete_orders.incomplete_orders \gset
 RESET ROLE;
 SELECT count(*) AS events FROM incomplete_orders.order_events \gset
