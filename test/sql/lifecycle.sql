@@ -281,6 +281,10 @@ SET search_path = evil, pg_catalog;
 SELECT incomplete_orders.capture_cart('life-evil', :'cart', email => 'e@example.com', customer_id => 'evil', name => 'E', currency => 'eur', step => 'payment',
 	shipping => 1, tax => 2, discount => 0, coupon_code => 'c', coupon_discount => 0, address => '{"city":"x"}', context => '{"device":"phone","source":"web"}') AS id \gset
 SELECT incomplete_orders.capture_cart('life-evil', :'cart', context => '{"notes":"n"}', address => '{"country":"y"}', tax => 3) OPERATOR(pg_catalog.=) :'id'::uuid AS same_order;
+-- the same through the executor
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT incomplete_orders.capture_cart('life-evil', :'cart', context => '{"notes":"n"}', address => '{"country":"y"}', tax => 3, step => 'review', kind => 'cart') OPERATOR(pg_catalog.=) :'id'::uuid AS same_order;
+COMMIT;
 SELECT incomplete_orders.capture_cart('life-evil', :'cart', at => pg_catalog.now() OPERATOR(pg_catalog.+) interval '2 days') OPERATOR(pg_catalog.=) :'id'::uuid AS same_order;
 SELECT can FROM incomplete_orders.can_convert(:'id');
 SELECT part, total FROM incomplete_orders.convert_order(:'id', '[{"sku":"E","quantity":1,"unit_price":"2.00"}]', idempotency_key => 'k');
