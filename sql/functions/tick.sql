@@ -8,6 +8,23 @@ LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_due_step';
 COMMENT ON FUNCTION incomplete_orders._due_step IS
 	'What falls due next for an order in that state (abandoned, lost, expired), when, and what follows it';
 
+-- next_action_at is never later than what can be due: only what was put further
+-- away than it is now changes, mostly the carts of the last hour.
+CREATE FUNCTION incomplete_orders._rearm_orders() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE incomplete_orders.open_orders o
+	SET next_action_at = (incomplete_orders._due_step(o.status, incomplete_orders.item_count(o.items) = 0, o.last_activity_at, o.abandoned_at,
+		o.lost_at, o.expires_at, o.payment_deadline, NEW.cut_off, NEW.attribution_window)).due_at
+	WHERE o.shop_id = NEW.shop_id AND o.next_action_at > (incomplete_orders._due_step(o.status, incomplete_orders.item_count(o.items) = 0,
+		o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline, NEW.cut_off, NEW.attribution_window)).due_at;
+	RETURN NULL;
+END
+$$;
+ALTER FUNCTION incomplete_orders._rearm_orders() OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._rearm_orders() IS 'A shop''s cut-off or attribution window became shorter: its open orders are due earlier';
+
 CREATE FUNCTION incomplete_orders._tick_batch(shops integer[], at timestamptz, per_shop integer, most integer)
 RETURNS TABLE (shop_id integer, abandoned integer, lost integer, expired integer, looked_at integer, more boolean)
 LANGUAGE c STRICT SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_tick_batch';

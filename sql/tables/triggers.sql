@@ -29,6 +29,9 @@
 			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._check_shop();
 		CREATE TRIGGER refuse_in_use BEFORE DELETE ON incomplete_orders.shops
 			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._refuse_shop_in_use();
+		CREATE TRIGGER rearm_orders AFTER UPDATE OF cut_off, attribution_window ON incomplete_orders.shops
+			FOR EACH ROW WHEN (NEW.cut_off < OLD.cut_off OR NEW.attribution_window < OLD.attribution_window)
+			EXECUTE FUNCTION incomplete_orders._rearm_orders();
 		CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE ON incomplete_orders.shops
 			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._invalidate_cache();
 		CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE ON incomplete_orders.shop_members

@@ -68,7 +68,19 @@ SELECT pg_temp.make('b', '2024-03-02 12:00', shop => 'tick-b');
 CALL pg_temp.tick('2024-03-02 12:10');
 CALL pg_temp.tick('2024-03-04 12:00');
 SELECT * FROM pg_temp.story('b');
-SELECT incomplete_orders.configure_shop('tick-b', '{"cut_off": null, "expiry": null, "attribution_window": null}');
+-- A shorter one counts at once, for carts that are there already; a longer one
+-- when their old deadline comes.
+SELECT incomplete_orders.configure_shop('tick-b', '{"cut_off": "5 hours", "expiry": null, "attribution_window": "30 days"}');
+SELECT pg_temp.make('b-shorter', '2024-03-03 12:00', shop => 'tick-b'), pg_temp.make('b-lost', '2024-03-03 12:00', shop => 'tick-b'), pg_temp.make('b-empty', '2024-03-03 12:00', 0, 'tick-b');
+SELECT incomplete_orders.mark_abandoned(pg_temp.id('b-lost'), at => '2024-03-03 12:00');
+SELECT incomplete_orders.configure_shop('tick-b', '{"cut_off": "20 minutes", "attribution_window": null}');
+SELECT m.name, o.next_action_at FROM made m JOIN incomplete_orders.incomplete_orders o USING (id) WHERE m.name LIKE 'b-%' ORDER BY 1;
+CALL pg_temp.tick('2024-03-03 12:20');
+SELECT incomplete_orders.capture_cart('tick-b-shorter', pg_temp.cart(1), shop => 'tick-b', at => '2024-03-03 13:00') = pg_temp.id('b-shorter') AS same;
+SELECT incomplete_orders.configure_shop('tick-b', '{"cut_off": null}');
+CALL pg_temp.tick('2024-03-03 13:59');
+CALL pg_temp.tick('2024-03-03 14:00');
+SELECT * FROM pg_temp.story('b-shorter');
 
 --
 -- Reanimation opens the next episode, and is due on time.
