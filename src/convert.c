@@ -747,6 +747,9 @@ adopt(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *order, const
 
 	if (order->status != ICO_CONVERTED || !find_part(c, &order->id, false))
 		return false;
+	/* a session lives on: what it bought long before this one is another order */
+	if (PG_ARGISNULL(1) && DatumGetTimestampTz(ico_column(0, 8, &isnull)) <= c->at - c->shop.cut_off)
+		return false;
 	order_id = DatumGetUUIDP(ico_column(0, 1, &isnull));
 	ico_arg(&args, Int32GetDatum(c->shop.shop_id));
 	ico_arg(&args, UUIDPGetDatum(order_id));
@@ -875,6 +878,7 @@ convert_fault(const IcoOrder *order, TimestampTz now)
 	IcoLineReader reader;
 	IcoLine		line;
 	bool		remaining = false;
+	int64		total;
 
 	if (order->status == ICO_CONVERTED)
 		return "it is converted already";
@@ -893,8 +897,9 @@ convert_fault(const IcoOrder *order, TimestampTz now)
 	charges.tax = ico_stored_money(order->charges[1]);
 	charges.discount = ico_stored_money(order->charges[2]);
 	charges.coupon_discount = ico_stored_money(order->charges[3]);
-	if (order->kind != ICO_PARTIAL &&
-		ico_order_total(ico_items_total(items), &charges, ico_currency_exponent(currency)) < 0)
+	if (!ico_try_order_total(ico_items_total(items), &charges, ico_currency_exponent(currency), &total))
+		return "its total is out of range";
+	if (order->kind != ICO_PARTIAL && total < 0)
 		return "its total would be negative";
 	return NULL;
 }

@@ -125,9 +125,8 @@ ico_amount_numeric(int64 scaled, int decimals)
 	return kept == 0 ? int64_to_numeric(scaled) : int64_div_fast_to_numeric(scaled, kept);
 }
 
-/* False when the total is beyond what fits. */
-static bool
-order_total(int64 lines, const IcoCharges *charges, int exponent, int64 *result)
+bool
+ico_try_order_total(int64 lines, const IcoCharges *charges, int exponent, int64 *result)
 {
 	int64		total = lines;
 	int64		unit = ICO_MONEY_SCALE;
@@ -153,7 +152,7 @@ ico_order_total(int64 lines, const IcoCharges *charges, int exponent)
 {
 	int64		total;
 
-	if (!order_total(lines, charges, exponent, &total))
+	if (!ico_try_order_total(lines, charges, exponent, &total))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("the order's total is out of range"),
@@ -168,7 +167,7 @@ ico_total_numeric(int64 lines, const IcoCharges *charges, int exponent)
 	int64		total;
 	Datum		sum;
 
-	if (order_total(lines, charges, exponent, &total))
+	if (ico_try_order_total(lines, charges, exponent, &total))
 		return ico_amount_numeric(total, exponent);
 	/* large and positive: numeric's rounding is half up too */
 	sum = NumericGetDatum(ico_amount_numeric(lines, ICO_MONEY_DECIMALS));

@@ -33,6 +33,7 @@ extern int	ico_format_money(int64 scaled, char *buffer);
 /* with so many decimals, and more only where the amount has them */
 extern Numeric ico_amount_numeric(int64 scaled, int decimals);
 /* lines + shipping + tax - discounts, rounded half up to the exponent; 22003 on overflow */
+extern bool ico_try_order_total(int64 lines, const IcoCharges *charges, int exponent, int64 *total);	/* false: overflow */
 extern int64 ico_order_total(int64 lines, const IcoCharges *charges, int exponent);
 /*
  * The same as numeric, also for a cart whose total no order can have: it can

@@ -24,7 +24,7 @@ RETURNS TABLE (order_id uuid, order_number text, incomplete_order_id uuid, part 
 LANGUAGE c SECURITY DEFINER ROWS 1 AS 'MODULE_PATHNAME', 'ico_record_order';
 ALTER FUNCTION incomplete_orders.record_order OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.record_order IS
-	'Records an order that the shop made itself, under its own reference and total, and converts the incomplete order behind it: by id, else the session''s, else the customer''s latest open one; where none matches, incomplete_order_id is null. Called again with the same reference it returns the same order. IC002, IC003';
+	'Records an order that the shop made itself, under its own reference and total, and converts the incomplete order behind it: by id, else the session''s, else the customer''s latest open one; where none matches, incomplete_order_id is null. An order that convert_order made of it a moment ago (by id: ever) takes over the reference and total. Called again with the same reference it returns the same order. IC002, IC003';
 
 CREATE FUNCTION incomplete_orders.record_payment(order_id uuid, at timestamptz DEFAULT now()) RETURNS boolean
 LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_record_payment';

@@ -11,3 +11,11 @@ SELECT * FROM incomplete_orders.can_convert(:'a');
 SELECT incomplete_order_id FROM incomplete_orders.record_order('merged-1', session_id => 'merged-a', total => 5);
 SELECT incomplete_order_id FROM incomplete_orders.record_order('merged-2', id => :'a', total => 5);
 SELECT total FROM incomplete_orders.convert_order(:'b');
+
+-- A session lives on: an order recorded long after what it bought before is another one.
+SELECT order_id FROM incomplete_orders.convert_order(incomplete_orders.capture_cart('merged-c',
+	'[{"sku":"A","quantity":1,"unit_price":1}]', at => now() - interval '3 hours'), at => now() - interval '2 hours') \gset
+SELECT order_id = :'order_id' AS adopted FROM incomplete_orders.record_order('merged-3', session_id => 'merged-c', total => 7);
+SELECT total FROM incomplete_orders.orders WHERE order_id = :'order_id';
+SELECT order_id = :'order_id' AS adopted FROM incomplete_orders.record_order('merged-4', session_id => 'merged-c', total => 1,
+	at => now() - interval '110 minutes');
