@@ -31,10 +31,10 @@ QUICK = bool(os.environ.get("QUICK"))
 
 N_CARTS = 2000  # so few that all stays in memory
 SLOT = "0.25"  # seconds
-ROUNDS = 8 if QUICK else 40
-CONVERT_ROUNDS = 8 if QUICK else 30
+ROUNDS = 6 if QUICK else 40
+CONVERT_ROUNDS = 6 if QUICK else 30
 CONVERSIONS = 30  # of each connection in a slot
-WARM_UP, COUNTED = (1500, 300) if QUICK else (6000, 1000)
+WARM_UP, COUNTED = (1500, 200) if QUICK else (6000, 1000)
 CONVERT_WARM_UP, CONVERT_COUNTED = (30, 50) if QUICK else (60, 200)
 LOADS = [(1, "off"), (2, "off"), (8, "off"), (1, "on"), (2, "on"), (8, "on")]
 
