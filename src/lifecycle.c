@@ -25,7 +25,7 @@
 #include "lifecycle.h"
 #include "line_items.h"
 
-/* field.md of the trade: an order is lost 14 days after its last activity, when
+/* The usual rule of the trade: an order is lost 14 days after its last activity, when
  * the sequence (its last step 72 hours after the abandonment) and the
  * attribution window after it are over too */
 #define LOST_IDLE (14 * USECS_PER_DAY)
