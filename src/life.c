@@ -222,8 +222,9 @@ ico_mark_payment_pending(PG_FUNCTION_ARGS)
 	ico_require_move(&call.order.id, before, ICO_PAYMENT_PENDING);
 	if (!PG_ARGISNULL(2))
 		call.order.payment_deadline = PG_GETARG_TIMESTAMPTZ(2);
-	else if (call.order.payment_deadline == ICO_NONE || call.order.payment_deadline < call.order.expires_at)
+	else if (call.order.payment_deadline == ICO_NONE || call.order.expires_at > call.at)
 		call.order.payment_deadline = call.order.expires_at;
+	/* else an awaited payment keeps it open beyond that, as it does already */
 	if (TIMESTAMP_NOT_FINITE(call.order.payment_deadline) || call.order.payment_deadline <= call.at)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -100,7 +100,8 @@ RESET escape_string_warning;
 RESET intervalstyle;
 SELECT incomplete_orders.shop_settings('set') -> 'cut_off' AS cut_off, incomplete_orders.shop_settings('set') -> 'base_url' AS base_url;
 
--- A capture uses the new currency and cut-off at once, in the same session and transaction.
+-- A capture uses the new currency and cut-off at once, in the same session and transaction; a shorter
+-- cut-off counts for the carts that are there.
 BEGIN;
 SELECT incomplete_orders.capture_cart('set-1', '[{"sku":"A","quantity":1,"unit_price":"2"}]', shop => 'set') IS NOT NULL AS captured;
 SELECT incomplete_orders.configure_shop('set', '{"currency": "SEK", "cut_off": "20 minutes"}');
