@@ -102,7 +102,6 @@ typedef struct Capture
 	TimestampTz at;
 } Capture;
 
-PG_FUNCTION_INFO_V1(ico_is_ordinary);
 PG_FUNCTION_INFO_V1(ico_capture_cart);
 
 static char *
@@ -416,29 +415,6 @@ store(Capture *capture, pg_uuid_t *id)
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("could not capture the cart: its session changes too fast"),
 			 errhint("Try again.")));
-}
-
-/*
- * Whether an order takes a capture with nothing but the update of the fast path.
- * One function rather than five comparisons, each of which the executor would
- * have to set up in every call.
- */
-Datum
-ico_is_ordinary(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(ico_ordinary(PG_GETARG_OID(0), PG_GETARG_OID(1), PG_GETARG_TIMESTAMPTZ(2), PG_GETARG_TIMESTAMPTZ(3),
-								PG_GETARG_TIMESTAMPTZ(4), PG_GETARG_TIMESTAMPTZ(5), PG_GETARG_TIMESTAMPTZ(6),
-								PG_GETARG_TIMESTAMPTZ(7)));
-}
-
-bool
-ico_ordinary(Oid status, Oid kind, TimestampTz last_activity_at, TimestampTz expires_at, TimestampTz next_action_at,
-			 TimestampTz at, TimestampTz idle_since, TimestampTz next)
-{
-	const IcoCatalog *catalog = ico_catalog();
-
-	return status == catalog->status[ICO_PENDING] && kind != catalog->kind[ICO_PARTIAL] &&
-		last_activity_at > idle_since && last_activity_at <= at && expires_at > at && next_action_at <= next;
 }
 
 void

@@ -22,12 +22,4 @@ extern void ico_capture(const IcoShop *shop, text *session_id, LineItems *items,
  */
 extern int32 ico_write_edit(const IcoOrder *order, const IcoShop *shop, LineItems *items, const IcoFacts *facts);
 
-/*
- * Whether an order is the ordinary case of a capture at `at`: pending, nothing
- * of it ordered yet, nothing due, nothing to be due earlier, no activity later.
- * idle_since is at - cut_off, next is at + cut_off.
- */
-extern bool ico_ordinary(Oid status, Oid kind, TimestampTz last_activity_at, TimestampTz expires_at,
-						 TimestampTz next_action_at, TimestampTz at, TimestampTz idle_since, TimestampTz next);
-
 #endif							/* ICO_CAPTURE_H */

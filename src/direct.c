@@ -42,9 +42,9 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "capture.h"
 #include "compat.h"
 #include "direct.h"
+#include "lifecycle.h"
 #include "plan.h"
 
 /* columns that the decision reads or that every capture writes */

@@ -25,6 +25,8 @@
 #include "lifecycle.h"
 #include "line_items.h"
 
+PG_FUNCTION_INFO_V1(ico_is_ordinary);
+
 /* The usual rule of the trade: an order is lost 14 days after its last activity, when
  * the sequence (its last step 72 hours after the abandonment) and the
  * attribution window after it are over too */
@@ -197,6 +199,29 @@ next_due(const IcoOrder *order, const IcoShop *shop, IcoStatus *to)
 		*to = ICO_ABANDONED;
 	}
 	return due;
+}
+
+bool
+ico_ordinary(Oid status, Oid kind, TimestampTz last_activity_at, TimestampTz expires_at, TimestampTz next_action_at,
+			 TimestampTz at, TimestampTz idle_since, TimestampTz next)
+{
+	const IcoCatalog *catalog = ico_catalog();
+
+	return status == catalog->status[ICO_PENDING] && kind != catalog->kind[ICO_PARTIAL] &&
+		last_activity_at > idle_since && last_activity_at <= at && expires_at > at && next_action_at <= next;
+}
+
+/*
+ * Whether an order takes a capture with nothing but the update of the fast path.
+ * One function rather than five comparisons, each of which the executor would
+ * have to set up in every call.
+ */
+Datum
+ico_is_ordinary(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(ico_ordinary(PG_GETARG_OID(0), PG_GETARG_OID(1), PG_GETARG_TIMESTAMPTZ(2), PG_GETARG_TIMESTAMPTZ(3),
+								PG_GETARG_TIMESTAMPTZ(4), PG_GETARG_TIMESTAMPTZ(5), PG_GETARG_TIMESTAMPTZ(6),
+								PG_GETARG_TIMESTAMPTZ(7)));
 }
 
 TimestampTz

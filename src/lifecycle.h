@@ -67,6 +67,13 @@ extern TimestampTz ico_next_action(const IcoOrder *order, const IcoShop *shop);
  * event->at then says when one will be */
 extern bool ico_take_step(IcoOrder *order, const IcoShop *shop, TimestampTz at, IcoEvent *event);
 /*
+ * Whether an order is the ordinary case of a capture at `at`: pending, nothing
+ * of it ordered yet, nothing due, nothing to be due earlier, no activity later.
+ * idle_since is at - cut_off, next is at + cut_off.
+ */
+extern bool ico_ordinary(Oid status, Oid kind, TimestampTz last_activity_at, TimestampTz expires_at,
+						 TimestampTz next_action_at, TimestampTz at, TimestampTz idle_since, TimestampTz next);
+/*
  * Writes what fell due at or before `at`, each step at its exact instant.
  * False when that closed the order.
  */
