@@ -19,8 +19,7 @@
 #define ICO_ERR_NEGATIVE_TOTAL		ICO_SQLSTATE('0', '0', '7')
 #define ICO_ERR_KEY_REUSED			ICO_SQLSTATE('0', '0', '8')
 #define ICO_ERR_STALE_VERSION		ICO_SQLSTATE('0', '0', '9')
-#define ICO_ERR_BAD_MAPPING			ICO_SQLSTATE('0', '1', '0')
-#define ICO_ERR_BAD_TOKEN			ICO_SQLSTATE('0', '1', '1')
+/* IC010 (bad mapping) and IC011 (bad token) are kept for attach and for links */
 /* a deferred invariant does not hold at commit */
 #define ICO_ERR_INVARIANT			ICO_SQLSTATE('0', '1', '2')
 /* an order number, reference or shop name is taken */

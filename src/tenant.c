@@ -85,7 +85,6 @@ static Oid	members_relid = InvalidOid;
 static Oid	stand_in = InvalidOid;
 
 PG_FUNCTION_INFO_V1(ico_enter_shop_sql);
-PG_FUNCTION_INFO_V1(ico_enter_order_sql);
 PG_FUNCTION_INFO_V1(ico_visible_shops);
 PG_FUNCTION_INFO_V1(ico_acting_role);
 PG_FUNCTION_INFO_V1(ico_is_owner_sql);
@@ -126,8 +125,8 @@ ico_invalidate_cache(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-Oid
-ico_acting_role_oid(void)
+static Oid
+acting_role_oid(void)
 {
 	return OidIsValid(stand_in) ? stand_in : GetOuterUserId();
 }
@@ -141,18 +140,18 @@ ico_act_as(Oid role)
 	return before;
 }
 
-const char *
-ico_acting_role_name(void)
+static const char *
+acting_role_name(void)
 {
-	return GetUserNameFromId(ico_acting_role_oid(), false);
+	return GetUserNameFromId(acting_role_oid(), false);
 }
 
 const char *
 ico_actor(void)
 {
 	if (ico_staff == NULL || ico_staff[0] == '\0')
-		return ico_acting_role_name();
-	return psprintf("%s (%s)", ico_acting_role_name(), ico_staff);
+		return acting_role_name();
+	return psprintf("%s (%s)", acting_role_name(), ico_staff);
 }
 
 Datum
@@ -160,7 +159,7 @@ ico_acting_role(PG_FUNCTION_ARGS)
 {
 	Name		name = palloc(NAMEDATALEN);
 
-	namestrcpy(name, ico_acting_role_name());
+	namestrcpy(name, acting_role_name());
 	PG_RETURN_NAME(name);
 }
 
@@ -173,7 +172,7 @@ is_owner(Oid role)
 Datum
 ico_is_owner_sql(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(is_owner(ico_acting_role_oid()));
+	PG_RETURN_BOOL(is_owner(acting_role_oid()));
 }
 
 static HTAB *
@@ -400,7 +399,7 @@ refuse_shop(void)
 			(errcode(ICO_ERR_NO_SUCH_SHOP),
 			 errmsg("no such shop, or no right to it"),
 			 errdetail("Role \"%s\" may not do this for the shop that was named, or there is none of that name.",
-					   ico_acting_role_name()),
+					   acting_role_name()),
 			 errhint("Name a shop that exists in the argument \"shop\"; rights are given by incomplete_orders.grant_to(). After a restore or pg_upgrade call incomplete_orders.setup() first.")));
 }
 
@@ -411,14 +410,14 @@ ico_refuse_order(const pg_uuid_t *id)
 			(errcode(ICO_ERR_NO_SUCH_ORDER),
 			 errmsg("no such order: %s", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
 			 errdetail("There is no order of that id in a shop that role \"%s\" may use for this.",
-					   ico_acting_role_name()),
+					   acting_role_name()),
 			 errhint("The id is the one that capture_cart() returned.")));
 }
 
 void
 ico_enter_shop(IcoRight right, text *shop, IcoShop *found)
 {
-	Oid			role = ico_acting_role_oid();
+	Oid			role = acting_role_oid();
 	const IcoShop *entry = NULL;
 	int			purposes;
 
@@ -440,8 +439,8 @@ ico_enter_shop(IcoRight right, text *shop, IcoShop *found)
 	found->purposes = purposes;
 }
 
-bool
-ico_may_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found)
+static bool
+may_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found)
 {
 	int32		shop_id = ico_shop_of(id);
 	const IcoShop *entry;
@@ -451,7 +450,7 @@ ico_may_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found)
 	entry = shop_id > 0 ? shop_by_id(shop_id) : NULL;
 	if (entry == NULL)
 		return false;
-	purposes = purposes_in(ico_acting_role_oid(), shop_id);
+	purposes = purposes_in(acting_role_oid(), shop_id);
 	if (!may(purposes, right))
 		return false;
 	*found = *entry;
@@ -462,7 +461,7 @@ ico_may_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found)
 void
 ico_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found)
 {
-	if (!ico_may_enter_order(right, id, found))
+	if (!may_enter_order(right, id, found))
 		ico_refuse_order(id);
 }
 
@@ -470,7 +469,7 @@ int
 ico_enter_shops(IcoRight right, text *shop, int32 **shop_ids)
 {
 	static IcoPlan plan = {"", "SELECT shop_id FROM incomplete_orders.shops ORDER BY 1"};
-	Oid			role = ico_acting_role_oid();
+	Oid			role = acting_role_oid();
 	IcoShop		one;
 	uint64		n;
 	int			kept = 0;
@@ -501,7 +500,7 @@ ico_enter_shops(IcoRight right, text *shop, int32 **shop_ids)
 int
 ico_keep_permitted(IcoRight right, int32 *shop_ids, int n)
 {
-	Oid			role = ico_acting_role_oid();
+	Oid			role = acting_role_oid();
 	int			kept = 0;
 
 	make_caches();
@@ -532,7 +531,7 @@ ico_shop_by_id(int32 shop_id, IcoShop *found)
 	if (entry == NULL)
 		return false;
 	*found = *entry;
-	found->purposes = purposes_in(ico_acting_role_oid(), shop_id);
+	found->purposes = purposes_in(acting_role_oid(), shop_id);
 	return true;
 }
 
@@ -550,7 +549,7 @@ ico_check_at(TimestampTz at, const IcoShop *shop)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("argument \"at\" may be given by the purpose admin only"),
-				 errdetail("Role \"%s\" does not have it in this shop.", ico_acting_role_name()),
+				 errdetail("Role \"%s\" does not have it in this shop.", acting_role_name()),
 				 errhint("Leave it out for now().")));
 }
 
@@ -571,22 +570,6 @@ ico_enter_shop_sql(PG_FUNCTION_ARGS)
 	SPI_connect();
 	ico_enter_shop(ico_right_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0))),
 				   PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), &shop);
-	(void) ico_enter_at(fcinfo, 2, &shop);
-	SPI_finish();
-	PG_RETURN_INT32(shop.shop_id);
-}
-
-Datum
-ico_enter_order_sql(PG_FUNCTION_ARGS)
-{
-	IcoShop		shop;
-
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"id\" must not be null")));
-	SPI_connect();
-	ico_enter_order(ico_right_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0))), PG_GETARG_UUID_P(1), &shop);
 	(void) ico_enter_at(fcinfo, 2, &shop);
 	SPI_finish();
 	PG_RETURN_INT32(shop.shop_id);

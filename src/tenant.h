@@ -27,13 +27,13 @@ typedef struct IcoShop
 
 extern void ico_tenant_init(void);
 
-/* The acting role: SET ROLE is honoured, SECURITY DEFINER is seen through. */
-extern Oid	ico_acting_role_oid(void);
-extern const char *ico_acting_role_name(void);
-/* lets a role act instead, or nobody (InvalidOid); returns who did before.  The
- * caller sets it back, after errors too: ico_try() does that. */
+/*
+ * The acting role: SET ROLE is honoured, SECURITY DEFINER is seen through.
+ * ico_act_as lets a role act instead, or nobody (InvalidOid), and returns who did
+ * before.  The caller sets it back, after errors too: ico_try() does that.
+ */
 extern Oid	ico_act_as(Oid role);
-/* the same for the history: with the name of the person, where it is given */
+/* its name for the history, with that of the person where it is given */
 extern const char *ico_actor(void);
 
 /*
@@ -46,7 +46,6 @@ extern const char *ico_actor(void);
  */
 extern void ico_enter_shop(IcoRight right, text *shop, IcoShop *found);
 extern void ico_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found);
-extern bool ico_may_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found);
 /* shop_ids for a list: shop as above, or '*' for all in which the right is held */
 extern int	ico_enter_shops(IcoRight right, text *shop, int32 **shop_ids);
 /* leaves those shops in the array in which the right is held; returns how many */

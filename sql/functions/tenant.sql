@@ -10,12 +10,6 @@ ALTER FUNCTION incomplete_orders._enter_shop(text, text, timestamptz) OWNER TO i
 COMMENT ON FUNCTION incomplete_orders._enter_shop(text, text, timestamptz) IS
 	'The shop_id of shop (null: the caller''s only shop, else default) if the acting role may use that function there; IC001, IC002';
 
-CREATE FUNCTION incomplete_orders._enter_order(object text, id uuid, at timestamptz) RETURNS integer
-LANGUAGE c STABLE SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_enter_order_sql';
-ALTER FUNCTION incomplete_orders._enter_order(text, uuid, timestamptz) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._enter_order(text, uuid, timestamptz) IS
-	'The shop_id of an order''s id if the acting role may use that function there; IC001, IC003';
-
 CREATE FUNCTION incomplete_orders._visible_shops(object text, shop text) RETURNS integer[]
 LANGUAGE c STABLE SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_visible_shops';
 ALTER FUNCTION incomplete_orders._visible_shops(text, text) OWNER TO incomplete_orders_owner;
