@@ -10,6 +10,7 @@ OBJS = \
 	src/guc.o \
 	src/plan.o \
 	src/uuid7.o \
+	src/secret.o \
 	src/rights.o \
 	src/tenant.o \
 	src/line_items.o \
@@ -24,6 +25,7 @@ OBJS = \
 	src/capture_batch.o \
 	src/checkout.o \
 	src/lifecycle.o \
+	src/message.o \
 	src/closing.o \
 	src/life.o \
 	src/invariants.o \
@@ -40,6 +42,7 @@ SQL_SETUP = \
 	sql/tables/orders.sql \
 	sql/tables/events.sql \
 	sql/tables/jobs.sql \
+	sql/tables/messages.sql \
 	sql/tables/views.sql \
 	sql/tables/triggers.sql \
 	sql/tables/end.sql
@@ -59,6 +62,11 @@ SQL_PARTS = \
 	sql/functions/life.sql \
 	sql/functions/convert.sql \
 	sql/functions/tick.sql \
+	sql/functions/persons.sql \
+	sql/functions/templates.sql \
+	sql/functions/campaigns.sql \
+	sql/functions/messages.sql \
+	sql/functions/links.sql \
 	sql/functions/list.sql \
 	sql/functions/retention.sql \
 	sql/functions/jobs.sql \

@@ -14,6 +14,7 @@
 #include "direct.h"
 #include "guc.h"
 #include "plan.h"
+#include "secret.h"
 #include "tenant.h"
 
 PG_MODULE_MAGIC;
@@ -26,6 +27,7 @@ _PG_init(void)
 	ico_guc_init();
 	ico_plan_init();
 	ico_tenant_init();
+	ico_secret_init();
 	ico_direct_init();
 	ico_closing_init();
 }

@@ -18,6 +18,14 @@ AS $$
 		('order_event_tail', 'table', true),
 		('order_notes', 'table', true),
 		('order_changes', 'table', true),
+		('campaigns', 'table', true),
+		('campaign_steps', 'table', true),
+		('templates', 'table', true),
+		('messages', 'table', true),
+		('message_skips', 'table', true),
+		('suppressions', 'table', true),
+		('person_orders', 'table', true),
+		('secret_keys', 'table', false),
 		('heartbeats', 'table', false),
 		('hook_failures', 'table', true),
 		('shop_members', 'table', true),
@@ -232,6 +240,9 @@ BEGIN
 			DETAIL = 'Rows that were committed after its snapshot would be missed.',
 			HINT = 'Use READ COMMITTED.';
 	END IF;
+	-- they are settings of the shop, made with it
+	DELETE FROM incomplete_orders.campaigns c WHERE c.shop_id = OLD.shop_id;
+	DELETE FROM incomplete_orders.templates t WHERE t.shop_id = OLD.shop_id;
 	FOR name IN SELECT r.relation FROM incomplete_orders._relations() r WHERE r.by_shop AND r.relation <> 'shops' LOOP
 		EXECUTE format('LOCK TABLE incomplete_orders.%I IN SHARE ROW EXCLUSIVE MODE', name);
 		EXECUTE format('SELECT EXISTS (SELECT FROM incomplete_orders.%I WHERE shop_id = $1)', name) INTO found USING OLD.shop_id;

@@ -2,6 +2,12 @@
 	INSERT INTO incomplete_orders.shops (shop, name)
 	SELECT 'default', 'Default shop' WHERE NOT EXISTS (SELECT FROM incomplete_orders.shops s WHERE s.shop = 'default');
 
+	-- two random uuids of 122 bits each, made even
+	INSERT INTO incomplete_orders.secret_keys (purpose, key_id, secret)
+	SELECT p, 1, sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+	FROM unnest(ARRAY['person', 'link']) p
+	WHERE NOT EXISTS (SELECT FROM incomplete_orders.secret_keys k WHERE k.purpose = p);
+
 	-- After a restore into another cluster the oids are others: found again by name.
 	-- In the same cluster a name with another oid is another role, and stays dead.
 	UPDATE incomplete_orders.shop_members m
@@ -31,6 +37,14 @@
 	COMMENT ON TABLE incomplete_orders.order_changes IS 'What an edit changed: old and new values (personal data)';
 	COMMENT ON TABLE incomplete_orders.heartbeats IS 'When each job last ran, and what it did';
 	COMMENT ON TABLE incomplete_orders.hook_failures IS 'Functions that a shop named and that fail: the last failure of each';
+	COMMENT ON TABLE incomplete_orders.campaigns IS 'Sequences of recovery messages: one for each kind of order, off until enable_campaign()';
+	COMMENT ON TABLE incomplete_orders.campaign_steps IS 'The steps of a campaign: how long after the abandonment, and with which text';
+	COMMENT ON TABLE incomplete_orders.templates IS 'Texts of recovery messages; shop_id 0: the defaults of all shops';
+	COMMENT ON TABLE incomplete_orders.messages IS 'Recovery messages: queued, sent, cancelled or given up (personal data)';
+	COMMENT ON TABLE incomplete_orders.message_skips IS 'The ledger: why a recovery message was not sent';
+	COMMENT ON TABLE incomplete_orders.secret_keys IS 'Keys for hashes of persons and for links in mails; nobody but the owner may read them';
+	COMMENT ON TABLE incomplete_orders.suppressions IS 'Who may not be mailed, by the keyed hash of the address';
+	COMMENT ON TABLE incomplete_orders.person_orders IS 'When a person ordered, by keyed hashes: what stops recovery messages to them';
 	COMMENT ON VIEW incomplete_orders.incomplete_orders IS 'Every incomplete order, open and closed, of the shops that the acting role may see';
 	COMMENT ON SEQUENCE incomplete_orders.reference_seq IS 'Source of the INC- references';
 	COMMENT ON SEQUENCE incomplete_orders.order_number_seq IS 'Order numbers where the shop gives none of its own';

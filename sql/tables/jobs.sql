@@ -15,6 +15,3 @@
 			sqlstate text NOT NULL,
 			PRIMARY KEY (shop_id, hook)
 		);
-	END IF;		-- schema version 1
-
-	PERFORM incomplete_orders._make_partitions();

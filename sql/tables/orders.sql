@@ -43,6 +43,8 @@
 			payment_reference text,
 			payment_deadline timestamptz,
 			continues_id uuid,
+			sequence_step integer NOT NULL DEFAULT 0,
+			next_message_at timestamptz,
 			items incomplete_orders.line_items NOT NULL,
 			last_activity_at timestamptz NOT NULL DEFAULT now(),
 			version integer NOT NULL DEFAULT 1,
@@ -56,6 +58,7 @@
 		CREATE INDEX open_orders_phone ON incomplete_orders.open_orders (shop_id, translate(phone, ' ()-./+', '')) WHERE phone IS NOT NULL;
 		CREATE INDEX open_orders_created ON incomplete_orders.open_orders (shop_id, created_at, id);
 		CREATE INDEX open_orders_due ON incomplete_orders.open_orders (shop_id, next_action_at);
+		CREATE INDEX open_orders_message_due ON incomplete_orders.open_orders (shop_id, next_message_at) WHERE next_message_at IS NOT NULL;
 
 		CREATE TABLE incomplete_orders.closed_orders (
 			LIKE incomplete_orders.open_orders INCLUDING DEFAULTS,

@@ -36,7 +36,13 @@
 			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._invalidate_cache();
 		CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE ON incomplete_orders.shop_members
 			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._invalidate_cache();
+		-- each shop has its campaigns from the beginning
+		CREATE TRIGGER seed_campaigns AFTER INSERT ON incomplete_orders.shops
+			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._seed_campaigns();
+		CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE ON incomplete_orders.secret_keys
+			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._invalidate_cache();
 	END IF;
+	ALTER TABLE incomplete_orders.secret_keys ENABLE ALWAYS TRIGGER invalidate_cache;
 	-- a data-only restore with --disable-triggers brings them back as ORIGIN
 	ALTER TABLE incomplete_orders.shops ENABLE ALWAYS TRIGGER invalidate_cache;
 	ALTER TABLE incomplete_orders.shop_members ENABLE ALWAYS TRIGGER invalidate_cache;

@@ -1,0 +1,1 @@
+-- Links in recovery messages, and what is learned of a message after it was sent.

@@ -1,0 +1,1 @@
+-- The queue of recovery messages: claim, ack, fail, extend, dead letters.

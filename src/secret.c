@@ -1,0 +1,208 @@
+/*
+ * secret.c
+ *		Keys of our own: hashes of persons, signatures of links.
+ *
+ * The rows of secret_keys are read once per backend, into static memory, and
+ * read again when that table's relation cache entry is invalidated: a row
+ * trigger ENABLE ALWAYS sends that.  They are read under the latest snapshot, for
+ * the reason that tenant.c gives.
+ *
+ * A person's key is 64 bits of an HMAC over the shop, a letter for the kind of
+ * identity and its normal form.  Nobody can compute it without the key, so a
+ * table of them says nothing about an address, and it is the same after a
+ * dump and restore.  Locks: ACCESS SHARE on secret_keys while it is read.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "common/hmac.h"
+#include "common/sha2.h"
+#include "fmgr.h"
+#include "port/pg_bswap.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "errors.h"
+#include "plan.h"
+#include "secret.h"
+
+/* more link keys than anybody rotates through while old links must still work */
+#define MAX_SECRETS 64
+
+PG_FUNCTION_INFO_V1(ico_person_keys_sql);
+
+static IcoSecret secrets[MAX_SECRETS];
+static int	n_secrets;
+static bool secrets_valid = false;
+static Oid	secrets_relid = InvalidOid;
+
+static void
+forget_secrets(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == secrets_relid)
+		secrets_valid = false;
+}
+
+void
+ico_secret_init(void)
+{
+	CacheRegisterRelcacheCallback(forget_secrets, (Datum) 0);
+}
+
+static void
+read_secrets(void)
+{
+	static IcoPlan plan = {
+		"",
+		"SELECT k.purpose" EQ "'link', k.key_id, k.secret FROM incomplete_orders.secret_keys k"
+		" ORDER BY k.key_id DESC LIMIT 64"
+	};
+	uint64		n;
+	bool		isnull;
+
+	secrets_relid = get_relname_relid("secret_keys", ico_catalog()->schema);
+	if (!OidIsValid(secrets_relid))
+		ereport(ERROR,
+				(errcode(ICO_ERR_NOT_SET_UP),
+				 errmsg("incomplete_orders is not set up in this database"),
+				 errdetail("The extension is installed, but its tables were not made yet."),
+				 errhint("SELECT incomplete_orders.setup();")));
+	n = ico_execute_read(&plan, NULL, NULL, GetLatestSnapshot());
+	for (n_secrets = 0; n_secrets < n && n_secrets < MAX_SECRETS; n_secrets++)
+	{
+		IcoSecret  *secret = &secrets[n_secrets];
+		bytea	   *value = DatumGetByteaPP(ico_column(n_secrets, 3, &isnull));
+
+		secret->purpose = DatumGetBool(ico_column(n_secrets, 1, &isnull)) ? ICO_SECRET_LINK : ICO_SECRET_PERSON;
+		secret->key_id = DatumGetInt32(ico_column(n_secrets, 2, &isnull));
+		memcpy(secret->secret, VARDATA_ANY(value), Min(VARSIZE_ANY_EXHDR(value), ICO_SECRET_BYTES));
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+const IcoSecret *
+ico_secret(IcoSecretPurpose purpose, int32 key_id)
+{
+	if (!secrets_valid)
+	{
+		/* what is invalidated from here on is read again */
+		secrets_valid = true;
+		PG_TRY();
+		{
+			read_secrets();
+		}
+		PG_CATCH();
+		{
+			secrets_valid = false;
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	}
+	for (int i = 0; i < n_secrets; i++)
+	{
+		if (secrets[i].purpose == purpose && (key_id == 0 || secrets[i].key_id == key_id))
+			return &secrets[i];
+	}
+	return NULL;
+}
+
+void
+ico_hmac(const IcoSecret *secret, const void *data, int len, uint8 mac[ICO_SECRET_BYTES])
+{
+	pg_hmac_ctx *context = pg_hmac_create(PG_SHA256);
+	bool		good = context != NULL &&
+		pg_hmac_init(context, secret->secret, ICO_SECRET_BYTES) >= 0 &&
+		pg_hmac_update(context, data, len) >= 0 &&
+		pg_hmac_final(context, mac, PG_SHA256_DIGEST_LENGTH) >= 0;
+
+	if (context != NULL)
+		pg_hmac_free(context);
+	if (!good)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute an HMAC")));
+}
+
+/* The normal form behind the kind's letter, both in buffer; its length. */
+static int
+normal_form(char kind, text *value, char *buffer)
+{
+	const char *s = VARDATA_ANY(value);
+	int			len = VARSIZE_ANY_EXHDR(value);
+	int			n = 0;
+
+	buffer[n++] = kind;
+	while (kind == 'e' && len > 0 && s[0] == ' ')
+		s++, len--;
+	while (kind == 'e' && len > 0 && s[len - 1] == ' ')
+		len--;
+	for (int i = 0; i < len; i++)
+	{
+		if (kind == 'p' && (s[i] < '0' || s[i] > '9'))
+			continue;
+		buffer[n++] = kind == 'e' && s[i] >= 'A' && s[i] <= 'Z' ? s[i] + ('a' - 'A') : s[i];
+	}
+	return n;
+}
+
+int
+ico_person_keys(int32 shop_id, text *customer_id, text *email, text *phone, int64 keys[ICO_PERSON_KEYS])
+{
+	text	   *values[ICO_PERSON_KEYS] = {customer_id, email, phone};
+	static const char kinds[ICO_PERSON_KEYS] = {'c', 'e', 'p'};
+	uint32		shop = pg_hton32((uint32) shop_id);
+	int			n = 0;
+
+	for (int i = 0; i < ICO_PERSON_KEYS; i++)
+	{
+		const IcoSecret *secret;
+		uint8		mac[ICO_SECRET_BYTES];
+		char	   *buffer;
+		int			len;
+
+		if (values[i] == NULL)
+			continue;
+		buffer = palloc(sizeof(shop) + 1 + VARSIZE_ANY_EXHDR(values[i]));
+		memcpy(buffer, &shop, sizeof(shop));
+		len = normal_form(kinds[i], values[i], buffer + sizeof(shop));
+		if (len == 1)
+			continue;
+		secret = ico_secret(ICO_SECRET_PERSON, 0);
+		if (secret == NULL)
+			ereport(ERROR,
+					(errcode(ICO_ERR_NOT_SET_UP),
+					 errmsg("table \"incomplete_orders.secret_keys\" has no key for persons"),
+					 errdetail("Suppressions were made with that key; a new one would forget them."),
+					 errhint("Restore the table from a dump; only where there is none, call incomplete_orders.setup().")));
+		ico_hmac(secret, buffer, sizeof(shop) + len, mac);
+		memcpy(&keys[n++], mac, sizeof(int64));
+		pfree(buffer);
+	}
+	return n;
+}
+
+/* _person_keys(shop_id, customer_id, email, phone) -> bigint[] */
+Datum
+ico_person_keys_sql(PG_FUNCTION_ARGS)
+{
+	text	   *values[ICO_PERSON_KEYS];
+	int64		keys[ICO_PERSON_KEYS];
+	Datum		elements[ICO_PERSON_KEYS];
+	int			n;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	for (int i = 0; i < ICO_PERSON_KEYS; i++)
+		values[i] = PG_ARGISNULL(i + 1) ? NULL : PG_GETARG_TEXT_PP(i + 1);
+	SPI_connect();
+	n = ico_person_keys(PG_GETARG_INT32(0), values[0], values[1], values[2], keys);
+	SPI_finish();
+	for (int i = 0; i < n; i++)
+		elements[i] = Int64GetDatum(keys[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
