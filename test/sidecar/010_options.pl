@@ -32,8 +32,8 @@ sub refused
 my ($code, $help, $err) = program('--help');
 is($code, 0, '--help: exit code');
 is($err, '', '--help: nothing on stderr');
-my @commands = $help =~ /^([a-z]+): /mg;
-is_deeply(\@commands, [qw(tick cleanup health)], '--help: has all commands');
+my @commands = $help =~ /^([a-z-]+): /mg;
+is_deeply(\@commands, [qw(tick cleanup health send-recovery-emails)], '--help: has all commands');
 like($help, qr/--max-seconds=N .*\(default: 50\)/, '--help: has defaults');
 is(scalar(grep { length > 100 } split /\n/, $help), 0, '--help: fits into a terminal');
 

@@ -1,4 +1,4 @@
-# health and cleanup as programs: tables, JSON, exit codes.  A stand-in for the
+# health, cleanup and send-recovery-emails as programs: tables, JSON, exit codes.  A stand-in for the
 # extension says what each test needs.
 use strict;
 use warnings;
@@ -100,6 +100,21 @@ cmp_ok($seconds, '<', 4, 'stopped: at once');
 like($run->{err}, qr/^incomplete-orders: health: stopped: cancelled$/m, 'stopped: says so');
 ok(await(undef, sub { $node->safe_psql('mock', q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'incomplete-orders'}) == 0 }),
 	'and the server does not work on');
+
+# send-recovery-emails
+($code, $out) = program('send-recovery-emails', '--dry-run', '--shop=north', '--hours-after=4');
+is($code, 0, 'send-recovery-emails: exit code');
+is($out, <<'EOT', 'send-recovery-emails: its arguments arrive, and who gets what is shown');
+order_id                              recipient         message_type    action   reason
+00000000-0000-7000-8000-000000000001  ann@shop.example  abandoned_cart  queued
+00000000-0000-7000-8000-000000000002                                    skipped  4 3 t north
+1 queued, 1 skipped.
+Nothing was changed: this was a dry run.
+EOT
+($code, $out) = program('send-recovery-emails');
+like($out, qr/skipped  2 3 f$/m, 'send-recovery-emails: defaults, and no dry run unless it is asked for');
+unlike($out, qr/dry run/, 'send-recovery-emails: nor says so');
+is_deeply(decode_json((program('send-recovery-emails', '--format=json'))[1])->[0]{recipient}, 'ann@shop.example', 'send-recovery-emails: JSON');
 
 $node->stop;
 done_testing();

@@ -131,6 +131,12 @@ sub mock_database
 		CREATE FUNCTION incomplete_orders.cleanup(days integer DEFAULT 90, dry_run boolean DEFAULT false)
 		RETURNS TABLE (action text, n bigint, examples text[])
 		LANGUAGE sql AS $$ VALUES ('expired', 12::bigint, '{INC-1,INC-2}'::text[]), ('days ' || days || ', dry run ' || dry_run, 0, NULL) $$;
+		CREATE FUNCTION incomplete_orders.send_recovery_emails(hours_after integer DEFAULT 2, max_attempts integer DEFAULT 3,
+			dry_run boolean DEFAULT false, shop text DEFAULT NULL)
+		RETURNS TABLE (order_id uuid, recipient text, message_type text, action text, reason text)
+		LANGUAGE sql AS $$ VALUES
+			('00000000-0000-7000-8000-000000000001'::uuid, 'ann@shop.example', 'abandoned_cart', 'queued', NULL),
+			('00000000-0000-7000-8000-000000000002'::uuid, NULL, NULL, 'skipped', concat_ws(' ', hours_after, max_attempts, dry_run, shop)) $$;
 		});
 	return;
 }
