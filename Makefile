@@ -26,6 +26,9 @@ OBJS = \
 	src/checkout.o \
 	src/lifecycle.o \
 	src/message.o \
+	src/token.o \
+	src/suppress.o \
+	src/link.o \
 	src/closing.o \
 	src/life.o \
 	src/invariants.o \

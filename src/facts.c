@@ -102,8 +102,8 @@ trimmed(text *given)
 }
 
 /* Nothing that could end an SMTP command or a header; one @ with both sides. */
-static const char *
-email_fault(const char *s, int len)
+const char *
+ico_email_fault(const char *s, int len)
 {
 	const char *at = memchr(s, '@', len);
 
@@ -132,7 +132,7 @@ text_fault(IcoFact fact, const char *s, int len)
 	switch (fact)
 	{
 		case ICO_F_EMAIL:
-			return email_fault(s, len);
+			return ico_email_fault(s, len);
 		case ICO_F_PHONE:
 			return short_text_fault(s, len, PHONE_BYTES);
 		default:

@@ -55,6 +55,8 @@ extern text *ico_check_key(text *given, const char *name);
 /* an optional one: null when absent or empty; too long or control characters: 22023 */
 extern text *ico_optional_key(FunctionCallInfo fcinfo, int argument, const char *name);
 extern pg_uuid_t *ico_require_id(FunctionCallInfo fcinfo, int argument, const char *name);
+/* what is wrong with an address, or NULL */
+extern const char *ico_email_fault(const char *s, int len);
 extern text *ico_currency_code(text *given);
 
 #endif							/* ICO_FACTS_H */

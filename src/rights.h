@@ -60,6 +60,10 @@
 	R(F, list_orders, ICO_ADMIN) \
 	R(F, order_history, ICO_ADMIN) \
 	R(F, orders_of, ICO_STAFF_OR_APP) \
+	R(F, suppress, ICO_STAFF_OR_APP) \
+	R(F, unsuppress, ICO_ADMIN) \
+	R(F, unsubscribe, ICO_APP | ICO_SENDER | ICO_ADMIN) \
+	R(F, rotate_link_key, 0) \
 	R(P, tick, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_batch, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_payments, ICO_SENDER | ICO_ADMIN) \

@@ -17,7 +17,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/hmac.h"
-#include "common/sha2.h"
 #include "fmgr.h"
 #include "port/pg_bswap.h"
 #include "utils/array.h"
@@ -31,7 +30,7 @@
 #include "plan.h"
 #include "secret.h"
 
-/* more link keys than anybody rotates through while old links must still work */
+/* the person's key comes first; rotate_link_key() keeps fewer link keys than that */
 #define MAX_SECRETS 64
 
 PG_FUNCTION_INFO_V1(ico_person_keys_sql);
@@ -60,7 +59,7 @@ read_secrets(void)
 	static IcoPlan plan = {
 		"",
 		"SELECT k.purpose" EQ "'link', k.key_id, k.secret FROM incomplete_orders.secret_keys k"
-		" ORDER BY k.key_id DESC LIMIT 64"
+		" ORDER BY 1, k.key_id DESC LIMIT 64"
 	};
 	uint64		n;
 	bool		isnull;
@@ -111,14 +110,14 @@ ico_secret(IcoSecretPurpose purpose, int32 key_id)
 	return NULL;
 }
 
-void
-ico_hmac(const IcoSecret *secret, const void *data, int len, uint8 mac[ICO_SECRET_BYTES])
+static void
+compute_hmac(pg_cryptohash_type type, const IcoSecret *secret, const void *data, int len, uint8 *mac, int mac_len)
 {
-	pg_hmac_ctx *context = pg_hmac_create(PG_SHA256);
+	pg_hmac_ctx *context = pg_hmac_create(type);
 	bool		good = context != NULL &&
 		pg_hmac_init(context, secret->secret, ICO_SECRET_BYTES) >= 0 &&
 		pg_hmac_update(context, data, len) >= 0 &&
-		pg_hmac_final(context, mac, PG_SHA256_DIGEST_LENGTH) >= 0;
+		pg_hmac_final(context, mac, mac_len) >= 0;
 
 	if (context != NULL)
 		pg_hmac_free(context);
@@ -126,6 +125,18 @@ ico_hmac(const IcoSecret *secret, const void *data, int len, uint8 mac[ICO_SECRE
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not compute an HMAC")));
+}
+
+void
+ico_hmac(const IcoSecret *secret, const void *data, int len, uint8 mac[ICO_SECRET_BYTES])
+{
+	compute_hmac(PG_SHA256, secret, data, len, mac, PG_SHA256_DIGEST_LENGTH);
+}
+
+void
+ico_hmac512(const IcoSecret *secret, const void *data, int len, uint8 mac[PG_SHA512_DIGEST_LENGTH])
+{
+	compute_hmac(PG_SHA512, secret, data, len, mac, PG_SHA512_DIGEST_LENGTH);
 }
 
 /* The normal form behind the kind's letter, both in buffer; its length. */
@@ -148,6 +159,15 @@ normal_form(char kind, text *value, char *buffer)
 		buffer[n++] = kind == 'e' && s[i] >= 'A' && s[i] <= 'Z' ? s[i] + ('a' - 'A') : s[i];
 	}
 	return n;
+}
+
+text *
+ico_normal_email(text *email)
+{
+	char	   *buffer = palloc(1 + VARSIZE_ANY_EXHDR(email));
+	int			len = normal_form('e', email, buffer);
+
+	return cstring_to_text_with_len(buffer + 1, len - 1);
 }
 
 int

@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "common/sha2.h"
+
 #define ICO_SECRET_BYTES 32
 
 typedef enum IcoSecretPurpose
@@ -31,6 +33,7 @@ extern void ico_secret_init(void);
 extern const IcoSecret *ico_secret(IcoSecretPurpose purpose, int32 key_id);
 /* HMAC-SHA256 */
 extern void ico_hmac(const IcoSecret *secret, const void *data, int len, uint8 mac[ICO_SECRET_BYTES]);
+extern void ico_hmac512(const IcoSecret *secret, const void *data, int len, uint8 mac[PG_SHA512_DIGEST_LENGTH]);
 
 /*
  * The keys by which a person is found again, of what is not NULL and not empty:
@@ -38,5 +41,7 @@ extern void ico_hmac(const IcoSecret *secret, const void *data, int len, uint8 m
  */
 #define ICO_PERSON_KEYS 3
 extern int	ico_person_keys(int32 shop_id, text *customer_id, text *email, text *phone, int64 keys[ICO_PERSON_KEYS]);
+/* an address as it is compared: without spaces around it, A to Z in lower case */
+extern text *ico_normal_email(text *email);
 
 #endif							/* ICO_SECRET_H */

@@ -439,8 +439,8 @@ ico_enter_shop(IcoRight right, text *shop, IcoShop *found)
 	found->purposes = purposes;
 }
 
-static bool
-may_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found)
+bool
+ico_may_enter(IcoRight right, const pg_uuid_t *id, IcoShop *found)
 {
 	int32		shop_id = ico_shop_of(id);
 	const IcoShop *entry;
@@ -461,7 +461,7 @@ may_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found)
 void
 ico_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found)
 {
-	if (!may_enter_order(right, id, found))
+	if (!ico_may_enter(right, id, found))
 		ico_refuse_order(id);
 }
 

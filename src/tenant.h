@@ -46,6 +46,8 @@ extern const char *ico_actor(void);
  */
 extern void ico_enter_shop(IcoRight right, text *shop, IcoShop *found);
 extern void ico_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found);
+/* the same for any id of ours: false instead of an error of the order's */
+extern bool ico_may_enter(IcoRight right, const pg_uuid_t *id, IcoShop *found);
 /* shop_ids for a list: shop as above, or '*' for all in which the right is held */
 extern int	ico_enter_shops(IcoRight right, text *shop, int32 **shop_ids);
 /* leaves those shops in the array in which the right is held; returns how many */

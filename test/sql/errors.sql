@@ -46,6 +46,9 @@ SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.convert_order(%L)
 SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.convert_order(%L, paid => false, idempotency_key => ''k'')', :'done'));
 -- IC009: somebody else was quicker
 SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.edit_order(%L, ''{"name":"x"}'', 7)', :'open'));
+-- IC011: a link that is forged; expired is said only of a true one
+SELECT * FROM pg_temp.refusal('SELECT incomplete_orders.unsubscribe(''AaIDaulZchKAAAAAUQ-YWwABCdWpJVBL199pr1z-fZ4'')');
+SELECT r.* FROM incomplete_orders._link_tokens(:'open', now() - interval '6 years') t, pg_temp.refusal(format('SELECT incomplete_orders.unsubscribe(%L)', t.not_me)) r;
 -- IC012: an invariant at commit
 SELECT * FROM pg_temp.refusal(format('DELETE FROM incomplete_orders.open_orders WHERE id = %L', :'open'));
 SELECT * FROM pg_temp.refusal('TRUNCATE incomplete_orders.orders');

@@ -18,10 +18,17 @@ FROM unnest(ARRAY['ten-a', 'ten-b']) shop;
 ALTER TABLE ten.made ADD COLUMN order_id uuid;
 UPDATE ten.made m SET order_id = (SELECT c.order_id FROM incomplete_orders.convert_order(m.sold, order_number => 'N-1', idempotency_key => 'k') c);
 SELECT count(incomplete_orders.record_refund(order_id, 1, 'r')) AS refunds, count(incomplete_orders.add_note(id, 'secret')) AS notes FROM ten.made;
+-- a recovery message that went out for the first of them
+INSERT INTO incomplete_orders.messages (shop_id, id, due_at, status, order_id, root_id, episode, step, message_type, template, recipient, queued_at, give_up_at, sent_at)
+SELECT incomplete_orders.shop_of(id), incomplete_orders._new_id(incomplete_orders.shop_of(id)), now(), 'sent', id, id, 1, 1, 'abandoned_cart', 'cart_abandoned',
+	'ten@example.com', now(), now() + interval '5 days', now() FROM ten.made;
+ALTER TABLE ten.made ADD COLUMN message uuid;
+UPDATE ten.made t SET message = m.id FROM incomplete_orders.messages m WHERE m.order_id = t.id;
 SELECT count(r.order_id) AS recorded FROM ten.made m, incomplete_orders.record_order('F-1', total => 3, currency => 'USD', shop => m.shop) r;
 
 -- How each function and view is called for somebody's order or shop:
--- {id} open, {sold} converted, {other} open, {order} its order, {shop}.
+-- {id} open, {sold} converted, {other} open, {order} its order, {shop},
+-- {message} one that was sent, {restore} and so on: the tokens of its links.
 CREATE TABLE ten.calls (n integer GENERATED ALWAYS AS IDENTITY, object text, call text);
 INSERT INTO ten.calls (object, call) VALUES
 	('setup', 'SELECT incomplete_orders.setup()'),
@@ -71,6 +78,11 @@ INSERT INTO ten.calls (object, call) VALUES
 	('incomplete_orders', 'SELECT pg_catalog.count(*) FROM incomplete_orders.incomplete_orders WHERE shop OPERATOR(pg_catalog.=) {shop}'),
 	('_visible_shops', 'SELECT incomplete_orders._visible_shops(''export_shop'', {shop})'),
 	('_order_total', 'SELECT incomplete_orders._order_total(''[]'', 1, 0, 0, 0, ''USD'')'),
+	('suppress', 'SELECT incomplete_orders.suppress(''ten@example.com'', shop => {shop})'),
+	('unsuppress', 'SELECT incomplete_orders.unsuppress(''ten@example.com'', {shop})'),
+	('unsubscribe', 'SELECT incomplete_orders.unsubscribe({unsubscribe})'),
+	('unsubscribe', 'SELECT incomplete_orders.unsubscribe({not_me}, ''all'')'),
+	('rotate_link_key', 'SELECT incomplete_orders.rotate_link_key()'),
 	('tick', 'SELECT ten.tick()'),
 	('_tick_batch', 'SELECT * FROM incomplete_orders._tick_batch(ARRAY[incomplete_orders.shop_of({id})], pg_catalog.now(), 1, 1)'),
 	('_tick_payments', 'SELECT incomplete_orders._tick_payments(ARRAY[incomplete_orders.shop_of({id})], pg_catalog.now(), 1)'),
@@ -130,18 +142,26 @@ WHEN OTHERS THEN
 END
 $$;
 -- The call for one shop's orders; for orders and a shop that do not exist.
-CREATE FUNCTION ten.fill(call text, id uuid, sold uuid, other uuid, order_id uuid, shop text) RETURNS text
-LANGUAGE sql AS $$
-	SELECT replace(replace(replace(replace(replace(call, '{id}', quote_literal(id) || '::pg_catalog.uuid'), '{sold}', quote_literal(sold) || '::pg_catalog.uuid'),
-		'{other}', quote_literal(other) || '::pg_catalog.uuid'), '{order}', quote_literal(order_id) || '::pg_catalog.uuid'), '{shop}', quote_literal(shop))
+CREATE FUNCTION ten.fill(call text, id uuid, sold uuid, other uuid, order_id uuid, message uuid, shop text) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+	link record;
+BEGIN
+	FOR link IN SELECT e.key, e.value FROM incomplete_orders._link_tokens(message, now()) t, jsonb_each_text(to_jsonb(t)) e LOOP
+		call := replace(call, '{' || link.key || '}', quote_literal(link.value));
+	END LOOP;
+	RETURN replace(replace(replace(replace(replace(replace(call, '{id}', quote_literal(id) || '::pg_catalog.uuid'), '{sold}', quote_literal(sold) || '::pg_catalog.uuid'),
+		'{other}', quote_literal(other) || '::pg_catalog.uuid'), '{order}', quote_literal(order_id) || '::pg_catalog.uuid'),
+		'{message}', quote_literal(message) || '::pg_catalog.uuid'), '{shop}', quote_literal(shop));
+END
 $$;
 CREATE TABLE ten.fills AS
 SELECT c.n, c.object, c.call,
-	ten.fill(c.call, a.id, a.sold, a.other, a.order_id, 'ten-a') AS victim,
-	ten.fill(c.call, b.id, b.sold, b.other, b.order_id, 'ten-b') AS own,
+	ten.fill(c.call, a.id, a.sold, a.other, a.order_id, a.message, 'ten-a') AS victim,
+	ten.fill(c.call, b.id, b.sold, b.other, b.order_id, b.message, 'ten-b') AS own,
 	-- the id of an order that never was, in the victim's shop and in none
-	ten.fill(c.call, d.id, d.id, d.id, d.id, 'ten-c') AS missing,
-	ten.fill(c.call, d.nowhere, d.nowhere, d.nowhere, d.nowhere, 'ten-c') AS nowhere
+	ten.fill(c.call, d.id, d.id, d.id, d.id, d.id, 'ten-c') AS missing,
+	ten.fill(c.call, d.nowhere, d.nowhere, d.nowhere, d.nowhere, d.nowhere, 'ten-c') AS nowhere
 FROM ten.calls c, (SELECT * FROM ten.made WHERE shop = 'ten-a') a, (SELECT * FROM ten.made WHERE shop = 'ten-b') b,
 	(SELECT incomplete_orders._new_id(:a) AS id, incomplete_orders._new_id(1999999999) AS nowhere) d;
 GRANT SELECT ON ten.fills TO regress_ten_b;

@@ -1,0 +1,169 @@
+/*
+ * suppress.c
+ *		Who may not be mailed.
+ *
+ * A suppression is a keyed hash of the address (secret.c) and a reason; it stays
+ * when the address is forgotten.  A claim looks for it after it has locked the
+ * message, so one that commits first is never passed by.
+ *
+ * Locks: the waiting messages of the address in the order of their ids, then the
+ * suppression's row; never an order's row.  Whoever suppresses takes them in
+ * this order, or holds a message already and waits for no other (wait false), so
+ * nobody waits in a circle.  Memory: the SPI context of the call.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "facts.h"
+#include "plan.h"
+#include "secret.h"
+#include "suppress.h"
+#include "tenant.h"
+
+PG_FUNCTION_INFO_V1(ico_suppress_sql);
+PG_FUNCTION_INFO_V1(ico_unsuppress);
+
+/* from the weakest: what a machine said, what the person said, what the law says */
+static const char *const reasons[] = {"suppressed", "hard_bounce", "unsubscribed", "not_me", "complaint", "erased"};
+#define REASON_RANK(reason) \
+	"pg_catalog.array_position(ARRAY['suppressed', 'hard_bounce', 'unsubscribed', 'not_me', 'complaint', 'erased'], " reason ")"
+
+bool
+ico_is_suppression(const char *reason)
+{
+	for (int i = 0; i < lengthof(reasons); i++)
+	{
+		if (strcmp(reason, reasons[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * $1 shop_id  $2 the address, normal  $3 message_id  $4 reason  $5 at.  The named
+ * message is locked in any state: its row is to be written next.
+ */
+#define CANCEL(lock) \
+	"WITH m AS (SELECT m.id FROM incomplete_orders.messages m WHERE m.shop_id" EQ "$1" \
+	"  AND m.root_id" EQ "ANY (ARRAY(SELECT o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "$1" \
+	"   AND o.email IS NOT NULL AND pg_catalog.lower(o.email COLLATE pg_catalog.\"C\")" EQ "$2" \
+	"   UNION SELECT x.root_id FROM incomplete_orders.messages x WHERE x.shop_id" EQ "$1 AND x.id" EQ "$3))" \
+	"  AND (m.id" EQ "$3 OR (m.status" EQ "ANY ('{queued,sending}')" \
+	"   AND pg_catalog.lower(pg_catalog.btrim(m.recipient) COLLATE pg_catalog.\"C\")" EQ "$2))" \
+	"  ORDER BY m.id FOR UPDATE OF m" lock ")," \
+	" c AS (UPDATE incomplete_orders.messages c SET status = 'cancelled', reason = $4 FROM m" \
+	"  WHERE c.shop_id" EQ "$1 AND c.id" EQ "m.id AND c.status" EQ "ANY ('{queued,sending}') RETURNING c.*)" \
+	" INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)" \
+	" SELECT c.shop_id, c.order_id, c.episode, c.campaign, c.step, c.ordinal, c.id, $5, $4 FROM c"
+
+static void
+cancel_messages(int32 shop_id, text *address, const pg_uuid_t *message_id, const char *reason, TimestampTz at, bool wait)
+{
+	static IcoPlan waiting = {"itutz", CANCEL("")};
+	static IcoPlan skipping = {"itutz", CANCEL(" SKIP LOCKED")};
+	IcoArgs		args = {0};
+
+	ico_arg(&args, Int32GetDatum(shop_id));
+	ico_arg_text(&args, address);
+	if (message_id == NULL)
+		ico_arg_null(&args);
+	else
+		ico_arg(&args, UUIDPGetDatum(message_id));
+	ico_arg(&args, CStringGetTextDatum(reason));
+	ico_arg(&args, TimestampTzGetDatum(at));
+	(void) ico_execute(wait ? &waiting : &skipping, args.values, args.nulls);
+}
+
+bool
+ico_suppress(int32 shop_id, text *email, const char *scope, const char *reason, TimestampTz at,
+			 const pg_uuid_t *message_id, bool wait)
+{
+	static IcoPlan plan = {
+		"iIttzu",
+		"INSERT INTO incomplete_orders.suppressions AS s (shop_id, person, scope, reason, at, message_id)"
+		" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (shop_id, person, scope) DO UPDATE"
+		" SET reason = EXCLUDED.reason, at = EXCLUDED.at, message_id = EXCLUDED.message_id"
+		" WHERE " REASON_RANK("EXCLUDED.reason") GT REASON_RANK("s.reason")
+	};
+	int64		keys[ICO_PERSON_KEYS];
+	IcoArgs		args = {0};
+
+	Assert(ico_is_suppression(reason));
+	if (ico_person_keys(shop_id, NULL, email, NULL, keys) == 0)
+		return false;
+	cancel_messages(shop_id, ico_normal_email(email), message_id, reason, at, wait);
+	ico_arg(&args, Int32GetDatum(shop_id));
+	ico_arg(&args, Int64GetDatum(keys[0]));
+	ico_arg(&args, CStringGetTextDatum(scope));
+	ico_arg(&args, CStringGetTextDatum(reason));
+	ico_arg(&args, TimestampTzGetDatum(at));
+	if (message_id == NULL)
+		ico_arg_null(&args);
+	else
+		ico_arg(&args, UUIDPGetDatum(message_id));
+	return ico_execute(&plan, args.values, args.nulls) > 0;
+}
+
+static text *
+email_argument(FunctionCallInfo fcinfo)
+{
+	text	   *email = PG_ARGISNULL(0) ? NULL : ico_normal_email(PG_GETARG_TEXT_PP(0));
+	const char *fault = email == NULL ? "It is null." : ico_email_fault(VARDATA_ANY(email), VARSIZE_ANY_EXHDR(email));
+
+	if (fault != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"email\" is not an e-mail address"),
+				 errdetail("%s", fault)));
+	return email;
+}
+
+/* suppress(email, reason, shop, at) -> boolean */
+Datum
+ico_suppress_sql(PG_FUNCTION_ARGS)
+{
+	text	   *email = email_argument(fcinfo);
+	char	   *reason = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	IcoShop		shop;
+	TimestampTz at;
+	bool		fresh;
+
+	if (reason == NULL || !ico_is_suppression(reason))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"reason\" is not one of its words"),
+				 errdetail("There are suppressed, hard_bounce, unsubscribed, not_me, complaint and erased.")));
+	SPI_connect();
+	ico_enter_shop(ICO_RIGHT_suppress, PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2), &shop);
+	at = ico_enter_at(fcinfo, 3, &shop);
+	fresh = ico_suppress(shop.shop_id, email, "recovery", reason, at, NULL, true);
+	SPI_finish();
+	PG_RETURN_BOOL(fresh);
+}
+
+/* unsuppress(email, shop) -> boolean */
+Datum
+ico_unsuppress(PG_FUNCTION_ARGS)
+{
+	static IcoPlan plan = {
+		"iI", "DELETE FROM incomplete_orders.suppressions s WHERE s.shop_id" EQ "$1 AND s.person" EQ "$2"
+	};
+	text	   *email = email_argument(fcinfo);
+	IcoShop		shop;
+	int64		keys[ICO_PERSON_KEYS];
+	IcoArgs		args = {0};
+	bool		found;
+
+	SPI_connect();
+	ico_enter_shop(ICO_RIGHT_unsuppress, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), &shop);
+	(void) ico_person_keys(shop.shop_id, NULL, email, NULL, keys);
+	ico_arg(&args, Int32GetDatum(shop.shop_id));
+	ico_arg(&args, Int64GetDatum(keys[0]));
+	found = ico_execute(&plan, args.values, args.nulls) > 0;
+	SPI_finish();
+	PG_RETURN_BOOL(found);
+}

@@ -1,0 +1,31 @@
+/*
+ * suppress.h
+ *		Who may not be mailed.
+ */
+#ifndef ICO_SUPPRESS_H
+#define ICO_SUPPRESS_H
+
+#include "datatype/timestamp.h"
+#include "utils/uuid.h"
+
+/*
+ * From the commit of this transaction on, nothing is claimed for that address.
+ * Its waiting messages are cancelled with their rows in the ledger, the reason
+ * being that of the suppression: of all its open orders, and of the one of
+ * message_id (or NULL), even if that order has another address by now.
+ *
+ *	scope	"recovery" or "all"
+ *	reason	one of ico_is_suppression()'s; a weaker one does not replace a stronger
+ *	wait	wait for message rows that others hold.  Only for callers that hold no
+ *			row of a message or an order; the others leave those messages to
+ *			the claim, which finds the suppression.
+ *
+ * True when that is new, or a stronger reason than before.
+ */
+extern bool ico_suppress(int32 shop_id, text *email, const char *scope, const char *reason, TimestampTz at,
+						 const pg_uuid_t *message_id, bool wait);
+
+/* reasons of suppressions: suppressed hard_bounce unsubscribed not_me complaint erased */
+extern bool ico_is_suppression(const char *reason);
+
+#endif							/* ICO_SUPPRESS_H */
