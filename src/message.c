@@ -20,7 +20,7 @@ ico_cancel_messages(const IcoOrder *order, const char *reason, TimestampTz at)
 	static IcoPlan plan = {
 		"iuutz",
 		"WITH m AS (SELECT m.id FROM incomplete_orders.messages m WHERE m.shop_id" EQ "$1 AND m.root_id" EQ "$2"
-		"  AND m.order_id" EQ "$3 AND m.status IN ('queued', 'sending') FOR UPDATE SKIP LOCKED),"
+		"  AND m.order_id" EQ "$3 AND m.status" EQ "ANY ('{queued,sending}') FOR UPDATE SKIP LOCKED),"
 		" c AS (UPDATE incomplete_orders.messages c SET status = 'cancelled', reason = $4 FROM m"
 		"  WHERE c.shop_id" EQ "$1 AND c.id" EQ "m.id RETURNING c.*)"
 		" INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)"
