@@ -29,6 +29,7 @@ OBJS = \
 	src/token.o \
 	src/suppress.o \
 	src/link.o \
+	src/campaign.o \
 	src/closing.o \
 	src/life.o \
 	src/invariants.o \

@@ -43,20 +43,20 @@ typedef enum TakenColumn
 {
 	T_ROOT_ID, T_KIND, T_STATUS, T_EPISODE, T_VERSION, T_LAST_ACTIVITY_AT, T_ABANDONED_AT, T_LOST_AT, T_EXPIRES_AT,
 	T_PAYMENT_DEADLINE, T_ITEMS, T_CURRENCY, T_SHIPPING, T_TAX, T_DISCOUNT, T_COUPON_DISCOUNT, T_FURTHEST_STEP,
-	T_CONTEXT, T_BOT, T_CREATED_AT
+	T_CONTEXT, T_BOT, T_CREATED_AT, T_CUSTOMER_ID, T_EMAIL, T_PHONE
 } TakenColumn;
-#define TAKEN_COLUMNS 20
+#define TAKEN_COLUMNS 23
 
 static const char *const taken_names[TAKEN_COLUMNS] = {
 	"root_id", "kind", "status", "episode", "version", "last_activity_at", "abandoned_at", "lost_at", "expires_at",
 	"payment_deadline", "items", "currency", "shipping", "tax", "discount", "coupon_discount", "furthest_step",
-	"context", "bot", "created_at"
+	"context", "bot", "created_at", "customer_id", "email", "phone"
 };
 static int	taken_positions[TAKEN_COLUMNS];
 
 /*
  * The INSERT into closed_orders.  Its first parameters are the columns that both
- * tables have, but status, items and next_action_at; put_positions says which
+ * tables have, but those that is_copied() leaves out; put_positions says which
  * column of the taken row each of them is.
  */
 static IcoPlan put_plan;
@@ -87,13 +87,15 @@ ico_closing_init(void)
 	CacheRegisterRelcacheCallback(forget_columns, (Datum) 0);
 }
 
+/* Lines and state are the closing's to say; nothing is due any more. */
 static bool
 is_copied(Form_pg_attribute att)
 {
 	const char *name = NameStr(att->attname);
 
 	return !att->attisdropped && att->attgenerated == '\0' &&
-		strcmp(name, "status") != 0 && strcmp(name, "next_action_at") != 0 && strcmp(name, "items") != 0;
+		strcmp(name, "status") != 0 && strcmp(name, "next_action_at") != 0 && strcmp(name, "items") != 0 &&
+		strcmp(name, "next_message_at") != 0 && strcmp(name, "sequence_step") != 0;
 }
 
 static bool
@@ -253,6 +255,22 @@ static Datum
 taken_value(const IcoTaken *taken, TakenColumn column)
 {
 	return taken->values[taken_positions[column]];
+}
+
+static text *
+taken_text(const IcoTaken *taken, TakenColumn column)
+{
+	int			i = taken_positions[column];
+
+	return taken->nulls[i] ? NULL : DatumGetTextPP(taken->values[i]);
+}
+
+void
+ico_taken_person(const IcoTaken *taken, text **customer_id, text **email, text **phone)
+{
+	*customer_id = taken_text(taken, T_CUSTOMER_ID);
+	*email = taken_text(taken, T_EMAIL);
+	*phone = taken_text(taken, T_PHONE);
 }
 
 static void

@@ -19,8 +19,8 @@ extern void ico_closing_init(void);
 
 /*
  * Columns that both tables have, a user's own included, but status, items and
- * next_action_at: "a, b, ", valid until the next call.  The number changes with
- * the list.
+ * what says when something is due: "a, b, ", valid until the next call.  The
+ * number changes with the list.
  */
 extern uint64 ico_shared_columns(const char **columns);
 
@@ -33,6 +33,8 @@ extern bool ico_take_ordinary(const IcoShop *shop, const pg_uuid_t *id, Timestam
 							  IcoOrder *order);
 /* takes the row of an order that was read under a lock */
 extern void ico_take_locked(const IcoOrder *order, IcoTaken *taken);
+/* whose it was; NULL where it is not known */
+extern void ico_taken_person(const IcoTaken *taken, text **customer_id, text **email, text **phone);
 /* puts it among the closed ones; items NULL: as they were */
 extern void ico_put_closed(const IcoTaken *taken, IcoStatus status, LineItems *items, const IcoEvent *event, bool late);
 /* after a statement that was vouched for: it wrote as many rows as it should */

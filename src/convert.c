@@ -31,6 +31,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "campaign.h"
 #include "closing.h"
 #include "compat.h"
 #include "convert.h"
@@ -38,6 +39,7 @@
 #include "facts.h"
 #include "lifecycle.h"
 #include "line_items.h"
+#include "message.h"
 #include "money.h"
 #include "plan.h"
 #include "tenant.h"
@@ -216,7 +218,12 @@ close_order(const Conversion *c, const IcoTaken *taken, const IcoOrder *order, t
 	};
 	IcoArgs		args;
 	IcoEvent	event = {.event = "converted", .at = c->at};
+	text	   *customer_id;
+	text	   *email;
+	text	   *phone;
 
+	if (order->status == ICO_ABANDONED)
+		ico_cancel_messages(order, "converted", c->at);
 	conversion_args(&args, c, &order->id, &order->status, true, number);
 	ico_put_closed(taken, ICO_CONVERTED, c->items_after, &event, c->late);
 	ico_vouch_next();
@@ -225,6 +232,8 @@ close_order(const Conversion *c, const IcoTaken *taken, const IcoOrder *order, t
 	ico_require_rows("order_items", ico_execute(&insert_items, items_args, NULL), ico_items_lines(c->lines));
 	ico_put_closed_event(taken, order, c->items_after, &event, ICO_CONVERTED, &c->order_id,
 						 c->paid ? args.values[CONVERT_TOTAL] : (Datum) 0);
+	ico_taken_person(taken, &customer_id, &email, &phone);
+	ico_note_purchase(order->shop_id, &c->order_id, c->at, customer_id, email, phone);
 }
 
 static void
@@ -569,6 +578,7 @@ make_order(Conversion *c, IcoOrder *order, IcoTaken *taken, const LineItems *ask
 	{
 		conversion_args(&args, c, &order->id, &before, closes, number);
 		(void) run_conversion(order->closed ? &late : &keeping, &args, number);
+		ico_note_purchase_of(c->shop.shop_id, &order->id, &c->order_id, c->at);
 	}
 	return number;
 }
@@ -798,6 +808,7 @@ record_alone(FunctionCallInfo fcinfo, Conversion *c, const int64 *total)
 	ico_arg(&args, BoolGetDatum(c->paid));
 	ico_arg(&args, TimestampTzGetDatum(c->at));
 	(void) run_conversion(&plan, &args, c->foreign_order);
+	ico_note_purchase(c->shop.shop_id, &c->order_id, c->at, ico_optional_key(fcinfo, 3, "customer_id"), NULL, NULL);
 	return_made(fcinfo, c, NULL, c->foreign_order);
 }
 

@@ -29,4 +29,7 @@
 /* rows that must stay are in the way (a shop in use) */
 #define ICO_ERR_IN_USE				ICO_SQLSTATE('0', '1', '4')
 
+/* no recovery message may be sent for an order; the detail is the reason */
+#define ICO_ERR_NOT_RECOVERABLE		ICO_SQLSTATE('0', '1', '5')
+
 #endif							/* ICO_ERRORS_H */

@@ -19,11 +19,13 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "campaign.h"
 #include "closing.h"
 #include "compat.h"
 #include "errors.h"
 #include "lifecycle.h"
 #include "line_items.h"
+#include "message.h"
 
 PG_FUNCTION_INFO_V1(ico_is_ordinary);
 
@@ -402,10 +404,11 @@ void
 ico_write_change(IcoOrder *order, const IcoShop *shop, IcoStatus before, const IcoEvent *event)
 {
 	static IcoPlan plan = {
-		ICO_EVENT_ARGS "sizzzzkzzti",
+		ICO_EVENT_ARGS "sizzzzkzztiz",
 		"WITH o AS (UPDATE incomplete_orders.open_orders o SET status = $8, episode = $9, abandoned_at = $10,"
 		" lost_at = $11, expires_at = $12, next_action_at = $13, kind = $14, payment_deadline = $15,"
-		" last_activity_at = $16, version = $18,"
+		" last_activity_at = $16, version = $18, next_message_at = $19,"
+		" sequence_step = CASE WHEN $11 IS NULL THEN 0 ELSE o.sequence_step END,"
 		" abandonment_reason = COALESCE($17, o.abandonment_reason)"
 		" WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*), "
 		ICO_EVENT_CTE("o", "", "") ICO_EVENT_TAIL
@@ -427,6 +430,7 @@ ico_write_change(IcoOrder *order, const IcoShop *shop, IcoStatus before, const I
 	arg_instant(&args, order->last_activity_at);
 	ico_arg_text(&args, event->reason_text);
 	ico_arg(&args, Int32GetDatum(order->version));
+	arg_instant(&args, order->status == ICO_ABANDONED && order->lost_at == ICO_NONE ? ico_first_message(order) : ICO_NONE);
 	ico_vouch_next();
 	if (ico_execute(&plan, args.values, args.nulls) != 1)
 		elog(ERROR, "open order vanished under its lock");
@@ -438,6 +442,8 @@ ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEvent *event)
 	IcoTaken	taken;
 
 	ico_require_move(&order->id, order->status, status);
+	if (order->status == ICO_ABANDONED)
+		ico_cancel_messages(order, ico_status_names[status], event->at);
 	ico_take_locked(order, &taken);
 	ico_put_closed(&taken, status, NULL, event, late);
 	ico_put_closed_event(&taken, order, NULL, event, status, NULL, (Datum) 0);
@@ -471,6 +477,7 @@ ico_reanimate(IcoOrder *order, const IcoShop *shop, TimestampTz at)
 	event.event = before == ICO_ABANDONED ? "reanimated" : "retried";
 	if (before == ICO_ABANDONED)
 	{
+		ico_cancel_messages(order, "customer_returned", at);
 		order->episode++;
 		order->lost_at = ICO_NONE;
 	}

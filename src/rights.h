@@ -67,10 +67,13 @@
 	R(P, tick, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_batch, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_payments, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_messages, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_retention, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_partitions, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_heartbeat, ICO_SENDER | ICO_ADMIN) \
 	R(F, expire_orders, ICO_ADMIN) \
+	R(F, enable_campaign, ICO_ADMIN) \
+	R(F, disable_campaign, ICO_ADMIN) \
 	R(F, cleanup, ICO_ADMIN) \
 	R(F, schedule_jobs, ICO_SENDER | ICO_ADMIN) \
 	R(F, unschedule_jobs, ICO_SENDER | ICO_ADMIN) \

@@ -31,6 +31,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "campaign.h"
 #include "closing.h"
 #include "compat.h"
 #include "convert.h"
@@ -40,6 +41,7 @@
 #include "line_items.h"
 #include "plan.h"
 #include "tenant.h"
+#include "tick.h"
 
 /* orders in one batch, and so in one transaction */
 #define BATCH_ORDERS 2000
@@ -91,8 +93,8 @@ ico_due_step(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
-static bool
-try_lock_tick(void)
+bool
+ico_try_lock_tick(void)
 {
 	LOCKTAG		tag;
 
@@ -102,11 +104,8 @@ try_lock_tick(void)
 
 /* --- what fails ----------------------------------------------------------- */
 
-/* what could not be done, or not be asked, is tried again after this */
-#define TRY_AGAIN (15 * USECS_PER_MINUTE)
-
-static void
-record_failure(int32 shop_id, const char *hook, int sqlstate)
+void
+ico_record_failure(int32 shop_id, const char *hook, int sqlstate)
 {
 	static IcoPlan plan = {
 		"itzt",
@@ -186,7 +185,9 @@ batch_plan(void)
 					 "  s.cut_off, s.attribution_window) d LIMIT $4),"
 					 " changed AS (UPDATE incomplete_orders.open_orders o SET status = 'abandoned',"
 					 "  abandoned_at = CASE WHEN d.step" EQ "'abandoned' THEN d.due_at ELSE o.abandoned_at END,"
-					 "  lost_at = CASE WHEN d.step" EQ "'lost' THEN d.due_at ELSE o.lost_at END, next_action_at = d.next_at"
+					 "  lost_at = CASE WHEN d.step" EQ "'lost' THEN d.due_at ELSE o.lost_at END, next_action_at = d.next_at,"
+					 "  next_message_at = CASE WHEN d.step" EQ "'abandoned' THEN "
+					 ICO_FIRST_MESSAGE("o.shop_id", "o.kind", "d.due_at") " END"
 					 "  FROM due d WHERE o.ctid" EQ "d.row AND d.due_at" LE "$2 AND d.step" NE "'expired'"
 					 "  RETURNING o.*, d.before, d.step, d.due_at),"
 					 " rearmed AS (UPDATE incomplete_orders.open_orders o SET next_action_at = d.due_at"
@@ -196,6 +197,15 @@ batch_plan(void)
 					 "  RETURNING o.*, d.before, d.step, d.due_at),"
 					 " closed AS (INSERT INTO incomplete_orders.closed_orders (%sitems, status, closed_at)"
 					 "  SELECT %sitems, 'expired', due_at FROM gone),"
+					 " cancelled AS (UPDATE incomplete_orders.messages m SET status = 'cancelled', reason = 'expired'"
+					 "  FROM (SELECT q.shop_id, q.id, g.due_at FROM gone g CROSS JOIN LATERAL"
+					 "   (SELECT w.shop_id, w.id FROM incomplete_orders.messages w WHERE w.shop_id" EQ "g.shop_id"
+					 "    AND w.root_id" EQ "g.root_id AND w.order_id" EQ "g.id AND w.status IN ('queued', 'sending')"
+					 "    AND g.before" EQ "'abandoned' FOR UPDATE SKIP LOCKED) q) g"
+					 "  WHERE m.shop_id" EQ "g.shop_id AND m.id" EQ "g.id RETURNING m.*, g.due_at AS ended_at),"
+					 " ledger AS (INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step,"
+					 "  ordinal, message_id, at, reason) SELECT m.shop_id, m.order_id, m.episode, m.campaign, m.step,"
+					 "  m.ordinal, m.id, m.ended_at, m.reason FROM cancelled m),"
 					 " r AS (SELECT %s FROM changed c UNION ALL SELECT %s FROM gone c), "
 					 ICO_EVENT_ROWS("r", "r.step", "r.due_at", "NULL", "r.before", "r.after", "NULL", "", "") ","
 					 " t AS (" ICO_EVENT_TAIL ")"
@@ -314,7 +324,7 @@ postpone_single(void *arg)
 {
 	Single	   *single = arg;
 
-	look_again(&single->order, Min(single->at, GetCurrentTimestamp()) + TRY_AGAIN);
+	look_again(&single->order, Min(single->at, GetCurrentTimestamp()) + ICO_TRY_AGAIN);
 }
 
 static void
@@ -340,7 +350,7 @@ take_single(const Batch *batch, int32 shop_id, const pg_uuid_t *id)
 					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
 			 errdetail("%s", error->message),
 			 errhint("It is tried again in a quarter of an hour.")));
-	record_failure(shop_id, "tick", error->sqlerrcode);
+	ico_record_failure(shop_id, "tick", error->sqlerrcode);
 	(void) ico_try(postpone_single, &before);
 	put_batch_row(batch->rsinfo, before.counts, false);
 }
@@ -378,8 +388,8 @@ run_singly(Batch *batch)
 }
 
 /* Who may tick a shop may not make its future happen: that is for admins. */
-static void
-check_right(ArrayType *shops, TimestampTz at)
+void
+ico_check_tick_right(ArrayType *shops, TimestampTz at)
 {
 	int			n = ArrayGetNItems(ARR_NDIM(shops), ARR_DIMS(shops));
 	IcoRight	right = at > GetCurrentTimestamp() ? ICO_RIGHT_mark_abandoned : ICO_RIGHT_tick;
@@ -409,8 +419,8 @@ ico_tick_batch(PG_FUNCTION_ARGS)
 	if (n == 0)
 		return (Datum) 0;
 	SPI_connect();
-	check_right(shops, at);
-	if (try_lock_tick())
+	ico_check_tick_right(shops, at);
+	if (ico_try_lock_tick())
 	{
 		Batch		batch = {shops, at, PG_GETARG_INT32(2), PG_GETARG_INT32(3), rsinfo};
 
@@ -498,9 +508,9 @@ ask_payment(Asking *asking)
 	if (good)
 		forget_failure(asking->order.shop_id, "payment_state");
 	else
-		record_failure(asking->order.shop_id, "payment_state", sqlstate);
+		ico_record_failure(asking->order.shop_id, "payment_state", sqlstate);
 	if (pending || !good)
-		look_again(&asking->order, asking->at + TRY_AGAIN);
+		look_again(&asking->order, asking->at + ICO_TRY_AGAIN);
 }
 
 /* A row of the statement below as a question; false when it is gone. */
@@ -536,7 +546,7 @@ ask_payments(SPITupleTable *due, uint64 n, TimestampTz at)
 			continue;
 		if (asking.order.shop_id == late_shop)
 		{
-			look_again(&asking.order, at + TRY_AGAIN);
+			look_again(&asking.order, at + ICO_TRY_AGAIN);
 			continue;
 		}
 		ask_payment(&asking);
@@ -563,8 +573,8 @@ ico_tick_payments(PG_FUNCTION_ARGS)
 	uint64		n_due;
 
 	SPI_connect();
-	check_right(shops, at);
-	if (!try_lock_tick())
+	ico_check_tick_right(shops, at);
+	if (!ico_try_lock_tick())
 	{
 		SPI_finish();
 		PG_RETURN_INT32(-1);
@@ -596,6 +606,8 @@ typedef struct Tick
 	int64		abandoned;
 	int64		lost;
 	int64		expired;
+	int64		queued;
+	int64		skipped;
 	int64		payments;
 	int64		purged;
 	int64		partitions;
@@ -642,20 +654,23 @@ array_of_shops(const int32 *shops, int n)
 	return PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 
+/* Several rows of one shop stand together. */
+static void
+come_again(Tick *tick, int32 shop_id)
+{
+	if (tick->n_again == 0 || tick->shops[tick->n_again - 1] != shop_id)
+		tick->shops[tick->n_again++] = shop_id;
+}
+
 /* One batch over shops[first .. first + n); those with more go to the front. */
 static void
-tick_shops(Tick *tick, int first, int n)
+tick_shops(Tick *tick, IcoPlan *plan, int64 *const *sums, int n_sums, int first, int n)
 {
-	static IcoPlan plan = {
-		"Azii",
-		"SELECT b.shop_id, b.abandoned, b.lost, b.expired, b.more FROM incomplete_orders._tick_batch($1, $2, $3, $4) b"
-		" ORDER BY b.shop_id"
-	};
 	Datum		values[4] = {
 		array_of_shops(tick->shops + first, n), TimestampTzGetDatum(tick->at),
 		Int32GetDatum(Max(BATCH_PER_SHOP, BATCH_ORDERS / n)), Int32GetDatum(BATCH_ORDERS)
 	};
-	uint64		rows = ico_execute(&plan, values, NULL);
+	uint64		rows = ico_execute(plan, values, NULL);
 	bool		isnull;
 
 	for (uint64 i = 0; i < rows; i++)
@@ -667,33 +682,64 @@ tick_shops(Tick *tick, int first, int n)
 			tick->busy = true;
 			return;
 		}
-		tick->abandoned += DatumGetInt32(ico_column(i, 2, &isnull));
-		tick->lost += DatumGetInt32(ico_column(i, 3, &isnull));
-		tick->expired += DatumGetInt32(ico_column(i, 4, &isnull));
-		/* several rows of one shop stand together */
-		if (DatumGetBool(ico_column(i, 5, &isnull)) &&
-			(tick->n_again == 0 || tick->shops[tick->n_again - 1] != shop_id))
-			tick->shops[tick->n_again++] = shop_id;
+		for (int sum = 0; sum < n_sums; sum++)
+			*sums[sum] += DatumGetInt32(ico_column(i, sum + 3, &isnull));
+		if (DatumGetBool(ico_column(i, 2, &isnull)))
+			come_again(tick, shop_id);
 	}
 	commit_batch(tick);
 }
 
-/* Rounds, until no shop has anything due or the time is over.  True: all done. */
+/*
+ * Rounds, until no shop has anything due or the time is over; the first one is
+ * made in any case where `once` says so.  True: all done.
+ */
 static bool
-tick_orders(Tick *tick)
+tick_rounds(Tick *tick, IcoPlan *plan, int64 *const *sums, int n_sums, bool once)
 {
 	while (tick->n_shops > 0)
 	{
 		tick->n_again = 0;
 		for (int first = 0; first < tick->n_shops; first += BATCH_SHOPS)
 		{
-			tick_shops(tick, first, Min(BATCH_SHOPS, tick->n_shops - first));
-			if (tick->busy || out_of_time(tick))
+			tick_shops(tick, plan, sums, n_sums, first, Min(BATCH_SHOPS, tick->n_shops - first));
+			if (tick->busy || (!once && out_of_time(tick)))
 				return false;
 		}
 		tick->n_shops = tick->n_again;
+		if (tick->n_shops > 0 && out_of_time(tick))
+			return false;
+		once = false;
 	}
 	return true;
+}
+
+static bool
+tick_orders(Tick *tick)
+{
+	static IcoPlan plan = {
+		"Azii",
+		"SELECT b.shop_id, b.more, b.abandoned, b.lost, b.expired FROM incomplete_orders._tick_batch($1, $2, $3, $4) b"
+		" ORDER BY b.shop_id"
+	};
+	int64	   *const sums[] = {&tick->abandoned, &tick->lost, &tick->expired};
+
+	return tick_rounds(tick, &plan, sums, lengthof(sums), false);
+}
+
+/* What is abandoned is mailed even where abandoning took all the time there was. */
+static bool
+tick_messages(Tick *tick, MemoryContext context)
+{
+	static IcoPlan plan = {
+		"Azii",
+		"SELECT b.shop_id, b.more, b.queued, b.skipped FROM incomplete_orders._tick_messages($1, $2, $3, $4) b"
+		" ORDER BY b.shop_id"
+	};
+	int64	   *const sums[] = {&tick->queued, &tick->skipped};
+
+	read_shops(tick, context);
+	return tick_rounds(tick, &plan, sums, lengthof(sums), true);
 }
 
 static int64
@@ -747,9 +793,10 @@ report(const Tick *tick, bool finished)
 	double		seconds = (GetCurrentTimestamp() - tick->began) / (double) USECS_PER_SEC;
 	char	   *json = psprintf("{\"busy\":%s,\"finished\":%s,\"seconds\":%.3f,\"batches\":%d,"
 								"\"abandoned\":" INT64_FORMAT ",\"lost\":" INT64_FORMAT ",\"expired\":" INT64_FORMAT
+								",\"queued\":" INT64_FORMAT ",\"skipped\":" INT64_FORMAT
 								",\"payments\":" INT64_FORMAT ",\"purged\":" INT64_FORMAT ",\"partitions\":" INT64_FORMAT "}",
 								tick->busy ? "true" : "false", finished ? "true" : "false", seconds, tick->batches,
-								tick->abandoned, tick->lost, tick->expired, tick->payments, tick->purged,
+								tick->abandoned, tick->lost, tick->expired, tick->queued, tick->skipped, tick->payments, tick->purged,
 								tick->partitions);
 
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
@@ -790,6 +837,8 @@ ico_tick(PG_FUNCTION_ARGS)
 	tick_payments(&tick, array_of_shops(tick.shops, tick.n_shops));
 	if (!tick.busy)
 		finished = tick_orders(&tick);
+	if (!tick.busy)
+		finished = tick_messages(&tick, caller) && finished;
 	if (!tick.busy)
 	{
 		keep_house(&tick);

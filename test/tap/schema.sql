@@ -87,6 +87,8 @@ INSERT INTO functions VALUES
 	('list_orders', 'shop status kind since until expired guest attempts search sort after page_size'),
 	('order_history', 'id : at event who detail'),
 	('orders_of', 'customer_id session_id shop'),
+	('enable_campaign', 'campaign shop not_older_than at'),
+	('disable_campaign', 'campaign shop at'),
 	('total', 'items'),
 	('item_count', 'items'),
 	('unnest', 'items'),

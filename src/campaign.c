@@ -1,0 +1,452 @@
+/*
+ * campaign.c
+ *		Which abandoned order is mailed next, and why one is not.
+ *
+ * An abandonment arms next_message_at where the shop's campaign for that kind of
+ * order is on (ico_first_message).  _tick_messages takes what is due by the index
+ * on it, decides, and in one statement moves the order on to its next step and
+ * writes the message with its event, or the reason of the ledger.  A step that is
+ * late pushes the later ones: they keep their distance from it.
+ *
+ * Locks: shops FOR SHARE, so that enable_campaign and disable_campaign, which lock
+ * them too, wait for a batch and no batch decides by what they have just changed;
+ * orders FOR UPDATE SKIP LOCKED.  Memory: the SPI context of the call.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "common/int.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "campaign.h"
+#include "compat.h"
+#include "hook.h"
+#include "message.h"
+#include "secret.h"
+#include "tick.h"
+
+PG_FUNCTION_INFO_V1(ico_later);
+PG_FUNCTION_INFO_V1(ico_arm_orders);
+PG_FUNCTION_INFO_V1(ico_tick_messages);
+
+/* listeners are told that something was queued, and nothing else */
+#define CHANNEL "incomplete_orders"
+
+/*
+ * at + span with days of 24 hours and months of 30 days, whatever the session's
+ * time zone; at the bounds of time where it goes beyond.
+ */
+Datum
+ico_later(PG_FUNCTION_ARGS)
+{
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(0);
+	int64		span = ico_span(PG_GETARG_DATUM(1));
+	TimestampTz result;
+
+	if (TIMESTAMP_NOT_FINITE(at))
+		PG_RETURN_TIMESTAMPTZ(at);
+	if (pg_add_s64_overflow(at, span, &result) || !IS_VALID_TIMESTAMP(result))
+		result = span < 0 ? DT_NOBEGIN : DT_NOEND;
+	PG_RETURN_TIMESTAMPTZ(result);
+}
+
+TimestampTz
+ico_first_message(const IcoOrder *order)
+{
+	static IcoPlan plan = {"ikz", "SELECT " ICO_FIRST_MESSAGE("$1", "$2", "$3")};
+	Datum		values[3] = {
+		Int32GetDatum(order->shop_id), ico_kind_datum(order->kind), TimestampTzGetDatum(order->abandoned_at)
+	};
+	Datum		at;
+	bool		isnull;
+
+	(void) ico_execute(&plan, values, NULL);
+	at = ico_column(0, 1, &isnull);
+	return isnull ? ICO_NONE : DatumGetTimestampTz(at);
+}
+
+/* --- purchases ------------------------------------------------------------ */
+
+void
+ico_note_purchase(int32 shop_id, const pg_uuid_t *order_id, TimestampTz at, text *customer_id, text *email, text *phone)
+{
+#define NOTE "INSERT INTO incomplete_orders.person_orders (shop_id, person, ordered_at, order_id) VALUES "
+#define PERSON(key) "($1, " key ", $2, $3)"
+	static IcoPlan plans[ICO_PERSON_KEYS] = {
+		{"izuI", NOTE PERSON("$4")},
+		{"izuII", NOTE PERSON("$4") ", " PERSON("$5")},
+		{"izuIII", NOTE PERSON("$4") ", " PERSON("$5") ", " PERSON("$6")}
+	};
+	int64		keys[ICO_PERSON_KEYS];
+	Datum		values[3 + ICO_PERSON_KEYS] = {
+		Int32GetDatum(shop_id), TimestampTzGetDatum(at), UUIDPGetDatum(order_id)
+	};
+	int			n;
+
+	if (customer_id == NULL && email == NULL && phone == NULL)
+		return;
+	n = ico_person_keys(shop_id, customer_id, email, phone, keys);
+	for (int i = 0; i < n; i++)
+		values[3 + i] = Int64GetDatum(keys[i]);
+	if (n > 0)
+		(void) ico_execute(&plans[n - 1], values, NULL);
+}
+
+void
+ico_note_purchase_of(int32 shop_id, const pg_uuid_t *id, const pg_uuid_t *order_id, TimestampTz at)
+{
+#define WHO(table) \
+	"SELECT o.customer_id, o.email, o.phone FROM incomplete_orders." table " o WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2"
+	static IcoPlan plan = {"iu", WHO("open_orders") " UNION ALL " WHO("closed_orders")};
+	Datum		values[2] = {Int32GetDatum(shop_id), UUIDPGetDatum(id)};
+	text	   *who[3];
+
+	if (ico_execute(&plan, values, NULL) == 0)
+		return;
+	for (int i = 0; i < lengthof(who); i++)
+	{
+		bool		isnull;
+		Datum		value = ico_column(0, i + 1, &isnull);
+
+		who[i] = isnull ? NULL : DatumGetTextPP(value);
+	}
+	ico_note_purchase(shop_id, order_id, at, who[0], who[1], who[2]);
+}
+
+/* --- the sequence ---------------------------------------------------------- */
+
+/* two messages of one order are never nearer than this, whatever the steps say */
+#define LEAST_DISTANCE "interval '1 hour'"
+
+/*
+ * When a step is due: delay after the abandonment, and as far behind the step
+ * before it, which was done at `done`, as the campaign has them apart.
+ */
+#define STEP_DUE(abandoned_at, delay, done, delay_before) \
+	"GREATEST(incomplete_orders._later(" abandoned_at ", " delay ")," \
+	" incomplete_orders._later(" done ", GREATEST(" delay MINUS delay_before ", " LEAST_DISTANCE ")))"
+
+/* the first step of the order's campaign behind the step `behind` */
+#define STEP_BEHIND(campaign, behind) \
+	"(SELECT cs.step, cs.delay, cs.message_type, cs.template FROM incomplete_orders.campaign_steps cs" \
+	" WHERE cs.shop_id" EQ campaign ".shop_id AND cs.campaign" EQ campaign ".campaign AND cs.step" GT behind \
+	" ORDER BY cs.step LIMIT 1)"
+
+/*
+ * _arm_orders(shop_id, campaign) -> bigint: the abandoned orders that a campaign
+ * which is on should mail and that wait for nothing, because it was off when they
+ * were abandoned, get their next instant.
+ */
+Datum
+ico_arm_orders(PG_FUNCTION_ARGS)
+{
+	static IcoPlan plan = {
+		"its",
+		"WITH a AS MATERIALIZED (SELECT o.shop_id, o.id, CASE WHEN o.sequence_step" EQ "0"
+		"  THEN incomplete_orders._later(o.abandoned_at, n.delay)"
+		"  ELSE " STEP_DUE("o.abandoned_at", "n.delay", "o.last_recovery_at", "COALESCE(b.delay, interval '0')") " END AS due_at"
+		" FROM incomplete_orders.campaigns c JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "c.shop_id"
+		"  AND o.kind" EQ "c.kind AND o.status" EQ "$3 AND o.lost_at IS NULL AND o.next_message_at IS NULL"
+		"  AND o.abandoned_at" GE "c.not_before"
+		" CROSS JOIN LATERAL " STEP_BEHIND("c", "o.sequence_step") " n"
+		" LEFT JOIN incomplete_orders.campaign_steps b ON b.shop_id" EQ "c.shop_id AND b.campaign" EQ "c.campaign"
+		"  AND b.step" EQ "o.sequence_step"
+		" WHERE c.shop_id" EQ "$1 AND c.campaign" EQ "$2 AND c.enabled)"
+		" UPDATE incomplete_orders.open_orders o SET next_message_at = a.due_at FROM a"
+		" WHERE o.shop_id" EQ "a.shop_id AND o.id" EQ "a.id AND o.status" EQ "$3 AND o.lost_at IS NULL"
+		" AND o.next_message_at IS NULL"
+	};
+	Datum		values[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+	uint64		n;
+
+	SPI_connect();
+	values[2] = ico_status_datum(ICO_ABANDONED);
+	n = ico_execute(&plan, values, NULL);
+	SPI_finish();
+	PG_RETURN_INT64((int64) n);
+}
+
+/* --- queueing in tick ------------------------------------------------------- */
+
+/* what of an order is needed to decide and to tell of it */
+#define DUE_COLUMNS \
+	"o.ctid AS row, o.shop_id, o.id, o.root_id, o.episode, o.kind, o.status, o.currency, o.items, o.shipping, o.tax," \
+	" o.discount, o.coupon_discount, o.furthest_step, o.context, o.bot, o.created_at, o.abandoned_at, o.lost_at," \
+	" o.last_activity_at, o.expires_at, o.payment_deadline, o.customer_id, o.email, o.phone, o.sequence_step"
+
+/* reasons that end the sequence; with any other the next step is decided at its time */
+#define FINAL "customer_returned,campaign_disabled,before_campaign,lost,expired"
+
+/*
+ * One statement for a batch: take due rows, decide, move them on, write the
+ * messages, their events and the ledger, and count by shop.
+ *	$1 shops  $2 at  $3 per shop or the order  $4 most
+ * What follows from a state that is not written yet is no message: the rounds
+ * before this one may have run out of time.
+ */
+#define QUEUE(which) \
+	"WITH due AS MATERIALIZED (SELECT o.* FROM pg_catalog.unnest($1) s (shop_id)" \
+	"  CROSS JOIN LATERAL (SELECT " DUE_COLUMNS " FROM incomplete_orders.open_orders o" \
+	"   WHERE o.shop_id" EQ "s.shop_id AND o.next_message_at" LE "$2 " which " FOR UPDATE SKIP LOCKED) o LIMIT $4)," \
+	" d AS MATERIALIZED (SELECT o.*, c.campaign, n.step, n.delay, n.message_type, n.template, f.delay AS following," \
+	"  CASE WHEN o.status" NE "'abandoned' THEN 'customer_returned'" \
+	"   WHEN c.enabled IS NOT TRUE THEN 'campaign_disabled'" \
+	"   WHEN o.abandoned_at" LT "c.not_before THEN 'before_campaign'" \
+	"   WHEN l.due_at" LE "$2 THEN l.step" \
+	"   WHEN o.bot THEN 'bot'" \
+	"   WHEN o.email IS NULL THEN 'no_recipient'" \
+	"   WHEN incomplete_orders.item_count(o.items)" LE "incomplete_orders._filled_count(o.items) THEN 'empty'" \
+	"   ELSE COALESCE(" ICO_SUPPRESSION("o", "p.keys") "," \
+	"    CASE WHEN " ICO_HAS_ORDERED("o", "p.keys") " THEN 'ordered'" \
+	"     WHEN " ICO_ALREADY_BOUGHT("o", "p.keys", "s.attribution_window") " THEN 'already_bought' END)" \
+	"  END AS reason" \
+	" FROM due o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id" \
+	" LEFT JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "o.shop_id AND c.kind" EQ "o.kind" \
+	" LEFT JOIN LATERAL " STEP_BEHIND("c", "o.sequence_step") " n ON true" \
+	" LEFT JOIN LATERAL " STEP_BEHIND("c", "n.step") " f ON true" \
+	" CROSS JOIN LATERAL incomplete_orders._due_step(o.status, incomplete_orders.item_count(o.items)" EQ "0," \
+	"  o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline, s.cut_off, s.attribution_window) l" \
+	" CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone) AS keys OFFSET 0) p)," \
+	/* a row that changed since the snapshot is not found again: the next round takes it */ \
+	" moved AS (UPDATE incomplete_orders.open_orders o SET" \
+	"  sequence_step = CASE WHEN d.goes_on THEN d.step ELSE o.sequence_step END," \
+	"  next_message_at = CASE WHEN d.goes_on AND d.following IS NOT NULL" \
+	"   THEN " STEP_DUE("o.abandoned_at", "d.following", "$2", "d.delay") " END," \
+	"  recovery_attempts = o.recovery_attempts" PLUS "d.queues::integer," \
+	"  last_recovery_at = CASE WHEN d.queues THEN $2 ELSE o.last_recovery_at END" \
+	"  FROM (SELECT d.*, d.reason IS NULL AND d.step IS NOT NULL AS queues, d.step IS NOT NULL" \
+	"    AND (d.reason IS NULL OR d.reason" NE "ALL ('{" FINAL "}'::pg_catalog.text[])) AS goes_on FROM d) d" \
+	"  WHERE o.ctid" EQ "d.row RETURNING d.*)," \
+	" m AS (INSERT INTO incomplete_orders.messages (shop_id, id, due_at, order_id, root_id, episode, step, campaign," \
+	"  message_type, template, recipient, queued_at, give_up_at)" \
+	"  SELECT d.shop_id, incomplete_orders._new_id(d.shop_id), $2, d.id, d.root_id, d.episode, d.step, d.campaign," \
+	"  d.message_type, d.template, d.email, $2, pg_catalog.clock_timestamp()" PLUS "interval '120 hours'" \
+	"  FROM moved d WHERE d.queues" \
+	"  ON CONFLICT (shop_id, root_id, episode, step, ordinal) DO NOTHING RETURNING shop_id, id, order_id)," \
+	" k AS (INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, at, reason)" \
+	"  SELECT d.shop_id, d.id, d.episode, d.campaign, COALESCE(d.step, d.sequence_step), $2, d.reason" \
+	"  FROM moved d WHERE d.reason IS NOT NULL)," \
+	" r AS (SELECT d.*, m.id AS message_id FROM moved d JOIN m ON m.shop_id" EQ "d.shop_id AND m.order_id" EQ "d.id), " \
+	ICO_EVENT_ROWS("r", "'message_queued'", "$2", "NULL", "NULL", "r.status", "NULL", ", campaign, step, message_id", \
+				   ", r.campaign, r.step, r.message_id") "," \
+	" t AS (" ICO_EVENT_TAIL ")" \
+	" SELECT d.shop_id, pg_catalog.count(*)::integer, pg_catalog.count(m.id)::integer, pg_catalog.count(d.reason)::integer" \
+	" FROM d LEFT JOIN m ON m.shop_id" EQ "d.shop_id AND m.order_id" EQ "d.id GROUP BY d.shop_id ORDER BY d.shop_id"
+
+typedef struct Queueing
+{
+	ArrayType  *shops;
+	TimestampTz at;
+	int			per_shop;
+	int			most;
+	int			total;			/* orders looked at */
+	int			queued;
+	ReturnSetInfo *rsinfo;
+} Queueing;
+
+/* counts: orders looked at, queued, skipped */
+static void
+put_row(Queueing *q, int32 shop_id, const int32 *counts, bool more)
+{
+	Datum		values[4] = {
+		Int32GetDatum(shop_id), Int32GetDatum(counts[1]), Int32GetDatum(counts[2]), BoolGetDatum(more)
+	};
+	bool		nulls[4] = {false};
+
+	tuplestore_putvalues(q->rsinfo->setResult, q->rsinfo->setDesc, values, nulls);
+	q->total += counts[0];
+	q->queued += counts[1];
+}
+
+static Datum
+array_of(const int32 *shops, int n)
+{
+	Datum	   *elements = palloc((n + 1) * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		elements[i] = Int32GetDatum(shops[i]);
+	return PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+/*
+ * Locks those shops that have something due, and leaves them in the array.  What
+ * was locked by others is left to the next tick; a statement of its own, because
+ * the next one must see what they committed.
+ */
+static bool
+lock_shops(Queueing *q)
+{
+	static IcoPlan plan = {
+		"Az",
+		"SELECT s.shop_id FROM incomplete_orders.shops s WHERE s.shop_id" EQ "ANY ($1)"
+		" AND EXISTS (SELECT 1 FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "s.shop_id"
+		"  AND o.next_message_at" LE "$2) ORDER BY s.shop_id FOR SHARE SKIP LOCKED"
+	};
+	Datum		values[2] = {PointerGetDatum(q->shops), TimestampTzGetDatum(q->at)};
+	uint64		n = ico_execute(&plan, values, NULL);
+	int32	   *found = palloc((n + 1) * sizeof(int32));
+	bool		isnull;
+
+	for (uint64 i = 0; i < n; i++)
+		found[i] = DatumGetInt32(ico_column(i, 1, &isnull));
+	q->shops = DatumGetArrayTypeP(array_of(found, n));
+	return n > 0;
+}
+
+static void
+queue_batch(void *arg)
+{
+	static IcoPlan plan = {"Azii", QUEUE("ORDER BY o.next_message_at LIMIT $3")};
+	Queueing   *q = arg;
+	Datum		values[4] = {
+		PointerGetDatum(q->shops), TimestampTzGetDatum(q->at), Int32GetDatum(q->per_shop), Int32GetDatum(q->most)
+	};
+	int32	   *ids = (int32 *) ARR_DATA_PTR(q->shops);
+	int			n_ids = ArrayGetNItems(ARR_NDIM(q->shops), ARR_DIMS(q->shops));
+	int32		reached = 0;
+	int32		none[3] = {0};
+	uint64		n = ico_execute(&plan, values, NULL);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		int32		counts[3];
+		bool		isnull;
+
+		reached = DatumGetInt32(ico_column(i, 1, &isnull));
+		for (int column = 0; column < 3; column++)
+			counts[column] = DatumGetInt32(ico_column(i, column + 2, &isnull));
+		put_row(q, reached, counts, counts[0] >= q->per_shop || q->total + counts[0] >= q->most);
+	}
+	/* the batch was full: shops behind the last one were not looked at */
+	for (int i = 0; q->total >= q->most && i < n_ids; i++)
+	{
+		if (ids[i] > reached)
+			put_row(q, ids[i], none, true);
+	}
+}
+
+/* One order alone. */
+typedef struct Single
+{
+	int32		shop_id;
+	pg_uuid_t	id;
+	TimestampTz at;
+	int32		counts[3];
+} Single;
+
+static void
+queue_single(void *arg)
+{
+	static IcoPlan plan = {"Azui", QUEUE("AND o.id" EQ "$3")};
+	Single	   *single = arg;
+	Datum		values[4] = {
+		array_of(&single->shop_id, 1), TimestampTzGetDatum(single->at), UUIDPGetDatum(&single->id), Int32GetDatum(1)
+	};
+	bool		isnull;
+
+	if (ico_execute(&plan, values, NULL) == 0)
+		return;
+	for (int column = 0; column < 3; column++)
+		single->counts[column] = DatumGetInt32(ico_column(0, column + 2, &isnull));
+}
+
+static void
+postpone_single(void *arg)
+{
+	static IcoPlan plan = {
+		"iuz",
+		"UPDATE incomplete_orders.open_orders SET next_message_at = $3 WHERE shop_id" EQ "$1 AND id" EQ "$2"
+		" AND next_message_at IS NOT NULL"
+	};
+	Single	   *single = arg;
+	Datum		values[3] = {
+		Int32GetDatum(single->shop_id), UUIDPGetDatum(&single->id), TimestampTzGetDatum(single->at + ICO_TRY_AGAIN)
+	};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
+/*
+ * A batch failed: something that a user added refuses one of its rows.  Then each
+ * is taken alone, and what is refused waits, so that it holds up nobody else.
+ */
+static void
+queue_singly(Queueing *q)
+{
+	static IcoPlan plan = {
+		"Azii",
+		"SELECT o.shop_id, o.id FROM pg_catalog.unnest($1) s (shop_id) CROSS JOIN LATERAL"
+		" (SELECT q.shop_id, q.id FROM incomplete_orders.open_orders q WHERE q.shop_id" EQ "s.shop_id"
+		"  AND q.next_message_at" LE "$2 ORDER BY q.next_message_at LIMIT $3 FOR UPDATE SKIP LOCKED) o LIMIT $4"
+	};
+	Datum		values[4] = {
+		PointerGetDatum(q->shops), TimestampTzGetDatum(q->at), Int32GetDatum(q->per_shop), Int32GetDatum(q->most)
+	};
+	uint64		n = ico_execute(&plan, values, NULL);
+	SPITupleTable *due = SPI_tuptable;
+	bool		isnull;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		Single		single = {.at = q->at};
+		ErrorData  *error;
+
+		CHECK_FOR_INTERRUPTS();
+		single.shop_id = DatumGetInt32(SPI_getbinval(due->vals[i], due->tupdesc, 1, &isnull));
+		single.id = *DatumGetUUIDP(SPI_getbinval(due->vals[i], due->tupdesc, 2, &isnull));
+		error = ico_try(queue_single, &single);
+		if (error == NULL)
+		{
+			put_row(q, single.shop_id, single.counts, true);
+			continue;
+		}
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("tick could not queue a message for order %s",
+						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&single.id)))),
+				 errdetail("%s", error->message),
+				 errhint("It is tried again in a quarter of an hour.")));
+		ico_record_failure(single.shop_id, "tick", error->sqlerrcode);
+		(void) ico_try(postpone_single, &single);
+	}
+}
+
+/* _tick_messages(shops, at, per_shop, most); shops are in rising order */
+Datum
+ico_tick_messages(PG_FUNCTION_ARGS)
+{
+	Queueing	q = {
+		PG_GETARG_ARRAYTYPE_P_COPY(0), PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_INT32(2), PG_GETARG_INT32(3)
+	};
+
+	InitMaterializedSRF(fcinfo, 0);
+	q.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	if (ArrayGetNItems(ARR_NDIM(q.shops), ARR_DIMS(q.shops)) == 0)
+		return (Datum) 0;
+	SPI_connect();
+	ico_check_tick_right(q.shops, q.at);
+	if (!ico_try_lock_tick())
+	{
+		Datum		values[4] = {0};
+		bool		nulls[4] = {true, true, true, true};
+
+		tuplestore_putvalues(q.rsinfo->setResult, q.rsinfo->setDesc, values, nulls);
+	}
+	else if (lock_shops(&q))
+	{
+		if (ico_try(queue_batch, &q) != NULL)
+			queue_singly(&q);
+		if (q.queued > 0)
+			Async_Notify(CHANNEL, "");
+	}
+	SPI_finish();
+	return (Datum) 0;
+}

@@ -1,0 +1,22 @@
+/*
+ * tick.h
+ *		What the batches of tick have in common.
+ */
+#ifndef ICO_TICK_H
+#define ICO_TICK_H
+
+#include "datatype/timestamp.h"
+#include "utils/array.h"
+#include "utils/uuid.h"
+
+/* what could not be done, or not be asked, is tried again after this */
+#define ICO_TRY_AGAIN (15 * USECS_PER_MINUTE)
+
+/* the transaction's lock of tick; false when another tick has it */
+extern bool ico_try_lock_tick(void);
+/* IC002 unless the acting role may tick all of these shops at that instant */
+extern void ico_check_tick_right(ArrayType *shops, TimestampTz at);
+/* for health(): what tick did for that shop failed */
+extern void ico_record_failure(int32 shop_id, const char *hook, int sqlstate);
+
+#endif							/* ICO_TICK_H */
