@@ -200,7 +200,7 @@ batch_plan(void)
 					 " cancelled AS (UPDATE incomplete_orders.messages m SET status = 'cancelled', reason = 'expired'"
 					 "  FROM (SELECT q.shop_id, q.id, g.due_at FROM gone g CROSS JOIN LATERAL"
 					 "   (SELECT w.shop_id, w.id FROM incomplete_orders.messages w WHERE w.shop_id" EQ "g.shop_id"
-					 "    AND w.root_id" EQ "g.root_id AND w.order_id" EQ "g.id AND w.status IN ('queued', 'sending')"
+					 "    AND w.root_id" EQ "g.root_id AND w.order_id" EQ "g.id AND w.status" EQ "ANY ('{queued,sending}')"
 					 "    AND g.before" EQ "'abandoned' FOR UPDATE SKIP LOCKED) q) g"
 					 "  WHERE m.shop_id" EQ "g.shop_id AND m.id" EQ "g.id RETURNING m.*, g.due_at AS ended_at),"
 					 " ledger AS (INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step,"
