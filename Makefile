@@ -30,6 +30,9 @@ OBJS = \
 	src/suppress.o \
 	src/link.o \
 	src/campaign.o \
+	src/queue.o \
+	src/queue_message.o \
+	src/queue_answer.o \
 	src/closing.o \
 	src/life.o \
 	src/invariants.o \

@@ -185,6 +185,14 @@ argument_type(char letter)
 			return UUIDARRAYOID;
 		case 'A':
 			return INT4ARRAYOID;
+		case 'L':
+			return INT8ARRAYOID;
+		case 'T':
+			return TEXTARRAYOID;
+		case 'Z':
+			return TIMESTAMPTZARRAYOID;
+		case 'R':
+			return TIDARRAYOID;
 	}
 	elog(ERROR, "unknown argument type letter \"%c\"", letter);
 	return InvalidOid;

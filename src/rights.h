@@ -86,6 +86,15 @@
 	R(F, _health_of_cron, ICO_SENDER | ICO_ADMIN) \
 	R(F, _health_of_objects, ICO_SENDER | ICO_ADMIN) \
 	R(F, _health_of_server, ICO_SENDER | ICO_ADMIN) \
+	R(F, claim_messages, ICO_SENDER | ICO_ADMIN) \
+	R(F, ack_message, ICO_SENDER | ICO_ADMIN) \
+	R(F, fail_message, ICO_SENDER | ICO_ADMIN) \
+	R(F, extend_message, ICO_SENDER | ICO_ADMIN) \
+	R(F, dead_messages, ICO_SENDER | ICO_ADMIN) \
+	R(F, retry_message, ICO_SENDER | ICO_ADMIN) \
+	R(F, discard_message, ICO_SENDER | ICO_ADMIN) \
+	R(F, queue_status, ICO_SENDER | ICO_ADMIN) \
+	R(F, _next_message_due, ICO_SENDER | ICO_ADMIN) \
 	R(V, incomplete_orders, ICO_ADMIN) \
 	R(F, _visible_shops, ICO_SENDER | ICO_ADMIN) \
 	R(F, _order_total, ICO_ADMIN)

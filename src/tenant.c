@@ -415,6 +415,17 @@ ico_refuse_order(const pg_uuid_t *id)
 }
 
 void
+ico_refuse_message(const pg_uuid_t *id)
+{
+	ereport(ERROR,
+			(errcode(ICO_ERR_NO_SUCH_ORDER),
+			 errmsg("no such message: %s", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
+			 errdetail("There is no message of that id in a shop that role \"%s\" may use for this.",
+					   acting_role_name()),
+			 errhint("The id is the one that claim_messages() returned.")));
+}
+
+void
 ico_enter_shop(IcoRight right, text *shop, IcoShop *found)
 {
 	Oid			role = acting_role_oid();
@@ -437,6 +448,22 @@ ico_enter_shop(IcoRight right, text *shop, IcoShop *found)
 		refuse_shop();
 	*found = *entry;
 	found->purposes = purposes;
+}
+
+void
+ico_enter_any_shop(IcoRight right)
+{
+	Oid			role = acting_role_oid();
+
+	make_caches();
+	if (is_owner(role))
+		return;
+	for (int i = 0; i < n_members; i++)
+	{
+		if (may(members[i].purpose, right) && has_privs_of_role(role, members[i].role))
+			return;
+	}
+	refuse_shop();
 }
 
 bool
@@ -463,6 +490,13 @@ ico_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found)
 {
 	if (!ico_may_enter(right, id, found))
 		ico_refuse_order(id);
+}
+
+void
+ico_enter_message(IcoRight right, const pg_uuid_t *id, IcoShop *found)
+{
+	if (!ico_may_enter(right, id, found))
+		ico_refuse_message(id);
 }
 
 int

@@ -43,11 +43,15 @@ extern const char *ico_actor(void);
  *				`default`); IC002 when there is none or no right to it
  *	order		by the shop in an order's id; IC003 likewise, so that nothing can
  *				be learned of another shop's ids
+ *	message		by the shop in a message's id; IC003 too
+ *	any shop	IC002 when the right is held in none
  */
 extern void ico_enter_shop(IcoRight right, text *shop, IcoShop *found);
+extern void ico_enter_any_shop(IcoRight right);
 extern void ico_enter_order(IcoRight right, const pg_uuid_t *id, IcoShop *found);
 /* the same for any id of ours: false instead of an error of the order's */
 extern bool ico_may_enter(IcoRight right, const pg_uuid_t *id, IcoShop *found);
+extern void ico_enter_message(IcoRight right, const pg_uuid_t *id, IcoShop *found);
 /* shop_ids for a list: shop as above, or '*' for all in which the right is held */
 extern int	ico_enter_shops(IcoRight right, text *shop, int32 **shop_ids);
 /* leaves those shops in the array in which the right is held; returns how many */
@@ -59,6 +63,7 @@ extern bool ico_shop_by_id(int32 shop_id, IcoShop *found);
 /* whether there is such a shop, as of now; nobody's right is asked */
 extern bool ico_shop_exists(int32 shop_id);
 extern void ico_refuse_order(const pg_uuid_t *id) pg_attribute_noreturn();
+extern void ico_refuse_message(const pg_uuid_t *id) pg_attribute_noreturn();
 
 /*
  * The argument `at`: null means now.  Any other instant than the transaction's

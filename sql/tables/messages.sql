@@ -38,8 +38,8 @@
 		);
 
 		-- One recovery message.  due_at: when it may be claimed; while it is being
-		-- sent, when the lease ends.  token is that of the last claim.  What is said
-		-- of the message once it was sent stands behind.
+		-- sent, when the lease ends; once it is dead, since when.  token is that of
+		-- the last claim.  What is said of the message once it was sent stands behind.
 		CREATE TABLE incomplete_orders.messages (
 			shop_id integer NOT NULL,
 			id uuid NOT NULL,
@@ -76,7 +76,8 @@
 			PRIMARY KEY (shop_id, id)
 		) WITH (fillfactor = 80);
 		CREATE UNIQUE INDEX messages_once ON incomplete_orders.messages (shop_id, root_id, episode, step, ordinal);
-		CREATE INDEX messages_due ON incomplete_orders.messages (shop_id, due_at) WHERE status IN ('queued', 'sending');
+		-- the id too: a claim goes on behind the last one, also among many of one instant
+		CREATE INDEX messages_due ON incomplete_orders.messages (shop_id, due_at, id) WHERE status IN ('queued', 'sending');
 		CREATE INDEX messages_dead ON incomplete_orders.messages (shop_id, id) WHERE status = 'dead';
 
 		-- The ledger: why a message was not sent.

@@ -1,0 +1,743 @@
+/*
+ * queue.c
+ *		Claiming messages: what is due, fairly between shops, and still right.
+ *
+ * A claim locks messages that are due (FOR UPDATE SKIP LOCKED), then, in a new
+ * statement and so under a new snapshot, their orders (FOR SHARE SKIP LOCKED),
+ * and looks again whether each may still be sent.  A conversion therefore either
+ * committed before, and is seen, or waits until the claim has.  That needs READ
+ * COMMITTED.  A claim waits for nobody: what somebody else holds is left for
+ * later.  What it claims is leased: due_at moves to the end of the lease, so that
+ * a message whose sender died comes back by itself.
+ *
+ * Each backend keeps a list of the shops in which something is due, with the
+ * place in each that it has reached.  The shops take turns, each with a share,
+ * and a claim goes on behind the last one: index entries of messages that are
+ * done, which stay there while an old snapshot is held open, are not walked over
+ * again each time.  What comes in before that place is found when the list is
+ * made anew: when it is used up, and every second.
+ *
+ * Memory: the list lives in QueueContext under TopMemoryContext, everything else
+ * in the SPI context of the call.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "errors.h"
+#include "message.h"
+#include "plan.h"
+#include "queue.h"
+#include "secret.h"
+#include "tenant.h"
+
+#define MAX_BATCH 10000
+#define MAX_WORKER_BYTES 200
+/* the list is made anew after this, and after so many times what making it took */
+#define LIST_LIFE USECS_PER_SEC
+#define LIST_COST 20
+/* a scan that took longer than this is not repeated at once when the list is used up */
+#define SLOW_SCAN (20 * 1000)
+
+/* a shop with something due, and the last place in its queue that was looked at */
+typedef struct DueShop
+{
+	int32		shop_id;
+	TimestampTz due_at;
+	pg_uuid_t	id;
+} DueShop;
+
+static MemoryContext QueueContext = NULL;
+static DueShop *due_shops = NULL;
+static int	n_due_shops = 0;
+static int	turn = 0;			/* whose it is */
+static TimestampTz list_made_at = DT_NOBEGIN;
+static int64 list_took = 0;		/* in us */
+static Oid	list_role = InvalidOid;
+
+/* One call of claim_messages(). */
+typedef struct Claiming
+{
+	text	   *worker;
+	int			batch;
+	TimestampTz now;
+	TimestampTz until;			/* end of the lease */
+	IcoClaim  **claims;			/* those being looked at */
+	int			n;
+	int			size;
+	int			claimed;		/* rows given back so far */
+	ReturnSetInfo *rsinfo;
+} Claiming;
+
+PG_FUNCTION_INFO_V1(ico_claim_messages);
+PG_FUNCTION_INFO_V1(ico_next_message_due);
+
+#define WAITING "'{queued,sending}'::incomplete_orders.message_status[]"
+
+/* ---- arrays for statements over many rows ---- */
+
+static Datum
+array_of(Datum *elements, int n, Oid type)
+{
+	int16		len;
+	bool		by_value;
+	char		align;
+
+	get_typlenbyvalalign(type, &len, &by_value, &align);
+	return PointerGetDatum(construct_array(elements, n, type, len, by_value, align));
+}
+
+static Datum
+text_array(text **texts, int n)
+{
+	Datum	   *values = palloc((n + 1) * sizeof(Datum));
+	bool	   *nulls = palloc((n + 1) * sizeof(bool));
+	int			dims[1] = {n};
+	int			bounds[1] = {1};
+
+	for (int i = 0; i < n; i++)
+	{
+		values[i] = PointerGetDatum(texts[i]);
+		nulls[i] = texts[i] == NULL;
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, bounds, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* ---- the list of shops ---- */
+
+/*
+ * The first message that waits in each shop: a scan that jumps from shop to shop
+ * through the index, so that its cost is the number of shops.
+ */
+#define FIRST_WAITING(condition) \
+	"(SELECT m.shop_id, m.due_at FROM incomplete_orders.messages m WHERE m.status" EQ "ANY (" WAITING ")" condition \
+	" ORDER BY m.shop_id, m.due_at LIMIT 1)"
+static IcoPlan first_plan = {
+	"",
+	"WITH RECURSIVE s AS (" FIRST_WAITING("") " UNION ALL SELECT n.shop_id, n.due_at FROM s CROSS JOIN LATERAL "
+	FIRST_WAITING(" AND m.shop_id" GT "s.shop_id") " n) SELECT s.shop_id, s.due_at FROM s"
+};
+
+/* Those that the acting role may claim for, in rising order; from then on in n. */
+static DueShop *
+first_waiting(int *n)
+{
+	uint64		rows = ico_execute(&first_plan, NULL, NULL);
+	DueShop    *found = palloc((rows + 1) * sizeof(DueShop));
+	int			kept = 0;
+	bool		isnull;
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		DueShop    *shop = &found[kept];
+
+		CHECK_FOR_INTERRUPTS();
+		memset(shop, 0, sizeof(DueShop));
+		shop->shop_id = DatumGetInt32(ico_column(i, 1, &isnull));
+		shop->due_at = DatumGetTimestampTz(ico_column(i, 2, &isnull));
+		kept += ico_keep_permitted(ICO_RIGHT_claim_messages, &(int32) {shop->shop_id}, 1);
+	}
+	*n = kept;
+	return found;
+}
+
+static void
+make_list(TimestampTz now)
+{
+	int			n;
+	DueShop    *found = first_waiting(&n);
+
+	if (QueueContext == NULL)
+		QueueContext = AllocSetContextCreate(TopMemoryContext, "incomplete_orders queue", ALLOCSET_DEFAULT_SIZES);
+	n_due_shops = 0;
+	MemoryContextReset(QueueContext);
+	due_shops = MemoryContextAlloc(QueueContext, (n + 1) * sizeof(DueShop));
+	for (int i = 0; i < n; i++)
+	{
+		/* the place before the first one: no message has the id of zeros */
+		if (found[i].due_at <= now)
+			due_shops[n_due_shops++] = found[i];
+	}
+	/* those who begin at the same time do not all begin with the same shop */
+	turn = n_due_shops == 0 ? 0 : MyProcPid % n_due_shops;
+	list_made_at = GetCurrentTimestamp();
+	list_took = list_made_at - now;
+	list_role = GetOuterUserId();
+}
+
+static bool
+list_is_old(TimestampTz now)
+{
+	int64		age = now - list_made_at;
+
+	if (list_role != GetOuterUserId() || age < 0)
+		return true;
+	if (n_due_shops == 0)
+		return list_took < SLOW_SCAN || age > 5 * list_took;
+	return age > Max(LIST_LIFE, LIST_COST * list_took);
+}
+
+/* ---- messages ---- */
+
+static text *
+text_column(int row, int column)
+{
+	bool		isnull;
+	Datum		value = ico_column(row, column, &isnull);
+
+	return isnull ? NULL : DatumGetTextPP(value);
+}
+
+static void
+add_claim(Claiming *claiming, int row)
+{
+	IcoClaim   *c = palloc0(sizeof(IcoClaim));
+	bool		isnull;
+
+	c->row = *(ItemPointer) DatumGetPointer(ico_column(row, 1, &isnull));
+	c->shop_id = DatumGetInt32(ico_column(row, 2, &isnull));
+	c->id = *DatumGetUUIDP(ico_column(row, 3, &isnull));
+	c->due_at = DatumGetTimestampTz(ico_column(row, 4, &isnull));
+	c->attempts = DatumGetInt32(ico_column(row, 5, &isnull));
+	c->token = DatumGetInt64(ico_column(row, 6, &isnull));
+	c->order_id = *DatumGetUUIDP(ico_column(row, 7, &isnull));
+	c->episode = DatumGetInt32(ico_column(row, 8, &isnull));
+	c->step = DatumGetInt32(ico_column(row, 9, &isnull));
+	c->campaign = text_column(row, 10);
+	c->message_type = text_column(row, 11);
+	c->template = text_column(row, 12);
+	c->subject = text_column(row, 13);
+	c->recipient = text_column(row, 14);
+	c->mail_message_id = text_column(row, 15);
+	c->queued_at = DatumGetTimestampTz(ico_column(row, 16, &isnull));
+	c->give_up_at = DatumGetTimestampTz(ico_column(row, 17, &isnull));
+	if (c->attempts >= ICO_MAX_ATTEMPTS)
+		c->reason = "attempts_exhausted";
+	else if (c->give_up_at <= claiming->now)
+		c->reason = "too_old";
+	c->dead = c->reason != NULL;
+	if (claiming->n == claiming->size)
+	{
+		claiming->size *= 2;
+		claiming->claims = repalloc(claiming->claims, claiming->size * sizeof(IcoClaim *));
+	}
+	claiming->claims[claiming->n++] = c;
+}
+
+/* The shops of one round: the next ones in turn, no more than rows are wanted. */
+static int
+take_turns(int wanted, DueShop **shops)
+{
+	int			n = Min(wanted, n_due_shops);
+
+	for (int i = 0; i < n; i++)
+		shops[i] = &due_shops[(turn + i) % n_due_shops];
+	return n;
+}
+
+/* Notes how far the shops came, and drops those that had less than their share. */
+static void
+note_places(Claiming *claiming, int first, DueShop **shops, int n, int share)
+{
+	int			kept = 0;
+	int			place = turn + n;
+
+	for (int i = 0; i < n; i++)
+	{
+		int			rows = 0;
+
+		for (int c = first; c < claiming->n; c++)
+		{
+			if (claiming->claims[c]->shop_id != shops[i]->shop_id)
+				continue;
+			shops[i]->due_at = claiming->claims[c]->due_at;
+			shops[i]->id = claiming->claims[c]->id;
+			rows++;
+		}
+		if (rows < share)
+			shops[i]->shop_id = 0;
+	}
+	turn = 0;
+	for (int i = 0; i < n_due_shops; i++)
+	{
+		if (i == place % n_due_shops)
+			turn = kept;
+		if (due_shops[i].shop_id != 0)
+			due_shops[kept++] = due_shops[i];
+	}
+	n_due_shops = kept;
+}
+
+/* Locks messages of one round of shops; how many. */
+static int
+lock_round(Claiming *claiming, int wanted)
+{
+	static IcoPlan plan = {
+		"AZUzi",
+		"SELECT m.row, m.shop_id, m.id, m.due_at, m.attempts, m.token, m.order_id, m.episode, m.step, m.campaign,"
+		" m.message_type, m.template, m.subject, m.recipient, m.mail_message_id, m.queued_at, m.give_up_at"
+		" FROM pg_catalog.unnest($1, $2, $3) s (shop_id, due_at, id) CROSS JOIN LATERAL (SELECT q.ctid AS row, q.*"
+		"  FROM incomplete_orders.messages q WHERE q.shop_id" EQ "s.shop_id AND q.status" EQ "ANY (" WAITING ")"
+		"  AND ROW(q.due_at, q.id)" GT "ROW(s.due_at, s.id) AND q.due_at" LE "$4"
+		"  ORDER BY q.due_at, q.id LIMIT $5 FOR UPDATE SKIP LOCKED) m"
+	};
+	DueShop   **shops = palloc((wanted + 1) * sizeof(DueShop *));
+	int			n = take_turns(wanted, shops);
+	int			share = wanted / n;
+	Datum	   *ids = palloc(n * sizeof(Datum));
+	Datum	   *places = palloc(n * sizeof(Datum));
+	Datum	   *last = palloc(n * sizeof(Datum));
+	Datum		values[5];
+	int			first = claiming->n;
+	uint64		rows;
+
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = Int32GetDatum(shops[i]->shop_id);
+		places[i] = TimestampTzGetDatum(shops[i]->due_at);
+		last[i] = UUIDPGetDatum(&shops[i]->id);
+	}
+	values[0] = array_of(ids, n, INT4OID);
+	values[1] = array_of(places, n, TIMESTAMPTZOID);
+	values[2] = array_of(last, n, UUIDOID);
+	values[3] = TimestampTzGetDatum(claiming->now);
+	values[4] = Int32GetDatum(share);
+	rows = ico_execute(&plan, values, NULL);
+	for (uint64 i = 0; i < rows; i++)
+		add_claim(claiming, i);
+	note_places(claiming, first, shops, n, share);
+	return (int) rows;
+}
+
+/* ---- orders ---- */
+
+static void
+read_order(IcoClaim *c, int row)
+{
+	bool		isnull;
+	bool		bot = DatumGetBool(ico_column(row, 5, &isnull));
+	Datum		abandoned_at = ico_column(row, 17, &isnull);
+
+	c->locked = true;
+	c->abandoned_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(abandoned_at);
+	c->email = text_column(row, 6);
+	c->customer_id = text_column(row, 7);
+	c->phone = text_column(row, 8);
+	c->name = text_column(row, 9);
+	c->reference = text_column(row, 10);
+	c->kind = ico_column(row, 11, &isnull);
+	c->currency = text_column(row, 12);
+	c->items = ico_column(row, 13, &isnull);
+	for (int i = 0; i < lengthof(c->charges); i++)
+		c->charges[i] = ico_column(row, 18 + i, &isnull);
+	c->expires_at = DatumGetTimestampTz(ico_column(row, 16, &isnull));
+	c->locale = text_column(row, 14);
+	if (ico_status_of(ico_column(row, 2, &isnull)) != ICO_ABANDONED ||
+		DatumGetInt32(ico_column(row, 3, &isnull)) != c->episode)
+		c->reason = "customer_returned";
+	else if (DatumGetBool(ico_column(row, 4, &isnull)) && c->campaign != NULL)
+		c->reason = "lost";		/* by hand a lost one may be mailed, too */
+	else if (bot)
+		c->reason = "bot";
+	else if (c->email == NULL)
+		c->reason = "no_recipient";
+}
+
+/* the arrays by which statements find the orders of claims: number, shop_id, id */
+static int
+order_arrays(Claiming *claiming, bool left, Datum *values)
+{
+	Datum	   *numbers = palloc((claiming->n + 1) * sizeof(Datum));
+	Datum	   *shops = palloc((claiming->n + 1) * sizeof(Datum));
+	Datum	   *ids = palloc((claiming->n + 1) * sizeof(Datum));
+	int			n = 0;
+
+	for (int i = 0; i < claiming->n; i++)
+	{
+		IcoClaim   *c = claiming->claims[i];
+
+		if (c->reason != NULL || (left && c->locked))
+			continue;
+		numbers[n] = Int32GetDatum(i);
+		shops[n] = Int32GetDatum(c->shop_id);
+		ids[n++] = UUIDPGetDatum(&c->order_id);
+	}
+	values[0] = array_of(numbers, n, INT4OID);
+	values[1] = array_of(shops, n, INT4OID);
+	values[2] = array_of(ids, n, UUIDOID);
+	return n;
+}
+
+/*
+ * What became of orders that could not be locked: closed, or gone, or open and
+ * somebody has them.
+ */
+static void
+ask_for_others(Claiming *claiming)
+{
+	static IcoPlan plan = {
+		"AAU",
+		"SELECT k.n, EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "k.shop_id AND o.id" EQ "k.id),"
+		" (SELECT c.status::pg_catalog.text FROM incomplete_orders.closed_orders c"
+		"  WHERE c.shop_id" EQ "k.shop_id AND c.id" EQ "k.id)"
+		" FROM pg_catalog.unnest($1, $2, $3) k (n, shop_id, id)"
+	};
+	Datum		values[3];
+	uint64		rows;
+	bool		isnull;
+
+	if (order_arrays(claiming, true, values) == 0)
+		return;
+	rows = ico_execute(&plan, values, NULL);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		IcoClaim   *c = claiming->claims[DatumGetInt32(ico_column(i, 1, &isnull))];
+		text	   *status = text_column(i, 3);
+
+		c->later = DatumGetBool(ico_column(i, 2, &isnull));
+		if (!c->later)
+			c->reason = status == NULL ? "deleted" : text_to_cstring(status);
+	}
+}
+
+static void
+lock_orders(Claiming *claiming)
+{
+	static IcoPlan plan = {
+		"AAU",
+		"SELECT k.n, o.status, o.episode, o.lost_at IS NOT NULL, o.bot, o.email, o.customer_id, o.phone, o.name,"
+		" o.reference, o.kind, o.currency, o.items, o.context" ARROW_TEXT "'locale', o.id, o.expires_at, o.abandoned_at,"
+		" o.shipping, o.tax, o.discount, o.coupon_discount"
+		" FROM pg_catalog.unnest($1, $2, $3) k (n, shop_id, id) CROSS JOIN LATERAL (SELECT q.*"
+		"  FROM incomplete_orders.open_orders q WHERE q.shop_id" EQ "k.shop_id AND q.id" EQ "k.id"
+		"  LIMIT 1 FOR SHARE SKIP LOCKED) o"
+	};
+	Datum		values[3];
+	int			wanted = order_arrays(claiming, false, values);
+	uint64		rows;
+	bool		isnull;
+
+	if (wanted == 0)
+		return;
+	rows = ico_execute(&plan, values, NULL);
+	for (uint64 i = 0; i < rows; i++)
+		read_order(claiming->claims[DatumGetInt32(ico_column(i, 1, &isnull))], i);
+	if (rows < wanted)
+		ask_for_others(claiming);
+}
+
+/* ---- persons ---- */
+
+typedef struct Keys
+{
+	int			n;
+	Datum	   *numbers;
+	Datum	   *shops;
+	Datum	   *persons;
+	Datum	   *since;
+} Keys;
+
+static void
+make_keys(Keys *keys, int size)
+{
+	keys->n = 0;
+	keys->numbers = palloc((size + 1) * sizeof(Datum));
+	keys->shops = palloc((size + 1) * sizeof(Datum));
+	keys->persons = palloc((size + 1) * sizeof(Datum));
+	keys->since = palloc((size + 1) * sizeof(Datum));
+}
+
+static void
+add_keys(Keys *keys, int number, const IcoClaim *c, text *customer_id, text *email, text *phone)
+{
+	int64		persons[ICO_PERSON_KEYS];
+	int			n = ico_person_keys(c->shop_id, customer_id, email, phone, persons);
+
+	for (int i = 0; i < n; i++)
+	{
+		keys->numbers[keys->n] = Int32GetDatum(number);
+		keys->shops[keys->n] = Int32GetDatum(c->shop_id);
+		keys->persons[keys->n] = Int64GetDatum(persons[i]);
+		keys->since[keys->n++] = TimestampTzGetDatum(c->abandoned_at);
+	}
+}
+
+/* Whether the address is suppressed, and whether the person has ordered since. */
+static void
+check_persons(Claiming *claiming)
+{
+	static IcoPlan plan = {
+		"AALAALZ",
+		"SELECT k.n, s.reason FROM pg_catalog.unnest($1, $2, $3) k (n, shop_id, person)"
+		" CROSS JOIN LATERAL (SELECT p.reason FROM incomplete_orders.suppressions p"
+		"  WHERE p.shop_id" EQ "k.shop_id AND p.person" EQ "k.person LIMIT 1) s"
+		" UNION ALL SELECT k.n, 'ordered' FROM pg_catalog.unnest($4, $5, $6, $7) k (n, shop_id, person, since)"
+		" CROSS JOIN LATERAL (SELECT FROM incomplete_orders.person_orders p"
+		"  WHERE p.shop_id" EQ "k.shop_id AND p.person" EQ "k.person AND p.ordered_at" GE "k.since LIMIT 1) o"
+	};
+	Keys		address;
+	Keys		person;
+	Datum		values[7];
+	uint64		rows;
+	bool		isnull;
+
+	make_keys(&address, claiming->n);
+	make_keys(&person, claiming->n * ICO_PERSON_KEYS);
+	for (int i = 0; i < claiming->n; i++)
+	{
+		IcoClaim   *c = claiming->claims[i];
+
+		if (!c->locked || c->reason != NULL)
+			continue;
+		add_keys(&address, i, c, NULL, c->email, NULL);
+		add_keys(&person, i, c, c->customer_id, c->email, c->phone);
+	}
+	if (person.n == 0)
+		return;
+	values[0] = array_of(address.numbers, address.n, INT4OID);
+	values[1] = array_of(address.shops, address.n, INT4OID);
+	values[2] = array_of(address.persons, address.n, INT8OID);
+	values[3] = array_of(person.numbers, person.n, INT4OID);
+	values[4] = array_of(person.shops, person.n, INT4OID);
+	values[5] = array_of(person.persons, person.n, INT8OID);
+	values[6] = array_of(person.since, person.n, TIMESTAMPTZOID);
+	rows = ico_execute(&plan, values, NULL);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		IcoClaim   *c = claiming->claims[DatumGetInt32(ico_column(i, 1, &isnull))];
+
+		/* that it is suppressed says more, and stands first */
+		if (c->reason == NULL)
+			c->reason = text_to_cstring(text_column(i, 2));
+	}
+}
+
+/* ---- what is written ---- */
+
+#define END_MESSAGES(set) \
+	"WITH e AS (UPDATE incomplete_orders.messages m SET " set ", reason = k.reason" \
+	"  FROM pg_catalog.unnest($1, $2) k (row, reason) WHERE m.ctid" EQ "k.row RETURNING m.*)" \
+	" INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)" \
+	" SELECT e.shop_id, e.order_id, e.episode, e.campaign, e.step, e.ordinal, e.id, $3, e.reason FROM e"
+
+/* Those with a reason are cancelled, or dead; each with a row of the ledger. */
+static void
+end_messages(Claiming *claiming, bool dead)
+{
+	static IcoPlan cancel = {"RTz", END_MESSAGES("status = 'cancelled'")};
+	static IcoPlan kill = {"RTz", END_MESSAGES("status = 'dead', due_at = $3")};
+	Datum	   *rows = palloc((claiming->n + 1) * sizeof(Datum));
+	text	  **reasons = palloc((claiming->n + 1) * sizeof(text *));
+	Datum		values[3];
+	int			n = 0;
+
+	for (int i = 0; i < claiming->n; i++)
+	{
+		IcoClaim   *c = claiming->claims[i];
+
+		if (c->reason == NULL || c->dead != dead)
+			continue;
+		rows[n] = PointerGetDatum(&c->row);
+		reasons[n++] = cstring_to_text(c->reason);
+	}
+	if (n == 0)
+		return;
+	values[0] = array_of(rows, n, TIDOID);
+	values[1] = text_array(reasons, n);
+	values[2] = TimestampTzGetDatum(claiming->now);
+	(void) ico_execute(dead ? &kill : &cancel, values, NULL);
+	for (int i = 0; dead && i < claiming->n; i++)
+	{
+		IcoClaim   *c = claiming->claims[i];
+		IcoMessageEvent event = {.event = "message_failed", .at = claiming->now, .by_clock = true, .reason = c->reason};
+
+		if (c->dead)
+			(void) ico_append_message_event(c->shop_id, &c->id, &event);
+	}
+}
+
+/* The lease. */
+static void
+lease_messages(Claiming *claiming, IcoClaim **claims, int n)
+{
+	static IcoPlan plan = {
+		"RTTzt",
+		"UPDATE incomplete_orders.messages m SET status = 'sending', due_at = $4, attempts = m.attempts" PLUS "1,"
+		" token = m.token" PLUS "1, claimed_by = $5, recipient = k.recipient, mail_message_id = k.mail_message_id"
+		" FROM pg_catalog.unnest($1, $2, $3) k (row, recipient, mail_message_id) WHERE m.ctid" EQ "k.row"
+	};
+	Datum	   *rows = palloc((n + 1) * sizeof(Datum));
+	text	  **recipients = palloc((n + 1) * sizeof(text *));
+	text	  **mail_ids = palloc((n + 1) * sizeof(text *));
+	Datum		values[5];
+
+	for (int i = 0; i < n; i++)
+	{
+		rows[i] = PointerGetDatum(&claims[i]->row);
+		recipients[i] = claims[i]->email;
+		mail_ids[i] = claims[i]->mail_message_id;
+	}
+	values[0] = array_of(rows, n, TIDOID);
+	values[1] = text_array(recipients, n);
+	values[2] = text_array(mail_ids, n);
+	values[3] = TimestampTzGetDatum(claiming->until);
+	values[4] = PointerGetDatum(claiming->worker);
+	if (ico_execute(&plan, values, NULL) != n)
+		elog(ERROR, "message vanished under its lock");
+}
+
+static void
+give_back(Claiming *claiming, const IcoClaim *c)
+{
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	values[0] = UUIDPGetDatum(&c->id);
+	values[1] = Int64GetDatum(c->token + 1);
+	values[2] = PointerGetDatum(ico_claim_shop(c));
+	values[3] = PointerGetDatum(c->email);
+	values[4] = PointerGetDatum(ico_claim_message(c));
+	tuplestore_putvalues(claiming->rsinfo->setResult, claiming->rsinfo->setDesc, values, nulls);
+	claiming->claimed++;
+}
+
+/* Looks again at what was locked, and settles all of it. */
+static void
+settle_lot(Claiming *claiming)
+{
+	IcoClaim  **good = palloc((claiming->n + 1) * sizeof(IcoClaim *));
+	int			n = 0;
+
+	lock_orders(claiming);
+	check_persons(claiming);
+	end_messages(claiming, false);
+	end_messages(claiming, true);
+	for (int i = 0; i < claiming->n; i++)
+	{
+		if (claiming->claims[i]->locked && claiming->claims[i]->reason == NULL)
+			good[n++] = claiming->claims[i];
+	}
+	if (n == 0)
+		return;
+	ico_claim_texts(good, n);
+	lease_messages(claiming, good, n);
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		give_back(claiming, good[i]);
+	}
+}
+
+/* Locks up to a batch, settles it; again while nothing of it could be claimed. */
+static void
+claim_from_list(Claiming *claiming)
+{
+	while (claiming->claimed == 0 && n_due_shops > 0)
+	{
+		claiming->n = 0;
+		while (claiming->n < claiming->batch && n_due_shops > 0)
+		{
+			CHECK_FOR_INTERRUPTS();
+			(void) lock_round(claiming, claiming->batch - claiming->n);
+		}
+		if (claiming->n > 0)
+			settle_lot(claiming);
+	}
+}
+
+/* ---- the functions ---- */
+
+static void
+require_read_committed(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("claim_messages() works in READ COMMITTED only"),
+				 errdetail("A message is claimed after a look at its order as it is now, and an older snapshot shows it as it was."),
+				 errhint("Call it outside of transactions, or begin them with BEGIN ISOLATION LEVEL READ COMMITTED.")));
+}
+
+static void
+read_arguments(FunctionCallInfo fcinfo, Claiming *claiming)
+{
+	int64		lease = PG_ARGISNULL(2) ? 0 : ico_span(PG_GETARG_DATUM(2));
+
+	if (PG_ARGISNULL(0) || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0 ||
+		VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) > MAX_WORKER_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"worker\" must be a name of 1 to %d bytes", MAX_WORKER_BYTES),
+				 errhint("Name the program and its host: it is kept with what it claims.")));
+	if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 1 || PG_GETARG_INT32(1) > MAX_BATCH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"batch\" must be from 1 to %d", MAX_BATCH),
+				 errhint("A hundred is a good number.")));
+	if (lease < USECS_PER_SEC || lease > USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"lease\" must be from a second to a day"),
+				 errhint("It is how long nobody else may send the message; extend_message() makes it longer.")));
+	claiming->worker = PG_GETARG_TEXT_PP(0);
+	claiming->batch = PG_GETARG_INT32(1);
+	claiming->now = GetCurrentTimestamp();
+	claiming->until = claiming->now + lease;
+}
+
+/* claim_messages(worker, batch, lease) */
+Datum
+ico_claim_messages(PG_FUNCTION_ARGS)
+{
+	Claiming	claiming = {0};
+	bool		fresh;
+
+	InitMaterializedSRF(fcinfo, 0);
+	claiming.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	require_read_committed();
+	read_arguments(fcinfo, &claiming);
+	SPI_connect();
+	ico_enter_any_shop(ICO_RIGHT_claim_messages);
+	claiming.size = Min(claiming.batch, 1024);
+	claiming.claims = palloc(claiming.size * sizeof(IcoClaim *));
+	fresh = list_is_old(claiming.now);
+	if (fresh)
+		make_list(claiming.now);
+	claim_from_list(&claiming);
+	if (claiming.claimed == 0 && !fresh && list_is_old(claiming.now))
+	{
+		make_list(claiming.now);
+		claim_from_list(&claiming);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/* _next_message_due() */
+Datum
+ico_next_message_due(PG_FUNCTION_ARGS)
+{
+	TimestampTz next = DT_NOEND;
+	DueShop    *found;
+	int			n;
+
+	SPI_connect();
+	ico_enter_any_shop(ICO_RIGHT__next_message_due);
+	found = first_waiting(&n);
+	for (int i = 0; i < n; i++)
+		next = Min(next, found[i].due_at);
+	SPI_finish();
+	if (next == DT_NOEND)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(next);
+}

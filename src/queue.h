@@ -1,0 +1,71 @@
+/*
+ * queue.h
+ *		A claimed message on its way to the sender.
+ */
+#ifndef ICO_QUEUE_H
+#define ICO_QUEUE_H
+
+#include "datatype/timestamp.h"
+#include "storage/itemptr.h"
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+/* claims of one message, then it is dead */
+#define ICO_MAX_ATTEMPTS 16
+/* from queueing on, by wall clock; then it is dead */
+#define ICO_GIVE_UP_AFTER (5 * USECS_PER_DAY)
+
+/*
+ * A message whose row is locked, and what is known of its order.  Texts may be
+ * NULL; all points into the caller's SPI context.
+ */
+typedef struct IcoClaim
+{
+	ItemPointerData row;		/* stays, because it is locked */
+	int32		shop_id;
+	pg_uuid_t	id;
+	TimestampTz due_at;
+	int32		attempts;		/* before this claim */
+	int64		token;			/* before this claim */
+	pg_uuid_t	order_id;
+	int32		episode;
+	int32		step;
+	text	   *campaign;
+	text	   *message_type;
+	text	   *template;
+	text	   *subject;
+	text	   *recipient;
+	text	   *mail_message_id;
+	TimestampTz queued_at;
+	TimestampTz give_up_at;
+
+	/* why it is not claimed after all, or NULL */
+	const char *reason;
+	bool		dead;			/* for that reason */
+	bool		later;			/* somebody has the order's row: left as it is */
+	bool		locked;			/* the order is open, and its row locked */
+
+	/* the order, when it is locked */
+	text	   *email;
+	text	   *customer_id;
+	text	   *phone;
+	text	   *name;
+	text	   *reference;
+	Datum		kind;
+	text	   *currency;
+	Datum		items;
+	Datum		charges[4];		/* shipping, tax, discount, coupon_discount */
+	TimestampTz abandoned_at;
+	TimestampTz expires_at;
+	text	   *locale;			/* as captured */
+
+	struct IcoClaimText *text;	/* its shop and its words */
+} IcoClaim;
+
+/* queue_message.c: finds shop and words, and sets mail_message_id where it is not set yet */
+extern void ico_claim_texts(IcoClaim **claims, int n);
+/* the object of claim_messages(); the name of the shop */
+extern Jsonb *ico_claim_message(const IcoClaim *claim);
+extern text *ico_claim_shop(const IcoClaim *claim);
+
+#endif							/* ICO_QUEUE_H */

@@ -1,0 +1,476 @@
+/*
+ * queue_message.c
+ *		What a claim gives to the sender: everything that the mail is made of.
+ *
+ * The same message gives the same object at every attempt as long as nobody
+ * changes the order, so that the mail is the same too: days are counted from
+ * when it was queued, links are as old as the message.  Amounts are texts with
+ * the decimals of their currency, because a double would round them.
+ *
+ * Memory: the caller's SPI context.  No locks but those of reading.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "line_items.h"
+#include "money.h"
+#include "plan.h"
+#include "queue.h"
+#include "token.h"
+
+/* lines of a cart that a mail shows */
+#define MAX_LINES 20
+/* a language tag has no more */
+#define MAX_LOCALE 35
+/* a host name has no more */
+#define MAX_DOMAIN 253
+
+/* columns of ico_claim_texts() behind the number */
+enum
+{
+	T_SHOP, T_NAME, T_FROM_EMAIL, T_REPLY_TO, T_POSTAL_ADDRESS, T_LOGO_URL, T_COLOUR, T_BASE_URL, T_RESTORE_URL,
+	T_SUBJECT, T_PREHEADER, T_HEADLINE, T_BODY, T_BUTTON, T_FOOTER, T_COLUMNS
+};
+
+/* Shop and words of the messages that have all three in common. */
+typedef struct IcoClaimText
+{
+	int32		shop_id;
+	text	   *template;
+	text	   *locale;
+	text	   *columns[T_COLUMNS];
+	text	   *domain;			/* of the Message-ID */
+} IcoClaimText;
+
+static const char *const column_names[T_COLUMNS] = {
+	"shop", "name", "from_email", "reply_to", "postal_address", "logo_url", "colour", "base_url", "restore_url",
+	"subject", "preheader", "headline", "body", "button", "footer"
+};
+
+/* ---- shops and words ---- */
+
+static bool
+same_text(const text *a, const text *b)
+{
+	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
+/* What was captured as a locale, as a language tag: de_AT is de-AT, nonsense is en. */
+static text *
+language_tag(text *captured)
+{
+	char		tag[MAX_LOCALE];
+	int			len = captured == NULL ? 0 : VARSIZE_ANY_EXHDR(captured);
+	const char *s = captured == NULL ? NULL : VARDATA_ANY(captured);
+
+	if (len == 0 || len > MAX_LOCALE)
+		return cstring_to_text("en");
+	for (int i = 0; i < len; i++)
+	{
+		bool		letter = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z');
+		bool		other = (s[i] >= '0' && s[i] <= '9') || s[i] == '-' || s[i] == '_';
+
+		if (!letter && (i == 0 || !other))
+			return cstring_to_text("en");
+		tag[i] = s[i] == '_' ? '-' : s[i];
+	}
+	return cstring_to_text_with_len(tag, len);
+}
+
+static text *
+language_of(const text *locale)
+{
+	const char *s = VARDATA_ANY(locale);
+	const char *dash = memchr(s, '-', VARSIZE_ANY_EXHDR(locale));
+
+	return cstring_to_text_with_len(s, dash == NULL ? VARSIZE_ANY_EXHDR(locale) : dash - s);
+}
+
+/* The host name at the beginning of s, or NULL when it is none. */
+static text *
+host_name(const char *s, const char *end)
+{
+	const char *start = s;
+
+	while (s < end && ((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
+					   *s == '.' || *s == '-'))
+		s++;
+	if (s == start || s - start > MAX_DOMAIN || (s < end && strchr("/:?#>", *s) == NULL))
+		return NULL;
+	return cstring_to_text_with_len(start, s - start);
+}
+
+/* Where the mail comes from: the sender's domain, else the host of the shop. */
+static text *
+message_domain(const text *from_email, const text *base_url)
+{
+	text	   *domain = NULL;
+
+	if (from_email != NULL)
+	{
+		const char *s = VARDATA_ANY(from_email);
+		const char *end = s + VARSIZE_ANY_EXHDR(from_email);
+
+		for (const char *p = end; p > s && domain == NULL; p--)
+		{
+			if (p[-1] == '@')
+				domain = host_name(p, end);
+		}
+	}
+	if (domain == NULL && base_url != NULL)
+	{
+		const char *s = VARDATA_ANY(base_url);
+		const char *end = s + VARSIZE_ANY_EXHDR(base_url);
+
+		for (const char *p = s; p + 3 <= end && domain == NULL; p++)
+		{
+			if (memcmp(p, "://", 3) == 0)
+				domain = host_name(p + 3, end);
+		}
+	}
+	return domain != NULL ? domain : cstring_to_text("incomplete-orders.invalid");
+}
+
+/* Those that are not alike; each claim points to its own. */
+static int
+group_claims(IcoClaim **claims, int n, IcoClaimText *texts)
+{
+	int			found = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		IcoClaim   *c = claims[i];
+		text	   *locale = language_tag(c->locale);
+		int			t = 0;
+
+		while (t < found && !(texts[t].shop_id == c->shop_id && same_text(texts[t].template, c->template) &&
+							  same_text(texts[t].locale, locale)))
+			t++;
+		if (t == found)
+		{
+			texts[t].shop_id = c->shop_id;
+			texts[t].template = c->template;
+			texts[t].locale = locale;
+			found++;
+		}
+		c->text = &texts[t];
+	}
+	return found;
+}
+
+static void
+read_texts(IcoClaimText *texts, int n)
+{
+	static IcoPlan plan = {
+		"ATTT",
+		"SELECT k.n::pg_catalog.int4, s.shop, s.name, s.from_email, s.reply_to, s.postal_address, s.logo_url, s.colour,"
+		" s.base_url, s.restore_url, t.subject, t.preheader, t.headline, t.body, t.button, t.footer"
+		" FROM pg_catalog.unnest($1, $2, $3, $4) WITH ORDINALITY k (shop_id, template, locale, language, n)"
+		" JOIN incomplete_orders.shops s ON s.shop_id" EQ "k.shop_id"
+		" LEFT JOIN LATERAL (SELECT w.* FROM incomplete_orders.templates w WHERE w.template" EQ "k.template"
+		"  AND w.shop_id" EQ "ANY (ARRAY[k.shop_id, 0]) AND w.locale" EQ "ANY (ARRAY[k.locale, k.language, 'en'])"
+		"  ORDER BY w.locale" EQ "k.locale DESC, w.locale" EQ "k.language DESC, w.shop_id DESC LIMIT 1) t ON true"
+	};
+	Datum	   *columns[4];
+	Datum		values[4];
+	uint64		rows;
+	bool		isnull;
+
+	for (int i = 0; i < 4; i++)
+		columns[i] = palloc(n * sizeof(Datum));
+	for (int i = 0; i < n; i++)
+	{
+		columns[0][i] = Int32GetDatum(texts[i].shop_id);
+		columns[1][i] = PointerGetDatum(texts[i].template);
+		columns[2][i] = PointerGetDatum(texts[i].locale);
+		columns[3][i] = PointerGetDatum(language_of(texts[i].locale));
+	}
+	values[0] = PointerGetDatum(construct_array(columns[0], n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	for (int i = 1; i < 4; i++)
+		values[i] = PointerGetDatum(construct_array(columns[i], n, TEXTOID, -1, false, TYPALIGN_INT));
+	rows = ico_execute(&plan, values, NULL);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		IcoClaimText *t = &texts[DatumGetInt32(ico_column(i, 1, &isnull)) - 1];
+
+		for (int column = 0; column < T_COLUMNS; column++)
+		{
+			Datum		value = ico_column(i, column + 2, &isnull);
+
+			t->columns[column] = isnull ? NULL : DatumGetTextPP(value);
+		}
+		t->domain = message_domain(t->columns[T_FROM_EMAIL], t->columns[T_BASE_URL]);
+	}
+}
+
+void
+ico_claim_texts(IcoClaim **claims, int n)
+{
+	IcoClaimText *texts = palloc0(n * sizeof(IcoClaimText));
+
+	read_texts(texts, group_claims(claims, n, texts));
+	for (int i = 0; i < n; i++)
+	{
+		IcoClaim   *c = claims[i];
+
+		if (c->text->domain == NULL)
+			elog(ERROR, "shop %d vanished under its messages", c->shop_id);
+		if (c->mail_message_id == NULL)
+			c->mail_message_id = cstring_to_text(psprintf("<%s@%s>",
+														  DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&c->id))),
+														  text_to_cstring(c->text->domain)));
+	}
+}
+
+text *
+ico_claim_shop(const IcoClaim *claim)
+{
+	return claim->text->columns[T_SHOP];
+}
+
+/* ---- the object ---- */
+
+static void
+put_bytes(JsonbParseState **state, const char *key, const char *s, int len)
+{
+	JsonbValue	v = {.type = jbvString};
+
+	v.val.string.val = unconstify(char *, key);
+	v.val.string.len = strlen(key);
+	pushJsonbValue(state, WJB_KEY, &v);
+	if (s == NULL)
+		v.type = jbvNull;
+	else
+	{
+		v.val.string.val = unconstify(char *, s);
+		v.val.string.len = len;
+	}
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+static void
+put_string(JsonbParseState **state, const char *key, const char *s)
+{
+	put_bytes(state, key, s, s == NULL ? 0 : strlen(s));
+}
+
+static void
+put_text(JsonbParseState **state, const char *key, const text *value)
+{
+	if (value == NULL)
+		put_bytes(state, key, NULL, 0);
+	else
+		put_bytes(state, key, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+static void
+put_int(JsonbParseState **state, const char *key, int64 value)
+{
+	JsonbValue	v = {.type = jbvString};
+
+	v.val.string.val = unconstify(char *, key);
+	v.val.string.len = strlen(key);
+	pushJsonbValue(state, WJB_KEY, &v);
+	v.type = jbvNumeric;
+	v.val.numeric = int64_to_numeric(value);
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+static void
+put_uuid(JsonbParseState **state, const char *key, const pg_uuid_t *id)
+{
+	put_string(state, key, DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id))));
+}
+
+/* ISO 8601 in UTC */
+static void
+put_instant(JsonbParseState **state, const char *key, TimestampTz at)
+{
+	char	   *buffer = palloc(MAXDATELEN + 1);
+	int			utc = 0;
+
+	put_string(state, key, JsonEncodeDateTime(buffer, TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc));
+}
+
+/* With the currency's decimals, or more where the amount has them. */
+static void
+put_money(JsonbParseState **state, const char *key, int64 scaled, int decimals)
+{
+	char	   *buffer = palloc(ICO_MONEY_BUFFER + ICO_MONEY_DECIMALS);
+	int			len = ico_format_money(scaled, buffer);
+	const char *point = memchr(buffer, '.', len);
+	int			has = point == NULL ? 0 : len - (point - buffer) - 1;
+
+	if (has == 0 && decimals > 0)
+		buffer[len++] = '.';
+	for (; has < decimals; has++)
+		buffer[len++] = '0';
+	put_bytes(state, key, buffer, len);
+}
+
+static void
+begin_object(JsonbParseState **state, const char *key)
+{
+	JsonbValue	v = {.type = jbvString};
+
+	v.val.string.val = unconstify(char *, key);
+	v.val.string.len = strlen(key);
+	pushJsonbValue(state, WJB_KEY, &v);
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+}
+
+static void
+put_message(JsonbParseState **state, const IcoClaim *c)
+{
+	begin_object(state, "message");
+	put_uuid(state, "id", &c->id);
+	put_text(state, "message_type", c->message_type);
+	put_text(state, "template", c->template);
+	put_text(state, "campaign", c->campaign);
+	put_int(state, "step", c->step);
+	put_int(state, "attempt", c->attempts + 1);
+	put_instant(state, "queued_at", c->queued_at);
+	put_text(state, "mail_message_id", c->mail_message_id);
+	put_text(state, "locale", c->text->locale);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+static void
+put_columns(JsonbParseState **state, const char *key, const IcoClaimText *t, int first, int last)
+{
+	begin_object(state, key);
+	for (int column = first; column <= last; column++)
+		put_text(state, column_names[column], t->columns[column]);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+static void
+put_line(JsonbParseState **state, const IcoLine *line, int decimals)
+{
+	int32		quantity = line->quantity - line->filled;
+
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	put_bytes(state, "sku", line->sku, line->sku_len);
+	put_bytes(state, "name", line->name, line->name_len);
+	put_bytes(state, "variant", line->variant, line->variant_len);
+	put_int(state, "quantity", quantity);
+	put_money(state, "unit_price", line->unit_price, decimals);
+	put_money(state, "line_total", line->unit_price * quantity, decimals);
+	put_bytes(state, "image_url", line->image_url, line->image_url_len);
+	put_bytes(state, "url", line->url, line->url_len);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+/* What is left to buy, and its total: charges were borne by the first part. */
+static void
+put_lines(JsonbParseState **state, const IcoClaim *c, int decimals)
+{
+	LineItems  *items = DatumGetLineItemsP(c->items);
+	JsonbValue	key = {.type = jbvString};
+	IcoLineReader reader;
+	IcoLine		line;
+	int64		count = 0;
+	int64		lines = 0;
+	bool		partial = false;
+	int			shown = 0;
+	int			more = 0;
+
+	key.val.string.val = "items";
+	key.val.string.len = 5;
+	pushJsonbValue(state, WJB_KEY, &key);
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	ico_line_reader_init(&reader, items);
+	while (ico_line_next(&reader, &line))
+	{
+		partial |= line.filled > 0;
+		if (line.quantity <= line.filled)
+			continue;
+		count += line.quantity - line.filled;
+		lines += line.unit_price * (line.quantity - line.filled);
+		if (shown == MAX_LINES)
+			more++;
+		else
+		{
+			put_line(state, &line, decimals);
+			shown++;
+		}
+	}
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+	put_int(state, "more_items", more);
+	put_int(state, "item_count", count);
+	if (partial)
+		put_money(state, "total", lines, decimals);
+	else
+	{
+		IcoCharges	charges = {
+			ico_stored_money(c->charges[0]), ico_stored_money(c->charges[1]),
+			ico_stored_money(c->charges[2]), ico_stored_money(c->charges[3])
+		};
+
+		put_string(state, "total", DatumGetCString(DirectFunctionCall1(numeric_out,
+																	   NumericGetDatum(ico_total_numeric(lines, &charges, decimals)))));
+	}
+}
+
+static void
+put_order(JsonbParseState **state, const IcoClaim *c)
+{
+	int64		left = (c->expires_at - c->queued_at) / USECS_PER_DAY;
+
+	begin_object(state, "order");
+	put_uuid(state, "id", &c->order_id);
+	put_text(state, "reference", c->reference);
+	put_string(state, "kind", ico_kind_names[ico_kind_of(c->kind)]);
+	put_text(state, "customer_name", c->name);
+	put_text(state, "currency", c->currency);
+	put_lines(state, c, ico_currency_exponent(text_to_cstring(c->currency)));
+	put_instant(state, "expires_at", c->expires_at);
+	put_int(state, "days_until_expiry", Max(left, 0));
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+static void
+put_words(JsonbParseState **state, const IcoClaim *c)
+{
+	begin_object(state, "text");
+	put_text(state, "subject", c->subject != NULL ? c->subject : c->text->columns[T_SUBJECT]);
+	for (int column = T_SUBJECT + 1; column <= T_FOOTER; column++)
+		put_text(state, column_names[column], c->text->columns[column]);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+static void
+put_links(JsonbParseState **state, const IcoClaim *c)
+{
+	static const char *const names[ICO_LINKS] = {"restore", "click", "open", "unsubscribe", "not_me"};
+	IcoLinkTokens *tokens = palloc(sizeof(IcoLinkTokens));
+
+	ico_link_tokens(&c->id, c->give_up_at - ICO_GIVE_UP_AFTER, tokens);
+	begin_object(state, "links");
+	for (int i = 0; i < ICO_LINKS; i++)
+		put_string(state, names[i], tokens->token[i]);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+Jsonb *
+ico_claim_message(const IcoClaim *c)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	put_message(&state, c);
+	put_columns(&state, "shop", c->text, T_SHOP, T_RESTORE_URL);
+	put_order(&state, c);
+	put_words(&state, c);
+	put_links(&state, c);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
