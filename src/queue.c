@@ -286,7 +286,7 @@ lock_round(Claiming *claiming, int wanted)
 		"AZUzi",
 		"SELECT m.row, m.shop_id, m.id, m.due_at, m.attempts, m.token, m.order_id, m.episode, m.step, m.campaign,"
 		" m.message_type, m.template, m.subject, m.recipient, m.mail_message_id, m.queued_at, m.give_up_at"
-		" FROM pg_catalog.unnest($1, $2, $3) s (shop_id, due_at, id) CROSS JOIN LATERAL (SELECT q.ctid AS row, q.*"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) s (shop_id, due_at, id) CROSS JOIN LATERAL (SELECT q.ctid AS row, q.*"
 		"  FROM incomplete_orders.messages q WHERE q.shop_id" EQ "s.shop_id AND q.status" EQ "ANY (" WAITING ")"
 		"  AND ROW(q.due_at, q.id)" GT "ROW(s.due_at, s.id) AND q.due_at" LE "$4"
 		"  ORDER BY q.due_at, q.id LIMIT $5 FOR UPDATE SKIP LOCKED) m"
@@ -390,7 +390,7 @@ ask_for_others(Claiming *claiming)
 		"SELECT k.n, EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "k.shop_id AND o.id" EQ "k.id),"
 		" (SELECT c.status::pg_catalog.text FROM incomplete_orders.closed_orders c"
 		"  WHERE c.shop_id" EQ "k.shop_id AND c.id" EQ "k.id)"
-		" FROM pg_catalog.unnest($1, $2, $3) k (n, shop_id, id)"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, id)"
 	};
 	Datum		values[3];
 	uint64		rows;
@@ -418,7 +418,7 @@ lock_orders(Claiming *claiming)
 		"SELECT k.n, o.status, o.episode, o.lost_at IS NOT NULL, o.bot, o.email, o.customer_id, o.phone, o.name,"
 		" o.reference, o.kind, o.currency, o.items, o.context" ARROW_TEXT "'locale', o.id, o.expires_at, o.abandoned_at,"
 		" o.shipping, o.tax, o.discount, o.coupon_discount"
-		" FROM pg_catalog.unnest($1, $2, $3) k (n, shop_id, id) CROSS JOIN LATERAL (SELECT q.*"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, id) CROSS JOIN LATERAL (SELECT q.*"
 		"  FROM incomplete_orders.open_orders q WHERE q.shop_id" EQ "k.shop_id AND q.id" EQ "k.id"
 		"  LIMIT 1 FOR SHARE SKIP LOCKED) o"
 	};
@@ -478,10 +478,10 @@ check_persons(Claiming *claiming)
 {
 	static IcoPlan plan = {
 		"AALAALZ",
-		"SELECT k.n, s.reason FROM pg_catalog.unnest($1, $2, $3) k (n, shop_id, person)"
+		"SELECT k.n, s.reason FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, person)"
 		" CROSS JOIN LATERAL (SELECT p.reason FROM incomplete_orders.suppressions p"
 		"  WHERE p.shop_id" EQ "k.shop_id AND p.person" EQ "k.person LIMIT 1) s"
-		" UNION ALL SELECT k.n, 'ordered' FROM pg_catalog.unnest($4, $5, $6, $7) k (n, shop_id, person, since)"
+		" UNION ALL SELECT k.n, 'ordered' FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) k (n, shop_id, person, since)"
 		" CROSS JOIN LATERAL (SELECT FROM incomplete_orders.person_orders p"
 		"  WHERE p.shop_id" EQ "k.shop_id AND p.person" EQ "k.person AND p.ordered_at" GE "k.since LIMIT 1) o"
 	};
@@ -526,7 +526,7 @@ check_persons(Claiming *claiming)
 
 #define END_MESSAGES(set) \
 	"WITH e AS (UPDATE incomplete_orders.messages m SET " set ", reason = k.reason" \
-	"  FROM pg_catalog.unnest($1, $2) k (row, reason) WHERE m.ctid" EQ "k.row RETURNING m.*)" \
+	"  FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (row, reason) WHERE m.ctid" EQ "k.row RETURNING m.*)" \
 	" INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)" \
 	" SELECT e.shop_id, e.order_id, e.episode, e.campaign, e.step, e.ordinal, e.id, $3, e.reason FROM e"
 
@@ -574,7 +574,7 @@ lease_messages(Claiming *claiming, IcoClaim **claims, int n)
 		"RTTzt",
 		"UPDATE incomplete_orders.messages m SET status = 'sending', due_at = $4, attempts = m.attempts" PLUS "1,"
 		" token = m.token" PLUS "1, claimed_by = $5, recipient = k.recipient, mail_message_id = k.mail_message_id"
-		" FROM pg_catalog.unnest($1, $2, $3) k (row, recipient, mail_message_id) WHERE m.ctid" EQ "k.row"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (row, recipient, mail_message_id) WHERE m.ctid" EQ "k.row"
 	};
 	Datum	   *rows = palloc((n + 1) * sizeof(Datum));
 	text	  **recipients = palloc((n + 1) * sizeof(text *));

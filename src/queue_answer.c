@@ -180,7 +180,7 @@ mark_sent(const Answer *answer)
 	static IcoPlan closed = {
 		"iuIzt",
 		SENT("SELECT m.* FROM incomplete_orders.messages m WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2"
-			 " AND m.token" EQ "$3 AND $5 IS NOT DISTINCT FROM m.response", "closed_orders")
+			 " AND m.token" EQ "$3", "closed_orders")
 	};
 	IcoArgs		args;
 	bool		isnull;
@@ -312,7 +312,7 @@ note_response(const Answer *answer)
 	static IcoPlan plan = {
 		"iuIzt",
 		"UPDATE incomplete_orders.messages m SET response = $5"
-		" WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2 AND m.token" EQ "$3 AND $4 IS NOT NULL"
+		" WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2 AND m.token" EQ "$3"
 	};
 	IcoArgs		args;
 
@@ -454,7 +454,7 @@ ico_discard_message(PG_FUNCTION_ARGS)
 	static IcoPlan plan = {
 		"iuzz",
 		"WITH e AS (UPDATE incomplete_orders.messages m SET status = 'cancelled', reason = 'discarded'"
-		"  WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2 AND m.status" EQ "'dead' AND $4 IS NOT NULL RETURNING m.*)"
+		"  WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2 AND m.status" EQ "'dead' RETURNING m.*)"
 		" INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)"
 		" SELECT e.shop_id, e.order_id, e.episode, e.campaign, e.step, e.ordinal, e.id, $3, e.reason FROM e"
 	};

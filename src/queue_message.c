@@ -16,6 +16,7 @@
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -174,7 +175,7 @@ read_texts(IcoClaimText *texts, int n)
 		"ATTT",
 		"SELECT k.n::pg_catalog.int4, s.shop, s.name, s.from_email, s.reply_to, s.postal_address, s.logo_url, s.colour,"
 		" s.base_url, s.restore_url, t.subject, t.preheader, t.headline, t.body, t.button, t.footer"
-		" FROM pg_catalog.unnest($1, $2, $3, $4) WITH ORDINALITY k (shop_id, template, locale, language, n)"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) WITH ORDINALITY k (shop_id, template, locale, language, n)"
 		" JOIN incomplete_orders.shops s ON s.shop_id" EQ "k.shop_id"
 		" LEFT JOIN LATERAL (SELECT w.* FROM incomplete_orders.templates w WHERE w.template" EQ "k.template"
 		"  AND w.shop_id" EQ "ANY (ARRAY[k.shop_id, 0]) AND w.locale" EQ "ANY (ARRAY[k.locale, k.language, 'en'])"
