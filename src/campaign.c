@@ -152,13 +152,16 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 		"its",
 		"WITH a AS MATERIALIZED (SELECT o.shop_id, o.id, CASE WHEN o.sequence_step" EQ "0"
 		"  THEN incomplete_orders._later(o.abandoned_at, n.delay)"
-		"  ELSE " STEP_DUE("o.abandoned_at", "n.delay", "o.last_recovery_at", "COALESCE(b.delay, interval '0')") " END AS due_at"
+		"  ELSE " STEP_DUE("o.abandoned_at", "n.delay", "COALESCE(l.queued_at, o.abandoned_at)", "COALESCE(b.delay, interval '0')")
+		"  END AS due_at"
 		" FROM incomplete_orders.campaigns c JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "c.shop_id"
 		"  AND o.kind" EQ "c.kind AND o.status" EQ "$3 AND o.lost_at IS NULL AND o.next_message_at IS NULL"
 		"  AND o.abandoned_at" GE "c.not_before"
 		" CROSS JOIN LATERAL " STEP_BEHIND("c", "o.sequence_step") " n"
 		" LEFT JOIN incomplete_orders.campaign_steps b ON b.shop_id" EQ "c.shop_id AND b.campaign" EQ "c.campaign"
 		"  AND b.step" EQ "o.sequence_step"
+		" LEFT JOIN LATERAL (SELECT pg_catalog.max(m.queued_at) AS queued_at FROM incomplete_orders.messages m"
+		"  WHERE m.shop_id" EQ "o.shop_id AND m.root_id" EQ "o.root_id AND m.episode" EQ "o.episode) l ON true"
 		" WHERE c.shop_id" EQ "$1 AND c.campaign" EQ "$2 AND c.enabled)"
 		" UPDATE incomplete_orders.open_orders o SET next_message_at = a.due_at FROM a"
 		" WHERE o.shop_id" EQ "a.shop_id AND o.id" EQ "a.id AND o.status" EQ "$3 AND o.lost_at IS NULL"
@@ -219,9 +222,7 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 	" moved AS (UPDATE incomplete_orders.open_orders o SET" \
 	"  sequence_step = CASE WHEN d.goes_on THEN d.step ELSE o.sequence_step END," \
 	"  next_message_at = CASE WHEN d.goes_on AND d.following IS NOT NULL" \
-	"   THEN " STEP_DUE("o.abandoned_at", "d.following", "$2", "d.delay") " END," \
-	"  recovery_attempts = o.recovery_attempts" PLUS "d.queues::integer," \
-	"  last_recovery_at = CASE WHEN d.queues THEN $2 ELSE o.last_recovery_at END" \
+	"   THEN " STEP_DUE("o.abandoned_at", "d.following", "$2", "d.delay") " END" \
 	"  FROM (SELECT d.*, d.reason IS NULL AND d.step IS NOT NULL AS queues, d.step IS NOT NULL" \
 	"    AND (d.reason IS NULL OR d.reason" NE "ALL ('{" FINAL "}'::pg_catalog.text[])) AS goes_on FROM d) d" \
 	"  WHERE o.ctid" EQ "d.row RETURNING d.*)," \
