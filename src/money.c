@@ -12,30 +12,18 @@
 #include "utils/numeric.h"
 
 #include "compat.h"
+#include "currencies.h"
 #include "money.h"
 
 PG_FUNCTION_INFO_V1(ico_currency_exponent_sql);
 
-/* ISO 4217: every currency whose minor unit is not the hundredth */
-static const struct
-{
-	const char	code[4];
-	int			exponent;
-}			exponents[] = {
-	{"BIF", 0}, {"CLP", 0}, {"DJF", 0}, {"GNF", 0}, {"ISK", 0}, {"JPY", 0},
-	{"KMF", 0}, {"KRW", 0}, {"PYG", 0}, {"RWF", 0}, {"UGX", 0}, {"UYI", 0},
-	{"VND", 0}, {"VUV", 0}, {"XAF", 0}, {"XOF", 0}, {"XPF", 0},
-	{"BHD", 3}, {"IQD", 3}, {"JOD", 3}, {"KWD", 3}, {"LYD", 3}, {"OMR", 3}, {"TND", 3},
-	{"CLF", 4}, {"UYW", 4},
-};
-
 int
 ico_currency_exponent(const char *currency)
 {
-	for (int i = 0; i < lengthof(exponents); i++)
+	for (const IcoCurrency *known = ico_currencies; known->code[0] != '\0'; known++)
 	{
-		if (strcmp(exponents[i].code, currency) == 0)
-			return exponents[i].exponent;
+		if (strcmp(known->code, currency) == 0)
+			return known->exponent;
 	}
 	return 2;
 }

@@ -125,6 +125,16 @@ fail_from_result(const PGresult *result, const PGconn *conn, Failure *failure)
 	}
 }
 
+/* Why this is no answer: an error of the server, or no result at all (NULL). */
+void
+db_fail(const Db *db, const PGresult *result, Failure *failure)
+{
+	if (result != NULL)
+		fail_from_result(result, db->conn, failure);
+	else
+		failure_set(failure, EX_UNAVAILABLE, "%s", PQerrorMessage(db->conn));
+}
+
 /* Warnings are logged like errors; notices are for people at a prompt. */
 static void
 on_notice(void *arg, const PGresult *result)
@@ -254,58 +264,42 @@ connect_parameters(const Db *db, ConnectParameters *parameters)
 }
 
 /*
- * Turns the crank of a connection that was started.  A host that does not answer
- * in time is given up by closing its socket behind libpq's back, which then goes on
- * to the next host as for any other that fails.
+ * Turns the crank of a connection that was started, once its socket is ready, or
+ * late: its deadline has passed.  A host that does not answer in time is given up by
+ * closing its socket behind libpq's back, which then goes on to the next host as for any
+ * other that fails.  False: it failed, or it is made; state says which.
  */
-static bool
-finish_connecting(Db *db, Failure *failure)
+bool
+db_connect_turn(Db *db, Connecting *connecting, bool late, Failure *failure)
 {
-	int64_t		limit = connect_limit(db->conn);
-	int64_t		deadline = deadline_after(limit);
-	int			fd = PQsocket(db->conn);
-	bool		gave_up = false;
-	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
-
-	while (state != PGRES_POLLING_OK)
+	if (late)
 	{
-		if (state == PGRES_POLLING_FAILED)
+		if (connecting->gave_up)
 		{
-			fail_from_connection(db->conn, failure);
+			connecting->state = PGRES_POLLING_FAILED;
+			failure_set(failure, EX_UNAVAILABLE, "the server does not answer");
 			return false;
 		}
-		switch (loop_wait(db->loop, fd, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline))
-		{
-			case WAKE_STOP:
-				failure_set(failure, EX_TEMPFAIL, "stopped while connecting");
-				return false;
-			case WAKE_TIMEOUT:
-				if (gave_up)
-				{
-					failure_set(failure, EX_UNAVAILABLE, "the server does not answer");
-					return false;
-				}
-				gave_up = true;
-				(void) shutdown(fd, SHUT_RDWR);
-				deadline = loop_now() + SECOND;
-				break;
-			case WAKE_READY:
-				break;
-		}
-		state = PQconnectPoll(db->conn);
-		/* Another socket is another address. */
-		if (PQsocket(db->conn) != fd)
-		{
-			fd = PQsocket(db->conn);
-			gave_up = false;
-			deadline = deadline_after(limit);
-		}
+		connecting->gave_up = true;
+		(void) shutdown(connecting->fd, SHUT_RDWR);
+		connecting->deadline = loop_now() + SECOND;
 	}
-	return true;
+	connecting->state = PQconnectPoll(db->conn);
+	/* Another socket is another address. */
+	if (PQsocket(db->conn) != connecting->fd)
+	{
+		connecting->fd = PQsocket(db->conn);
+		connecting->gave_up = false;
+		connecting->deadline = deadline_after(connecting->limit);
+	}
+	if (connecting->state == PGRES_POLLING_FAILED)
+		fail_from_connection(db->conn, failure);
+	return connecting->state == PGRES_POLLING_READING || connecting->state == PGRES_POLLING_WRITING;
 }
 
+/* Starts a connection that db_connect_turn() goes on with; false: it failed already. */
 bool
-db_connect(Db *db, Failure *failure)
+db_connect_begin(Db *db, Connecting *connecting, Failure *failure)
 {
 	ConnectParameters parameters;
 
@@ -324,8 +318,38 @@ db_connect(Db *db, Failure *failure)
 		/* Was it tried at all? */
 		if (PQpingParams(parameters.keywords, parameters.values, 1) == PQPING_NO_ATTEMPT)
 			failure->code = EX_CONFIG;
+		db_close(db);
+		return false;
 	}
-	else if (finish_connecting(db, failure))
+	connecting->limit = connect_limit(db->conn);
+	connecting->deadline = deadline_after(connecting->limit);
+	connecting->fd = PQsocket(db->conn);
+	connecting->gave_up = false;
+	connecting->state = PGRES_POLLING_WRITING;
+	return true;
+}
+
+bool
+db_connect(Db *db, Failure *failure)
+{
+	Connecting	connecting;
+	Wakeup		wakeup;
+	bool		goes_on = db_connect_begin(db, &connecting, failure);
+
+	if (!goes_on)
+		return false;
+	while (goes_on)
+	{
+		wakeup = loop_wait(db->loop, connecting.fd, connecting.state == PGRES_POLLING_READING ? POLLIN : POLLOUT,
+						   connecting.deadline);
+		if (wakeup == WAKE_STOP)
+		{
+			failure_set(failure, EX_TEMPFAIL, "stopped while connecting");
+			break;
+		}
+		goes_on = db_connect_turn(db, &connecting, wakeup == WAKE_TIMEOUT, failure);
+	}
+	if (!goes_on && connecting.state == PGRES_POLLING_OK)
 		return true;
 	db_close(db);
 	return false;
@@ -335,8 +359,8 @@ db_connect(Db *db, Failure *failure)
  * PQcancel() blocks until the server has closed its connection, for ever if the
  * server is frozen.  A child of its own may block, and dies by its alarm.
  */
-static void
-cancel(Db *db)
+void
+db_cancel(Db *db)
 {
 	PGcancel   *handle = PQgetCancel(db->conn);
 
@@ -384,7 +408,7 @@ wait_for_answer(Db *db, Waiting *waiting)
 				return false;
 			waiting->cancelled = db->loop->stops > 0 ? "stopped" : "no answer in time";
 			waiting->deadline = loop_now() + CANCEL_LIMIT;
-			cancel(db);
+			db_cancel(db);
 			break;
 	}
 	return true;
@@ -429,10 +453,8 @@ db_query(Db *db, const Statement *statement, Failure *failure)
 	}
 	if (answer != NULL && PQresultStatus(answer) == PGRES_TUPLES_OK)
 		return answer;
-	fail_from_result(answer, db->conn, failure);
-	if (answer == NULL)
-		failure_set(failure, EX_UNAVAILABLE, "%s", PQerrorMessage(db->conn));
-	else if (waiting.cancelled != NULL && strcmp(failure->sqlstate, "57014") == 0)
+	db_fail(db, answer, failure);
+	if (answer != NULL && waiting.cancelled != NULL && strcmp(failure->sqlstate, "57014") == 0)
 		failure_set(failure, EX_TEMPFAIL, "%s: cancelled", waiting.cancelled);
 	PQclear(answer);
 	if (PQstatus(db->conn) == CONNECTION_BAD)

@@ -29,6 +29,16 @@ typedef struct Statement
 	int64_t		grace;			/* the same, once we were asked to stop */
 } Statement;
 
+/* A connection that is being made, step by step. */
+typedef struct Connecting
+{
+	int64_t		limit;			/* for one host */
+	int64_t		deadline;		/* of the host that is being tried */
+	int			fd;
+	bool		gave_up;
+	PostgresPollingStatusType state;
+} Connecting;
+
 /* How long to wait after a failure: longer each time. */
 typedef struct Backoff
 {
@@ -38,9 +48,13 @@ typedef struct Backoff
 
 extern void db_init(Db *db, Loop *loop, const char *dbname);
 extern bool db_connect(Db *db, Failure *failure);
+extern bool db_connect_begin(Db *db, Connecting *connecting, Failure *failure);
+extern bool db_connect_turn(Db *db, Connecting *connecting, bool late, Failure *failure);
 extern PGresult *db_query(Db *db, const Statement *statement, Failure *failure);
 extern bool db_lost(Db *db);
 extern void db_close(Db *db);
+extern void db_cancel(Db *db);
+extern void db_fail(const Db *db, const PGresult *result, Failure *failure);
 extern int	db_run(const char *dbname, Loop *loop, const char *what, const Statement *statement,
 				   int (*use) (const PGresult *result, const void *options), const void *options);
 

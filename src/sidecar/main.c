@@ -21,6 +21,7 @@ static const Command *const commands[] = {
 	&tick_command,
 	&cleanup_command,
 	&health_command,
+	&serve_command,
 	&send_recovery_emails_command,
 };
 

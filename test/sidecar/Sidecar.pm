@@ -3,6 +3,7 @@
 package Sidecar;
 use strict;
 use warnings;
+use feature 'state';
 use Exporter 'import';
 use IO::Select;
 use IO::Socket::UNIX;
@@ -10,7 +11,7 @@ use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(program begin await finish connect_to mock_database behave notify_socket received);
+our @EXPORT = qw(program begin await finish connect_to mock_database mock_links make_message link_token behave notify_socket received);
 
 # Nothing takes so long but on a machine that does nothing else right.
 my $patience = 60;
@@ -139,6 +140,96 @@ sub mock_database
 			('00000000-0000-7000-8000-000000000002'::uuid, NULL, NULL, 'skipped', concat_ws(' ', hours_after, max_attempts, dry_run, shop)) $$;
 		});
 	return;
+}
+
+# mock_links(node, database): what the pages behind the links of a message call.
+# link_behaviour: what the functions do instead: an error, a pause, or both.
+sub mock_links
+{
+	my ($node, $name) = @_;
+	$node->safe_psql(
+		$name, q{
+		CREATE TABLE incomplete_orders.link_behaviour (pause float NOT NULL DEFAULT 0, sqlstate text, message text, detail text);
+		INSERT INTO incomplete_orders.link_behaviour DEFAULT VALUES;
+		CREATE TABLE incomplete_orders.mock_messages (message_id uuid PRIMARY KEY, beginning text UNIQUE, email text, locale text, reference text,
+			status text, items jsonb, total numeric, currency text, shop_name text, logo_url text, colour text, restore_url text,
+			removed jsonb NOT NULL DEFAULT '[]', changed jsonb NOT NULL DEFAULT '[]');
+		CREATE TABLE incomplete_orders.mock_events (n serial, message_id uuid, event text, machine boolean);
+		CREATE TABLE incomplete_orders.mock_restored (n serial, message_id uuid, session_id text);
+		CREATE TABLE incomplete_orders.mock_unsubscribed (n serial, message_id uuid, scope text);
+		CREATE FUNCTION incomplete_orders.mock_message(token text, purposes text) RETURNS incomplete_orders.mock_messages LANGUAGE plpgsql AS $$
+		DECLARE
+			b incomplete_orders.link_behaviour;
+			m incomplete_orders.mock_messages;
+		BEGIN
+			SELECT * INTO b FROM incomplete_orders.link_behaviour;
+			PERFORM pg_sleep(b.pause);
+			IF b.sqlstate IS NOT NULL THEN
+				RAISE EXCEPTION USING ERRCODE = b.sqlstate, MESSAGE = b.message, DETAIL = b.detail;
+			END IF;
+			SELECT * INTO m FROM incomplete_orders.mock_messages n
+			WHERE n.beginning = left(token, 21) AND strpos(purposes, substr(token, 22, 1)) > 0 AND right(token, 21) IN (repeat('A', 21), repeat('X', 21));
+			IF NOT FOUND THEN
+				RAISE EXCEPTION USING ERRCODE = 'IC011', MESSAGE = 'bad token', DETAIL = 'It was not made here.';
+			ELSIF right(token, 21) = repeat('X', 21) THEN
+				RAISE EXCEPTION USING ERRCODE = 'IC011', MESSAGE = 'bad token', DETAIL = 'It has expired.';
+			END IF;
+			RETURN m;
+		END $$;
+		CREATE FUNCTION incomplete_orders.preview_cart(token text) RETURNS TABLE (message_id uuid, order_id uuid, shop text, shop_name text, locale text,
+			reference text, status text, items jsonb, total numeric, currency text, logo_url text, colour text, restore_url text, base_url text)
+		LANGUAGE sql AS $$
+			SELECT m.message_id, m.message_id, 'default', m.shop_name, m.locale, m.reference, m.status, m.items, m.total, m.currency, m.logo_url, m.colour,
+				m.restore_url, 'https://shop.example/'
+			FROM incomplete_orders.mock_message(token, 'r') m $$;
+		CREATE FUNCTION incomplete_orders.restore_cart(token text, session_id text, shop text DEFAULT NULL, at timestamptz DEFAULT now())
+		RETURNS TABLE (id uuid, items jsonb, removed jsonb, changed jsonb) LANGUAGE sql AS $$
+			INSERT INTO incomplete_orders.mock_restored (message_id, session_id)
+			SELECT m.message_id, restore_cart.session_id FROM incomplete_orders.mock_message(token, 'r') m;
+			SELECT m.message_id, m.items, m.removed, m.changed FROM incomplete_orders.mock_message(token, 'r') m $$;
+		CREATE FUNCTION incomplete_orders.link_target(token text, line integer) RETURNS TABLE (message_id uuid, url text) LANGUAGE sql AS $$
+			SELECT m.message_id, coalesce(m.items -> (line - 1) ->> 'url', 'https://shop.example/r/' || m.beginning || 'r' || repeat('A', 21))
+			FROM incomplete_orders.mock_message(token, 'c') m $$;
+		CREATE FUNCTION incomplete_orders.open_link(token text) RETURNS uuid LANGUAGE sql AS $$
+			SELECT m.message_id FROM incomplete_orders.mock_message(token, 'o') m $$;
+		CREATE FUNCTION incomplete_orders.unsubscribe(token text, scope text DEFAULT 'recovery', at timestamptz DEFAULT now()) RETURNS boolean LANGUAGE sql AS $$
+			INSERT INTO incomplete_orders.mock_unsubscribed (message_id, scope) SELECT m.message_id, scope FROM incomplete_orders.mock_message(token, 'un') m;
+			SELECT true $$;
+		CREATE FUNCTION incomplete_orders.record_message_event(message_id uuid, event text, meta jsonb, at timestamptz DEFAULT now()) RETURNS void LANGUAGE sql AS $$
+			INSERT INTO incomplete_orders.mock_events (message_id, event, machine) VALUES (message_id, event, (meta ->> 'machine')::boolean) $$;
+		});
+	return;
+}
+
+# make_message(node, database, column => value, ...): a message of the stand-in; the beginning of its tokens.
+sub make_message
+{
+	my ($node, $database, %what) = @_;
+	state $made = 0;
+	my $beginning = sprintf 'Message%014d', ++$made;
+	my %row = (
+		message_id => sprintf('00000000-0000-7000-8000-%012d', $made),
+		beginning => $beginning,
+		email => 'jane.doe@shopper.example',
+		locale => 'en',
+		reference => 'INC-0000000001',
+		status => 'abandoned',
+		items => '[{"sku":"A-1","name":"Blue shirt","variant":"M","quantity":2,"unit_price":"19.9","url":"https://shop.example/a-1"},{"sku":"B-2","quantity":1,"unit_price":"5"}]',
+		total => '44.80',
+		currency => 'EUR',
+		shop_name => 'Example Shop',
+		%what);
+	my @columns = sort keys %row;
+	my $values = join ', ', map { defined $row{$_} ? "\$q\$$row{$_}\$q\$" : 'NULL' } @columns;
+	$node->safe_psql($database, 'INSERT INTO incomplete_orders.mock_messages (' . join(', ', @columns) . ") VALUES ($values)");
+	return $beginning;
+}
+
+# link_token(beginning, purpose): r restore, c click, o open, u unsubscribe, n not me; "expired" as third argument.
+sub link_token
+{
+	my ($beginning, $purpose, $state) = @_;
+	return $beginning . $purpose . ($state ? 'X' : 'A') x 21;
 }
 
 # behave(node, database, column => value, ...): what the next ticks of the stand-in do.

@@ -1,0 +1,663 @@
+/*
+ * http.c
+ *		An HTTP server: routes, requests, answers.  The one place for libmicrohttpd.
+ *
+ * libmicrohttpd runs without threads: it gives one epoll socket and a time, the
+ * program waits for both beside its other sockets and calls http_turn().  Its
+ * first callback for a request only makes the Request (an answer there would close
+ * the connection), the last one calls the handler.  A handler that did not answer
+ * yet leaves the connection suspended; http_answer() wakes it.
+ *
+ * Limits: the head of a request CONNECTION_MEMORY, its body HTTP_BODY_MOST, silence
+ * IDLE_LIMIT, a whole request from its first byte awaited to its last byte sent
+ * REQUEST_LIMIT, which ends clients that send or read one byte now and then.
+ *
+ * Memory: a Request lives until libmicrohttpd has completed it, also when its client
+ * is gone; its texts belong to it.
+ *
+ * Privacy: the log has routes and the first characters of parameters, which are secrets;
+ * no address of anybody, no header.
+ */
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "http.h"
+#include "loop.h"
+
+#define CONNECTIONS_MOST 512
+#define CONNECTION_MEMORY 16384
+#define IDLE_LIMIT 15			/* seconds */
+#define REQUEST_LIMIT (30 * SECOND)
+/* of a body without a length that turned out too large: what is read to be able to say so */
+#define DISCARD_MOST 65536
+#define SWEEP_EVERY SECOND
+/* what the log shows of a parameter */
+#define SHOWN_MOST 6
+
+static const char nothing_allowed[] = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/* A client's connection: since when its present request has been awaited. */
+typedef struct Client
+{
+	int			fd;
+	int64_t		since;
+	struct Client *next;
+	struct Client *before;
+} Client;
+
+struct Http
+{
+	HttpSetup	setup;
+	struct MHD_Daemon *daemon;
+	int			fd;
+	char		address[128];
+	Client	   *clients;
+	Request    *requests;
+	int64_t		next_sweep;
+	int			old_socket;		/* the listening socket, after http_quiesce() */
+};
+
+/* ---------------------------------------------------------------------------
+ * Routes
+ */
+
+/* Does the path fit?  Then its parameters are cut out of it. */
+static bool
+fits(const char *pattern, char *path, char **parameters)
+{
+	char	   *starts[HTTP_PARAMETERS];
+	char	   *ends[HTTP_PARAMETERS];
+	int			n = 0;
+
+	while (*pattern != '\0')
+	{
+		if (pattern[0] == '{' && pattern[1] == '}')
+		{
+			size_t		length = strcspn(path, "/");
+
+			if (length == 0 || n == HTTP_PARAMETERS)
+				return false;
+			starts[n] = path;
+			path += length;
+			ends[n++] = path;
+			pattern += 2;
+		}
+		else if (*pattern++ != *path++)
+			return false;
+	}
+	if (*path != '\0')
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		parameters[i] = starts[i];
+		*ends[i] = '\0';
+	}
+	return true;
+}
+
+static bool
+is_method(const Route *route, const char *method)
+{
+	return strcmp(route->method, method) == 0 || (strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
+}
+
+/* The route of a request; without one, why: 404, or 405 with a route of another method. */
+static void
+find_route(Request *request, const Route *routes)
+{
+	for (const Route *route = routes; route->method != NULL; route++)
+	{
+		/* The path is cut at most once: the patterns of all methods of one page are equal. */
+		bool		same = request->route != NULL && strcmp(request->route->pattern, route->pattern) == 0;
+
+		if (!same && (request->route != NULL || !fits(route->pattern, request->path, request->parameters)))
+			continue;
+		request->route = route;
+		if (is_method(route, request->method))
+		{
+			request->refusal = 0;
+			return;
+		}
+		request->refusal = HTTP_METHOD_NOT_ALLOWED;
+	}
+	if (request->route == NULL)
+		request->refusal = HTTP_NOT_FOUND;
+}
+
+/* "GET, HEAD, POST": what the page of a refused request allows. */
+static void
+add_allow(const Request *request, struct MHD_Response *response)
+{
+	char		allow[128] = "";
+	size_t		length = 0;
+
+	for (const Route *route = request->http->setup.routes; route->method != NULL; route++)
+	{
+		if (strcmp(route->pattern, request->route->pattern) != 0)
+			continue;
+		length += snprintf(allow + length, sizeof(allow) - length, "%s%s%s", length > 0 ? ", " : "", route->method,
+						   strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
+		if (length >= sizeof(allow))
+			return;
+	}
+	(void) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+}
+
+/* ---------------------------------------------------------------------------
+ * Requests
+ */
+
+const char *
+http_header(const Request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+bool
+http_is_head(const Request *request)
+{
+	return strcmp(request->method, "HEAD") == 0;
+}
+
+static Request *
+make_request(Http *http, struct MHD_Connection *connection, const char *path, const char *method)
+{
+	Request    *request = calloc(1, sizeof(*request));
+
+	if (request == NULL)
+		return NULL;
+	request->path = strdup(path);
+	if (request->path == NULL)
+	{
+		free(request);
+		return NULL;
+	}
+	request->http = http;
+	request->context = http->setup.context;
+	request->connection = connection;
+	request->method = method;
+	request->began = loop_now();
+	request->next = http->requests;
+	if (request->next != NULL)
+		request->next->before = request;
+	http->requests = request;
+	find_route(request, http->setup.routes);
+	return request;
+}
+
+static void
+free_request(Request *request)
+{
+	if (request->next != NULL)
+		request->next->before = request->before;
+	if (request->before != NULL)
+		request->before->next = request->next;
+	else
+		request->http->requests = request->next;
+	if (request->response != NULL)
+		MHD_destroy_response(request->response);
+	for (int i = 0; i < HTTP_PARAMETERS; i++)
+		free(request->values[i]);
+	free(request->path);
+	free(request->body);
+	free(request);
+}
+
+static void
+log_request(const Request *request, bool whole)
+{
+	LogLine		line;
+	char		path[256] = "";
+	size_t		length = 0;
+	int			parameter = 0;
+
+	for (const char *p = request->route != NULL ? request->route->pattern : "-"; *p != '\0' && length + SHOWN_MOST + 1 < sizeof(path); p++)
+	{
+		if (p[0] == '{' && p[1] == '}')
+		{
+			length += snprintf(path + length, sizeof(path) - length, "%.*s", SHOWN_MOST, request->parameters[parameter++]);
+			p++;
+		}
+		else
+			path[length++] = *p;
+	}
+	path[length] = '\0';
+	log_begin(&line, "info", "request");
+	log_text(&line, "method", request->method);
+	log_text(&line, "path", path);
+	if (line.stream != NULL)
+		fprintf(line.stream, " status=%d ms=%.1f", request->status, (double) (loop_now() - request->began) / 1000);
+	log_text(&line, "note", request->note);
+	if (!whole)
+		log_text(&line, "aborted", "true");
+	log_end(&line);
+}
+
+/* Keeps a piece of the body; a body that is too large is read on for a while, to answer. */
+static bool
+take_body(Request *request, const char *data, size_t size)
+{
+	if (request->refusal != 0 || request->body_length + size > HTTP_BODY_MOST)
+	{
+		if (request->refusal == 0)
+			request->refusal = HTTP_TOO_LARGE;
+		request->discarded += size;
+		return request->discarded <= DISCARD_MOST;
+	}
+	if (request->body == NULL)
+		request->body = calloc(1, HTTP_BODY_MOST + 1);
+	if (request->body == NULL)
+		return false;
+	memcpy(request->body + request->body_length, data, size);
+	request->body_length += size;
+	return true;
+}
+
+/* Says its length, and that it is too much? */
+static bool
+announces_too_much(const Request *request)
+{
+	const char *length = http_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	size_t		digits;
+
+	if (length == NULL)
+		return false;
+	length += strspn(length, "0");
+	digits = strspn(length, "0123456789");
+	return digits > 6 || atoi(length) > HTTP_BODY_MOST;
+}
+
+static enum MHD_Result
+send_answer(Request *request)
+{
+	return MHD_queue_response(request->connection, (unsigned) request->status, request->response);
+}
+
+static void
+handle(Request *request)
+{
+	if (request->refusal != 0)
+		request->http->setup.refuse(request);
+	else
+		request->route->handler(request);
+}
+
+static enum MHD_Result
+on_request(void *arg, struct MHD_Connection *connection, const char *path, const char *method, const char *version,
+		   const char *data, size_t *size, void **state)
+{
+	Request    *request = *state;
+
+	if (request == NULL)
+	{
+		request = *state = make_request(arg, connection, path, method);
+		if (request == NULL)
+			return MHD_NO;
+		if (!announces_too_much(request))
+			return MHD_YES;
+		/* Nothing of it is read: the connection ends behind this answer. */
+		request->refusal = HTTP_TOO_LARGE;
+		handle(request);
+		return request->response != NULL ? send_answer(request) : MHD_NO;
+	}
+	if (*size > 0)
+	{
+		bool		taken = take_body(request, data, *size);
+
+		*size = 0;
+		return taken ? MHD_YES : MHD_NO;
+	}
+	if (request->response == NULL && request->status == 0)
+	{
+		request->status = -1;
+		handle(request);
+		if (request->response == NULL && request->status == -1)
+		{
+			request->waiting = true;
+			MHD_suspend_connection(connection);
+			return MHD_YES;
+		}
+	}
+	return request->response != NULL ? send_answer(request) : MHD_NO;
+}
+
+static void
+on_completed(void *arg, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode how)
+{
+	Http	   *http = arg;
+	Request    *request = *state;
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	if (info != NULL && info->socket_context != NULL)
+		((Client *) info->socket_context)->since = loop_now();
+	*state = NULL;
+	if (request == NULL)
+		return;
+	if (http->setup.verbose)
+		log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+	free_request(request);
+}
+
+/* ---------------------------------------------------------------------------
+ * Answers
+ */
+
+static void
+add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+	/* Refuses line ends in a value. */
+	(void) MHD_add_response_header(response, name, value);
+}
+
+static void
+add_headers(const Request *request, const Answer *answer, struct MHD_Response *response)
+{
+	add_header(response, "Cache-Control", "no-store");
+	add_header(response, "Content-Security-Policy", answer->policy != NULL ? answer->policy : nothing_allowed);
+	add_header(response, "Referrer-Policy", "no-referrer");
+	add_header(response, "X-Content-Type-Options", "nosniff");
+	add_header(response, "X-Frame-Options", "DENY");
+	add_header(response, "X-Robots-Tag", "noindex, nofollow");
+	if (answer->type != NULL)
+		add_header(response, "Content-Type", answer->type);
+	if (answer->location != NULL)
+		add_header(response, "Location", answer->location);
+	if (answer->retry_after > 0)
+	{
+		char		seconds[16];
+
+		snprintf(seconds, sizeof(seconds), "%d", answer->retry_after);
+		add_header(response, "Retry-After", seconds);
+	}
+	if (answer->status == HTTP_METHOD_NOT_ALLOWED && request->route != NULL)
+		add_allow(request, response);
+}
+
+/* Without memory for an answer the connection is closed. */
+void
+http_answer(Request *request, const Answer *answer)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(answer->body != NULL ? answer->length : 0, answer->body,
+																	MHD_RESPMEM_MUST_FREE);
+
+	if (response == NULL)
+		free(answer->body);
+	else
+		add_headers(request, answer, response);
+	request->response = response;
+	request->status = answer->status;
+	if (request->waiting)
+	{
+		request->waiting = false;
+		MHD_resume_connection(request->connection);
+	}
+}
+
+/* ---------------------------------------------------------------------------
+ * Connections
+ */
+
+static void
+on_connection(void *arg, struct MHD_Connection *connection, void **socket_context, enum MHD_ConnectionNotificationCode how)
+{
+	Http	   *http = arg;
+	Client	   *client = *socket_context;
+
+	if (how == MHD_CONNECTION_NOTIFY_STARTED)
+	{
+		const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+		client = calloc(1, sizeof(*client));
+		*socket_context = client;
+		if (client == NULL)
+			return;
+		client->fd = info != NULL ? info->connect_fd : -1;
+		client->since = loop_now();
+		client->next = http->clients;
+		if (client->next != NULL)
+			client->next->before = client;
+		http->clients = client;
+	}
+	else if (client != NULL)
+	{
+		if (client->next != NULL)
+			client->next->before = client->before;
+		if (client->before != NULL)
+			client->before->next = client->next;
+		else
+			http->clients = client->next;
+		free(client);
+		*socket_context = NULL;
+	}
+}
+
+/* Ends clients that take too long, byte by byte. */
+static void
+sweep(Http *http)
+{
+	int64_t		now = loop_now();
+
+	if (now < http->next_sweep)
+		return;
+	http->next_sweep = now + SWEEP_EVERY;
+	for (Client *client = http->clients; client != NULL; client = client->next)
+	{
+		if (now - client->since > REQUEST_LIMIT && client->fd >= 0)
+			(void) shutdown(client->fd, SHUT_RDWR);
+	}
+}
+
+/* Paths are taken as they were sent: nothing in them needs an escape. */
+static size_t
+leave_escaped(void *arg, struct MHD_Connection *connection, char *text)
+{
+	return strlen(text);
+}
+
+/* ---------------------------------------------------------------------------
+ * The server
+ */
+
+/* Splits "HOST:PORT" or "[HOST]:PORT" in place. */
+static bool
+split_address(char *text, char **host, char **port)
+{
+	char	   *colon = strrchr(text, ':');
+
+	if (colon == NULL || colon == text || colon[1] == '\0' || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+		return false;
+	*colon = '\0';
+	*port = colon + 1;
+	*host = text;
+	if (text[0] == '[' && colon[-1] == ']')
+	{
+		colon[-1] = '\0';
+		*host = text + 1;
+		return **host != '\0';
+	}
+	return strchr(text, ':') == NULL;
+}
+
+static void
+name_address(Http *http, int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t	length = sizeof(address);
+	char		host[80];
+	char		port[16];
+
+	if (getsockname(fd, (struct sockaddr *) &address, &length) != 0 ||
+		getnameinfo((struct sockaddr *) &address, length, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return;
+	snprintf(http->address, sizeof(http->address), strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* A listening socket, or -1 and why. */
+static int
+listen_on(const struct addrinfo *address, const char **why)
+{
+	int			on = 1;
+	int			fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd >= 0)
+	{
+		(void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		if (address->ai_family == AF_INET6)
+			(void) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+		if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0)
+			return fd;
+	}
+	*why = strerror(errno);
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static int
+open_socket(Http *http, const char *listen, Failure *failure)
+{
+	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,.ai_socktype = SOCK_STREAM};
+	struct addrinfo *addresses;
+	const char *why = "out of memory";
+	char	   *copy = strdup(listen);
+	char	   *host;
+	char	   *port;
+	int			fd = -1;
+	int			code = 0;
+
+	failure->code = EX_UNAVAILABLE;
+	if (copy != NULL && !split_address(copy, &host, &port))
+	{
+		failure->code = EX_USAGE;
+		why = "it is not HOST:PORT";
+	}
+	else if (copy != NULL)
+	{
+		code = getaddrinfo(host, port, &hints, &addresses);
+		if (code != 0)
+			why = gai_strerror(code);
+		else
+		{
+			fd = listen_on(addresses, &why);
+			freeaddrinfo(addresses);
+		}
+	}
+	free(copy);
+	if (fd >= 0)
+		name_address(http, fd);
+	else
+		failure_set(failure, failure->code, "could not listen on \"%s\": %s", listen, why);
+	return fd;
+}
+
+/* NULL: it could not be started, and why. */
+Http *
+http_start(const HttpSetup *setup, Failure *failure)
+{
+	Http	   *http = calloc(1, sizeof(*http));
+	int			fd;
+
+	if (http == NULL)
+	{
+		failure_set(failure, EX_OSERR, "out of memory");
+		return NULL;
+	}
+	http->setup = *setup;
+	http->old_socket = -1;
+	fd = open_socket(http, setup->listen, failure);
+	if (fd >= 0)
+	{
+		http->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, http,
+										MHD_OPTION_LISTEN_SOCKET, fd,
+										MHD_OPTION_CONNECTION_LIMIT, (unsigned) CONNECTIONS_MOST,
+										MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
+										MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_LIMIT,
+										MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
+										MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
+										MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+										MHD_OPTION_STRICT_FOR_CLIENT, 1,
+										MHD_OPTION_END);
+		if (http->daemon != NULL)
+		{
+			http->fd = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+			return http;
+		}
+		failure_set(failure, EX_OSERR, "libmicrohttpd could not be started");
+		close(fd);
+	}
+	free(http);
+	return NULL;
+}
+
+/* Where it listens, with the port that port 0 became. */
+const char *
+http_address(const Http *http)
+{
+	return http->address;
+}
+
+/* Readable when http_turn() has something to do. */
+int
+http_fd(const Http *http)
+{
+	return http->fd;
+}
+
+/* When it has something to do all the same. */
+int64_t
+http_deadline(const Http *http)
+{
+	MHD_UNSIGNED_LONG_LONG timeout;
+	int64_t		deadline = http->clients != NULL ? http->next_sweep : NEVER;
+
+	if (MHD_get_timeout(http->daemon, &timeout) == MHD_YES)
+	{
+		int64_t		own = timeout > 3600000 ? NEVER : loop_now() + (int64_t) timeout * 1000;
+
+		if (own < deadline)
+			deadline = own;
+	}
+	return deadline;
+}
+
+void
+http_turn(Http *http)
+{
+	(void) MHD_run(http->daemon);
+	sweep(http);
+}
+
+/* Takes no new connection. */
+void
+http_quiesce(Http *http)
+{
+	if (http->old_socket < 0)
+		http->old_socket = MHD_quiesce_daemon(http->daemon);
+}
+
+/* Requests that have begun and are not answered to the last byte. */
+int
+http_busy(const Http *http)
+{
+	int			n = 0;
+
+	for (const Request *request = http->requests; request != NULL; request = request->next)
+		n++;
+	return n;
+}
+
+/* No request may wait for its answer any more. */
+void
+http_stop(Http *http)
+{
+	MHD_stop_daemon(http->daemon);
+	if (http->old_socket >= 0)
+		close(http->old_socket);
+	free(http);
+}

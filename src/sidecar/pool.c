@@ -1,0 +1,413 @@
+/*
+ * pool.c
+ *		Several connections to the database that are asked without waiting.
+ *
+ * Whoever waits for nobody may ask here: questions stand in one queue, each idle
+ * connection takes the next one, and connections are made when the queue needs them.
+ * A question has a time by which it is answered, waiting included; then it fails,
+ * and what the server does for it is cancelled.  After a connection that could not
+ * be made, questions fail at once until the next try, which comes by itself: the
+ * server is looked for before somebody needs it.
+ *
+ * Memory: a question is freed after its done() returned.  No threads, no locks:
+ * everything happens in pool_ask() and pool_turn().
+ *
+ * done() may ask again, so no slot is looked at after it was called.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sysexits.h>
+
+#include "pool.h"
+
+/* for the server's answer to a cancel */
+#define CANCEL_LIMIT (5 * SECOND)
+/* the longest pause between two tries: a shopper waits */
+#define RETRY_MOST (5 * SECOND)
+
+void
+pool_init(Pool *pool, Loop *loop, const char *dbname, int size, int epoll_fd)
+{
+	memset(pool, 0, sizeof(*pool));
+	pool->size = size < POOL_MOST ? size : POOL_MOST;
+	pool->epoll_fd = epoll_fd;
+	pool->last = &pool->first;
+	backoff_init(&pool->backoff);
+	for (int i = 0; i < pool->size; i++)
+	{
+		db_init(&pool->slots[i].db, loop, dbname);
+		pool->slots[i].watched = -1;
+	}
+}
+
+static void
+free_ask(Ask *ask)
+{
+	for (int i = 0; i < ask->n; i++)
+		free(ask->values[i]);
+	free(ask);
+}
+
+static void
+answer(Ask *ask, const PGresult *result, const Failure *failure)
+{
+	ask->done(ask->arg, result, failure);
+	free_ask(ask);
+}
+
+static void
+fail_ask(Ask *ask, int code, const char *message)
+{
+	Failure		failure = {0};
+
+	failure_set(&failure, code, "%s", message);
+	answer(ask, NULL, &failure);
+	failure_clear(&failure);
+}
+
+static void
+log_trouble(const Failure *failure, int64_t pause)
+{
+	LogLine		line;
+
+	log_begin(&line, "error", "connect");
+	log_failure(&line, failure);
+	log_seconds(&line, "retry_in", pause);
+	log_end(&line);
+}
+
+/* Tells epoll which socket is meant and for what; a closed one is forgotten by itself. */
+static void
+watch(Pool *pool, Slot *slot, uint32_t events)
+{
+	struct epoll_event event = {.events = events,.data.ptr = slot};
+	int			fd = slot->db.conn != NULL ? PQsocket(slot->db.conn) : -1;
+
+	slot->watched = fd;
+	if (fd >= 0 && epoll_ctl(pool->epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0 && errno == ENOENT)
+		(void) epoll_ctl(pool->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void
+hang_up(Pool *pool, Slot *slot)
+{
+	/* Asked for, because a child that cancels may still have the socket. */
+	if (slot->watched >= 0)
+		(void) epoll_ctl(pool->epoll_fd, EPOLL_CTL_DEL, slot->watched, NULL);
+	db_close(&slot->db);
+	slot->state = SLOT_DOWN;
+	slot->watched = -1;
+}
+
+/* Nobody is served before the next try. */
+static void
+give_up(Pool *pool, Slot *slot, const Failure *failure)
+{
+	int64_t		pause = backoff_next(&pool->backoff);
+
+	if (pause > RETRY_MOST)
+		pause = RETRY_MOST;
+	hang_up(pool, slot);
+	pool->retry_at = loop_now() + pause;
+	log_trouble(failure, pause);
+	if (!pool->ever && (failure->code == EX_NOPERM || failure->code == EX_CONFIG))
+		pool->lasting = failure->code;
+}
+
+static void
+start(Pool *pool, Slot *slot)
+{
+	Failure		failure = {0};
+
+	if (db_connect_begin(&slot->db, &slot->connecting, &failure))
+	{
+		slot->state = SLOT_CONNECTING;
+		watch(pool, slot, EPOLLOUT);
+	}
+	else
+		give_up(pool, slot, &failure);
+	failure_clear(&failure);
+}
+
+static bool
+is_ready(int fd, short events)
+{
+	struct pollfd pollfd = {fd, events, 0};
+
+	return poll(&pollfd, 1, 0) > 0;
+}
+
+static void
+go_on_connecting(Pool *pool, Slot *slot)
+{
+	Connecting *connecting = &slot->connecting;
+	Failure		failure = {0};
+	bool		late = loop_now() >= connecting->deadline;
+
+	if (!late && !is_ready(connecting->fd, connecting->state == PGRES_POLLING_READING ? POLLIN : POLLOUT))
+		return;
+	if (db_connect_turn(&slot->db, connecting, late, &failure))
+		watch(pool, slot, connecting->state == PGRES_POLLING_READING ? EPOLLIN : EPOLLOUT);
+	else if (connecting->state == PGRES_POLLING_OK)
+	{
+		slot->state = SLOT_IDLE;
+		pool->backoff.failures = 0;
+		pool->retry_at = 0;
+		pool->ever = true;
+		watch(pool, slot, EPOLLIN);
+	}
+	else
+		give_up(pool, slot, &failure);
+	failure_clear(&failure);
+}
+
+/* Gives the first in the queue to an idle connection. */
+static void
+send_next(Pool *pool, Slot *slot)
+{
+	Ask		   *ask = pool->first;
+
+	pool->first = ask->next;
+	if (pool->first == NULL)
+		pool->last = &pool->first;
+	slot->ask = ask;
+	slot->state = SLOT_BUSY;
+	slot->deadline = ask->deadline;
+	/* If it could not be sent, reading the answer says so. */
+	(void) PQsendQueryParams(slot->db.conn, ask->sql, ask->n, NULL, (const char *const *) ask->values, NULL, NULL, 0);
+}
+
+/* The answer is here, or the connection is gone. */
+static void
+finish(Pool *pool, Slot *slot)
+{
+	Ask		   *ask = slot->ask;
+	Failure		failure = {0};
+	PGresult   *result = PQgetResult(slot->db.conn);
+	PGresult   *next;
+
+	while ((next = PQgetResult(slot->db.conn)) != NULL)
+		PQclear(next);
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+	{
+		db_fail(&slot->db, result, &failure);
+		PQclear(result);
+		result = NULL;
+	}
+	slot->ask = NULL;
+	if (PQstatus(slot->db.conn) == CONNECTION_BAD)
+		hang_up(pool, slot);
+	else
+		slot->state = SLOT_IDLE;
+	if (ask != NULL)
+		answer(ask, result, &failure);
+	PQclear(result);
+	failure_clear(&failure);
+}
+
+/* The time is up: who asked is told, and the server too. */
+static void
+give_up_waiting(Slot *slot)
+{
+	Ask		   *ask = slot->ask;
+
+	db_cancel(&slot->db);
+	slot->ask = NULL;
+	slot->state = SLOT_CANCELLING;
+	slot->deadline = loop_now() + CANCEL_LIMIT;
+	fail_ask(ask, EX_TEMPFAIL, "no answer in time");
+}
+
+static void
+turn_slot(Pool *pool, Slot *slot)
+{
+	switch (slot->state)
+	{
+		case SLOT_DOWN:
+			break;
+		case SLOT_CONNECTING:
+			go_on_connecting(pool, slot);
+			break;
+		case SLOT_IDLE:
+			if (is_ready(slot->watched, POLLIN) && db_lost(&slot->db))
+				hang_up(pool, slot);
+			break;
+		case SLOT_BUSY:
+		case SLOT_CANCELLING:
+			(void) PQconsumeInput(slot->db.conn);
+			if (!PQisBusy(slot->db.conn))
+				finish(pool, slot);
+			else if (loop_now() >= slot->deadline)
+			{
+				if (slot->state == SLOT_BUSY)
+					give_up_waiting(slot);
+				else
+					hang_up(pool, slot);
+			}
+			break;
+	}
+}
+
+/* Questions that nobody can answer in time, or that nobody is there for. */
+static void
+fail_waiting(Pool *pool)
+{
+	while (pool->first != NULL && (pool_is_away(pool) || loop_now() >= pool->first->deadline))
+	{
+		Ask		   *ask = pool->first;
+
+		pool->first = ask->next;
+		if (pool->first == NULL)
+			pool->last = &pool->first;
+		fail_ask(ask, EX_UNAVAILABLE, "the database is away");
+	}
+}
+
+static int
+count(const Pool *pool, SlotState state)
+{
+	int			n = 0;
+
+	for (int i = 0; i < pool->size; i++)
+		n += pool->slots[i].state == state;
+	return n;
+}
+
+/* May the next question be answered without anybody waiting for it? */
+bool
+pool_is_free(const Pool *pool)
+{
+	return pool->first == NULL && count(pool, SLOT_IDLE) > 0;
+}
+
+/* Is there no connection, and none to be expected before the next try? */
+bool
+pool_is_away(const Pool *pool)
+{
+	return count(pool, SLOT_DOWN) == pool->size && loop_now() < pool->retry_at;
+}
+
+/* Hands out what waits; a question without an idle connection has one made for it. */
+static void
+dispatch(Pool *pool)
+{
+	int			wanted = 0;
+
+	for (int i = 0; i < pool->size && pool->first != NULL; i++)
+	{
+		if (pool->slots[i].state == SLOT_IDLE)
+			send_next(pool, &pool->slots[i]);
+	}
+	for (Ask *ask = pool->first; ask != NULL && wanted < pool->size; ask = ask->next)
+		wanted++;
+	/* One is always kept, so that an outage is noticed before somebody asks. */
+	if (count(pool, SLOT_DOWN) == pool->size && wanted == 0)
+		wanted = 1;
+	wanted -= count(pool, SLOT_CONNECTING);
+	for (int i = 0; i < pool->size && wanted > 0 && loop_now() >= pool->retry_at; i++)
+	{
+		if (pool->slots[i].state == SLOT_DOWN)
+		{
+			start(pool, &pool->slots[i]);
+			wanted--;
+		}
+	}
+}
+
+/* Does what can be done now; called after each wait, and when something was asked. */
+void
+pool_turn(Pool *pool)
+{
+	for (int i = 0; i < pool->size; i++)
+		turn_slot(pool, &pool->slots[i]);
+	dispatch(pool);
+	fail_waiting(pool);
+}
+
+/* limit: microseconds until done() is called at the latest, but for what runs in between. */
+void
+pool_ask(Pool *pool, const char *sql, int n, const char *const *values, int64_t limit, AskDone done, void *arg)
+{
+	Ask		   *ask = calloc(1, sizeof(*ask));
+	bool		whole = ask != NULL;
+
+	if (whole)
+	{
+		*ask = (Ask) {.sql = sql,.n = n,.deadline = loop_now() + limit,.done = done,.arg = arg};
+		for (int i = 0; i < n; i++)
+		{
+			ask->values[i] = values[i] != NULL ? strdup(values[i]) : NULL;
+			whole = whole && (ask->values[i] != NULL || values[i] == NULL);
+		}
+	}
+	if (!whole)
+	{
+		Failure		failure = {.code = EX_OSERR};
+
+		if (ask != NULL)
+			free_ask(ask);
+		done(arg, NULL, &failure);
+		return;
+	}
+	*pool->last = ask;
+	pool->last = &ask->next;
+	dispatch(pool);
+	fail_waiting(pool);
+}
+
+/* When pool_turn() has something to do although no socket is ready. */
+int64_t
+pool_deadline(const Pool *pool)
+{
+	int64_t		deadline = NEVER;
+	bool		down = false;
+
+	for (int i = 0; i < pool->size; i++)
+	{
+		const Slot *slot = &pool->slots[i];
+		int64_t		own = NEVER;
+
+		if (slot->state == SLOT_CONNECTING)
+			own = slot->connecting.deadline;
+		else if (slot->state == SLOT_BUSY || slot->state == SLOT_CANCELLING)
+			own = slot->deadline;
+		else if (slot->state == SLOT_DOWN)
+			down = true;
+		if (own < deadline)
+			deadline = own;
+	}
+	if (pool->first != NULL && pool->first->deadline < deadline)
+		deadline = pool->first->deadline;
+	if (down && (pool->first != NULL || count(pool, SLOT_DOWN) == pool->size) && pool->retry_at < deadline)
+		deadline = pool->retry_at;
+	return deadline;
+}
+
+/* Who still waits is told; what runs is cancelled. */
+void
+pool_close(Pool *pool)
+{
+	for (int i = 0; i < pool->size; i++)
+	{
+		Slot	   *slot = &pool->slots[i];
+		Ask		   *ask = slot->ask;
+
+		if (slot->state == SLOT_BUSY)
+			db_cancel(&slot->db);
+		slot->ask = NULL;
+		hang_up(pool, slot);
+		if (ask != NULL)
+			fail_ask(ask, EX_TEMPFAIL, "stopped");
+	}
+	while (pool->first != NULL)
+	{
+		Ask		   *ask = pool->first;
+
+		pool->first = ask->next;
+		fail_ask(ask, EX_TEMPFAIL, "stopped");
+	}
+	pool->last = &pool->first;
+}

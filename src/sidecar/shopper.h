@@ -1,0 +1,28 @@
+/*
+ * shopper.h
+ *		What the links in a message lead to.
+ */
+#ifndef ICO_SHOPPER_H
+#define ICO_SHOPPER_H
+
+#include "http.h"
+#include "visits.h"
+
+/* The context of every request. */
+typedef struct Shopper
+{
+	Pool	   *pool;
+	Visits	   *visits;
+} Shopper;
+
+extern void show_cart(Request *request);
+extern void restore_cart(Request *request);
+extern void follow_link(Request *request);
+extern void send_picture(Request *request);
+extern void ask_unsubscribe(Request *request);
+extern void unsubscribe(Request *request);
+extern void ask_not_me(Request *request);
+extern void unsubscribe_not_me(Request *request);
+extern void refuse_request(Request *request);
+
+#endif							/* ICO_SHOPPER_H */
