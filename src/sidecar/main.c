@@ -21,8 +21,8 @@ static const Command *const commands[] = {
 	&tick_command,
 	&cleanup_command,
 	&health_command,
-	&serve_command,
 	&send_recovery_emails_command,
+	&serve_command,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

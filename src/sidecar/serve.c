@@ -13,6 +13,7 @@
  */
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -36,7 +37,7 @@ typedef struct ServeOptions
 
 static const OptionDef serve_options[] = {
 	{"listen", 0, OPTION_TEXT, offsetof(ServeOptions, listen), "HOST:PORT", "127.0.0.1:8080", 0, 0,
-	"where to answer HTTP, for a proxy in front of it"},
+	"where to answer HTTP; a proxy stands in front"},
 	{"pool", 0, OPTION_NUMBER, offsetof(ServeOptions, pool), "N", "4", 1, POOL_MOST,
 	"connections to the database"},
 	{NULL}
@@ -218,6 +219,8 @@ run_serve(const void *arg, Loop *loop)
 	else
 	{
 		failure_print(&failure, "serve");
+		if (failure.code == EX_USAGE)
+			fputs("Try \"incomplete-orders serve --help\".\n", stderr);
 		code = failure.code;
 		failure_clear(&failure);
 	}

@@ -33,7 +33,7 @@ my ($code, $help, $err) = program('--help');
 is($code, 0, '--help: exit code');
 is($err, '', '--help: nothing on stderr');
 my @commands = $help =~ /^([a-z-]+): /mg;
-is_deeply(\@commands, [qw(tick cleanup health send-recovery-emails)], '--help: has all commands');
+is_deeply(\@commands, [qw(tick cleanup health send-recovery-emails serve)], '--help: has all commands');
 like($help, qr/--max-seconds=N .*\(default: 50\)/, '--help: has defaults');
 is(scalar(grep { length > 100 } split /\n/, $help), 0, '--help: fits into a terminal');
 
@@ -109,6 +109,12 @@ refused('choice', '--format is one of text\|json, not "xml"', 'health', '--forma
 refused('part of a choice', '--format is one of', 'health', '--format=tex');
 refused('two choices', '--format is one of', 'health', '--format=text|json');
 
+refused('no port', 'could not listen on "localhost": it is not HOST:PORT', 'serve', '--listen=localhost');
+refused('no host', 'it is not HOST:PORT', 'serve', '--listen=:80');
+refused('a word for a port', 'it is not HOST:PORT', 'serve', '--listen=localhost:http');
+refused('IPv6 without brackets', 'it is not HOST:PORT', 'serve', '--listen=::1:8080');
+refused('no pool', '--pool takes a number from 1 to 16', 'serve', '--pool=0');
+
 # Ways to write an option: each gets as far as the server that is not there.
 for my $good ([qw(tick --max-seconds 5)], [qw(tick --max-seconds=5)], [qw(tick -d x)], [qw(tick -dx)],
 	[qw(tick --dbname=x -v)], [qw(health --warn --format json)], [qw(cleanup --days 1 --dry-run)])
@@ -133,22 +139,25 @@ is((program('health', '-d', 'service=none_of_that_name'))[0], 78, 'a service tha
 my $full = "incomplete-orders --help >/dev/full 2>/dev/null";
 is(system('bash', '-c', $full) >> 8, 74, 'output that cannot be written');
 
-# The unit.
-my $unit = config('sharedir') . '/incomplete_orders/incomplete-orders-tick.service';
-my $text = slurp_file($unit);
-my ($started) = $text =~ /^ExecStart=(\S+)/m;
-is($started, config('bindir') . '/incomplete-orders', 'the unit starts what was installed');
-ok(-x $started, 'and that can be started');
-my ($arguments) = $text =~ /^ExecStart=\S+ (.*)$/m;
-isnt((program(split ' ', "$arguments --help"))[0], 64, 'with arguments that it understands');
-like($text, qr/^$_$/m, "the unit has $_")
-  for qw(Type=notify NoNewPrivileges=yes ProtectSystem=strict PrivateTmp=yes MemoryDenyWriteExecute=yes Restart=on-failure);
-SKIP:
+# The units.
+for my $name (qw(tick serve))
 {
-	skip 'systemd-analyze is not installed', 1 if system('command -v systemd-analyze >/dev/null') != 0;
-	my ($out, $said) = ('', '');
-	IPC::Run::run([ 'systemd-analyze', 'verify', '--man=no', $unit ], '>', \$out, '2>', \$said);
-	unlike($said, qr/incomplete-orders-tick/, 'systemd finds nothing wrong with it');
+	my $unit = config('sharedir') . "/incomplete_orders/incomplete-orders-$name.service";
+	my $text = slurp_file($unit);
+	my ($started, $arguments) = $text =~ /^ExecStart=(\S+) (.*)$/m;
+	is($started, config('bindir') . '/incomplete-orders', "$name: the unit starts what was installed");
+	ok(-x $started, "$name: and that can be started");
+	like($arguments, qr/^$name /, "$name: with its command");
+	isnt((program(split ' ', "$arguments --help"))[0], 64, "$name: with arguments that it understands");
+	like($text, qr/^$_$/m, "$name: the unit has $_")
+	  for qw(Type=notify NoNewPrivileges=yes ProtectSystem=strict PrivateTmp=yes MemoryDenyWriteExecute=yes Restart=on-failure);
+	SKIP:
+	{
+		skip 'systemd-analyze is not installed', 1 if system('command -v systemd-analyze >/dev/null') != 0;
+		my ($out, $said) = ('', '');
+		IPC::Run::run([ 'systemd-analyze', 'verify', '--man=no', $unit ], '>', \$out, '2>', \$said);
+		unlike($said, qr/incomplete-orders-$name/, "$name: systemd finds nothing wrong with it");
+	}
 }
 
 done_testing();
