@@ -8,7 +8,6 @@ client (client.c) and count.so (count.c, only where there is valgrind).
 import argparse
 import json
 import os
-import platform
 import random
 import re
 import signal
@@ -23,11 +22,11 @@ from psycopg.pq import ExecStatus
 
 import report
 from carts import Carts, read_catalog, session
+from machine import QUICK, machine
 from statements import BATCH, BY_HAND_TABLES, CAPTURE, CONVERT, FACTS, PLAIN, PLAIN_TABLE, conversion_by_hand
 
 HERE = Path(__file__).resolve().parent
 PARTS = ["storage", "capture", "batch", "convert", "instructions"]
-QUICK = bool(os.environ.get("QUICK"))
 
 N_CARTS = 2000  # so few that all stays in memory
 SLOT = "0.25"  # seconds
@@ -116,7 +115,7 @@ class Bench:
             raise SystemExit(f"bench: {done.stderr.strip()}")
         slots = {name: [] for name in names}
         for row in done.stdout.splitlines():
-            name, _, n, seconds, p50, p95 = row.split("\t")
+            name, _, n, seconds, p50, p95, _ = row.split("\t")
             slots[name].append((int(n) / float(seconds), float(p50), float(p95)))
         return slots
 
@@ -284,17 +283,6 @@ class Bench:
                 time.sleep(0.2)
         server.kill()
         raise SystemExit("bench: the server under callgrind does not start: " + (self.dir / "callgrind.log").read_text()[-2000:])
-
-
-def machine():
-    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return {
-        "cpu": model.group(1) if model else platform.machine(),
-        "cores": os.cpu_count(),
-        "system": platform.system() + " " + platform.release(),
-        "commit": os.environ.get("COMMIT", ""),
-        "quick": QUICK,
-    }
 
 
 def main():

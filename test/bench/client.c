@@ -13,10 +13,16 @@
  * set, its values separated by tabs; connection i takes the lines i, i +
  * CLIENTS, ... and, in slots that last seconds, starts anew at their end.
  *
+ * A second statement may follow the first one behind the line "for each:"; it
+ * runs for each row of the first one's result, in a transaction of its own, with
+ * the row's first columns as parameters.  A variant named NAME@DATABASE runs on
+ * connections to that database.
+ *
  * The latency of a transaction is the time from sending its message to having
- * its result.  Output: a line for each slot but those of the first round, which
- * warms up: name, round, transactions, seconds, median and 95th percentile of
- * the latency in microseconds.
+ * its result; where there are two statements, that of the first one.  Output: a
+ * line for each slot but those of the first round, which warms up: name, round,
+ * transactions, seconds, median and 95th percentile of the latency in
+ * microseconds, rows for which a second statement ran.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -40,7 +46,12 @@
 typedef struct Variant
 {
 	const char *name;
+	const char *database;		/* NULL: that of the environment */
 	const char *statement;
+	const char *for_each;		/* or NULL */
+	char		each_name[64];	/* name of for_each as a prepared statement */
+	int			each_values;
+	PGconn	   *conn;			/* of this client */
 	int			nvalues;
 	int			nsets;
 	char	  **values;			/* nsets * nvalues */
@@ -50,6 +61,7 @@ typedef struct Variant
 typedef struct Sample
 {
 	uint32_t	slot;
+	uint32_t	rows;
 	float		micros;
 } Sample;
 
@@ -139,6 +151,28 @@ read_parameters(Variant *variant, const char *path)
 		fail(path, "its lines have different numbers of values");
 }
 
+#define FOR_EACH "\nfor each:\n"
+
+static void
+set_variant(Variant *variant, char *name, char *statement)
+{
+	char	   *database = strchr(name, '@');
+	char	   *for_each = strstr(statement, FOR_EACH);
+
+	variant->name = name;
+	variant->statement = statement;
+	if (database != NULL)
+	{
+		*database = '\0';
+		variant->database = database + 1;
+	}
+	if (for_each != NULL)
+	{
+		*for_each = '\0';
+		variant->for_each = for_each + strlen(FOR_EACH);
+	}
+}
+
 static void
 check(PGconn *conn, PGresult *result, const char *what)
 {
@@ -150,25 +184,64 @@ check(PGconn *conn, PGresult *result, const char *what)
 }
 
 static PGconn *
-open_connection(const char *setup)
+connect_to(const char *database, const char *setup)
 {
-	PGconn	   *conn = PQconnectdb("");
+	const char *keywords[] = {database ? "dbname" : NULL, NULL};
+	const char *values[] = {database, NULL};
+	PGconn	   *conn = PQconnectdbParams(keywords, values, 0);
 
 	if (PQstatus(conn) != CONNECTION_OK)
 		fail("connection", PQerrorMessage(conn));
 	check(conn, PQexec(conn, setup), setup);
-	for (int v = 0; v < nvariants; v++)
-		check(conn, PQprepare(conn, variants[v].name, variants[v].statement, 0, NULL), variants[v].name);
 	return conn;
 }
 
-/* One transaction; its latency in microseconds. */
-static double
-run_one(PGconn *conn, Variant *variant)
+/* Variants of one database share a connection. */
+static void
+open_connection(Variant *variant, const char *setup)
+{
+	PGresult   *result;
+
+	for (Variant *other = variants; other < variant && variant->conn == NULL; other++)
+	{
+		if (strcmp(other->database ? other->database : "", variant->database ? variant->database : "") == 0)
+			variant->conn = other->conn;
+	}
+	if (variant->conn == NULL)
+		variant->conn = connect_to(variant->database, setup);
+	check(variant->conn, PQprepare(variant->conn, variant->name, variant->statement, 0, NULL), variant->name);
+	if (variant->for_each == NULL)
+		return;
+	snprintf(variant->each_name, sizeof(variant->each_name), "each %s", variant->name);
+	check(variant->conn, PQprepare(variant->conn, variant->each_name, variant->for_each, 0, NULL), variant->each_name);
+	result = PQdescribePrepared(variant->conn, variant->each_name);
+	variant->each_values = PQnparams(result);
+	check(variant->conn, result, variant->each_name);
+	if (variant->each_values > MAX_VALUES)
+		fail(variant->for_each, "too many values");
+}
+
+/* Runs the second statement for each row of the first one's result. */
+static void
+run_for_each(Variant *variant, PGresult *rows)
+{
+	const char *values[MAX_VALUES];
+
+	for (int row = 0; row < PQntuples(rows); row++)
+	{
+		for (int i = 0; i < variant->each_values; i++)
+			values[i] = PQgetvalue(rows, row, i);
+		check(variant->conn, PQexecPrepared(variant->conn, variant->each_name, variant->each_values, values, NULL, NULL, 0),
+			  variant->each_name);
+	}
+}
+
+/* One transaction, and those for its rows. */
+static void
+run_one(Variant *variant, Sample *sample)
 {
 	const char *const *values;
 	double		start;
-	double		end;
 	PGresult   *result;
 
 	if (variant->next >= variant->nsets)
@@ -180,14 +253,19 @@ run_one(PGconn *conn, Variant *variant)
 	values = (const char *const *) variant->values + (size_t) variant->next * variant->nvalues;
 	variant->next += nclients;
 	start = now();
-	result = PQexecPrepared(conn, variant->name, variant->nvalues, values, NULL, NULL, 0);
-	end = now();
-	check(conn, result, variant->name);
-	return (end - start) * 1e6;
+	result = PQexecPrepared(variant->conn, variant->name, variant->nvalues, values, NULL, NULL, 0);
+	sample->micros = (now() - start) * 1e6;
+	sample->rows = 0;
+	if (variant->for_each != NULL && PQresultStatus(result) == PGRES_TUPLES_OK)
+	{
+		sample->rows = PQntuples(result);
+		run_for_each(variant, result);
+	}
+	check(variant->conn, result, variant->name);
 }
 
 static void
-run_slot(PGconn *conn, int client, int slot, Variant *variant)
+run_slot(int client, int slot, Variant *variant)
 {
 	Sample	   *mine = samples + (size_t) client * MAX_SAMPLES;
 	double		start;
@@ -198,7 +276,7 @@ run_slot(PGconn *conn, int client, int slot, Variant *variant)
 	{
 		Sample	   *sample = &mine[shared->nsamples[client]];
 
-		sample->micros = run_one(conn, variant);
+		run_one(variant, sample);
 		sample->slot = slot;
 		if (++shared->nsamples[client] == MAX_SAMPLES)
 			fail(variant->name, "too many transactions");
@@ -220,21 +298,20 @@ variant_at(int round, int position)
 static void
 run_client(int client, const char *setup)
 {
-	PGconn	   *conn;
-
 	for (int v = 0; v < nvariants; v++)
+	{
 		variants[v].next = client;
-	conn = open_connection(setup);
+		open_connection(&variants[v], setup);
+	}
 	for (int round = 0; round < nrounds; round++)
 	{
 		for (int position = 0; position < nvariants; position++)
 		{
 			int			v = variant_at(round, position);
 
-			run_slot(conn, client, round * nvariants + v, &variants[v]);
+			run_slot(client, round * nvariants + v, &variants[v]);
 		}
 	}
-	PQfinish(conn);
 }
 
 static int
@@ -250,6 +327,7 @@ static void
 print_slot(int slot, float *latencies)
 {
 	int			n = 0;
+	long		rows = 0;
 
 	for (int client = 0; client < nclients; client++)
 	{
@@ -257,13 +335,15 @@ print_slot(int slot, float *latencies)
 
 		for (int i = 0; i < shared->nsamples[client]; i++)
 		{
-			if (theirs[i].slot == slot)
-				latencies[n++] = theirs[i].micros;
+			if (theirs[i].slot != slot)
+				continue;
+			latencies[n++] = theirs[i].micros;
+			rows += theirs[i].rows;
 		}
 	}
 	qsort(latencies, n, sizeof(float), compare_floats);
-	printf("%s\t%d\t%d\t%.6f\t%.1f\t%.1f\n", variants[slot % nvariants].name, slot / nvariants, n, elapsed[slot],
-		   latencies[n / 2], latencies[(int) (n * 0.95)]);
+	printf("%s\t%d\t%d\t%.6f\t%.1f\t%.1f\t%ld\n", variants[slot % nvariants].name, slot / nvariants, n, elapsed[slot],
+		   latencies[n / 2], latencies[(int) (n * 0.95)], rows);
 }
 
 /* Waits for all clients; the first that fails ends the others. */
@@ -303,8 +383,7 @@ main(int argc, char **argv)
 	{
 		Variant    *variant = &variants[nvariants++];
 
-		variant->name = argv[i];
-		variant->statement = argv[i + 1];
+		set_variant(variant, argv[i], argv[i + 1]);
 		read_parameters(variant, argv[i + 2]);
 	}
 
