@@ -7,10 +7,7 @@ client (client.c) and count.so (count.c, only where there is valgrind).
 
 import argparse
 import json
-import os
 import random
-import re
-import signal
 import subprocess
 import sys
 import time
@@ -18,8 +15,8 @@ from pathlib import Path
 from statistics import median
 
 import psycopg
-from psycopg.pq import ExecStatus
 
+import callgrind
 import report
 from carts import Carts, read_catalog, session
 from machine import QUICK, machine
@@ -213,76 +210,26 @@ class Bench:
         return {"plain": taken[0], "after_checkpoint": taken[1]}
 
     def caller(self, conn, name):
-        """A function that runs the variant's next n transactions, its parameters bound as text."""
-        statement, path = self.variants[name]
-        libpq = conn.pgconn
-        result = libpq.prepare(name.encode(), statement.encode())
-        if result.status != ExecStatus.COMMAND_OK:
-            raise SystemExit(f"bench: {name}: {result.error_message.decode()}")
-        with open(path, "rb") as file:
-            sets = iter([line.rstrip(b"\n").split(b"\t") for line in file])
-
-        def call(n):
-            for _ in range(n):
-                result = libpq.exec_prepared(name.encode(), next(sets))
-                if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-                    raise SystemExit(f"bench: {name}: {result.error_message.decode()}")
-
-        return call
+        return callgrind.caller(conn, name, *self.variants[name])
 
     # ---- instructions ----
 
     def count(self, name, warm_up, n):
-        """Instructions of the backend per transaction, the message from and to the client included."""
         with self.connect() as conn:
-            for function in ("count_on", "count_off"):
-                conn.execute(f"CREATE OR REPLACE FUNCTION {function}() RETURNS void LANGUAGE c AS '{self.dir}/count.so'")
-            call = self.caller(conn, name)
-            call(warm_up)
-            for counted in (20, n):
-                conn.execute("SELECT count_on()")
-                call(counted)
-                conn.execute("SELECT count_off()")
-            files = sorted(self.dir.glob(f"callgrind.{conn.pgconn.backend_pid}.*"), key=lambda f: int(f.suffix[1:]))
-        total = re.search(r"^(?:summary|totals): (\d+)", files[-1].read_text(), re.MULTILINE)
-        files[-1].rename(self.dir / f"profile.{name}")
-        return int(total.group(1)) / n
+            return callgrind.count(self.dir, conn, name, self.caller(conn, name), warm_up, n)
 
     def instructions(self):
-        if not (self.dir / "count.so").exists():
+        if not callgrind.present(self.dir):
             say("Instructions: not counted, there is no valgrind here")
             return
         say("Instructions, on a server under callgrind")
         self.stock(CONVERT_WARM_UP + CONVERT_COUNTED + 20)
-        server = self.start_callgrind()
-        try:
+        with callgrind.server(self.dir):
             counts = {name: self.count(name, WARM_UP, COUNTED) for name in ("plain", "capture", "facts")}
             counts["batch"] = self.count("batch", WARM_UP // 10, COUNTED // 10) / 10
             for name in ("cte", "convert", "cte_events", "plain_first", "first"):
                 counts[name] = self.count(name, CONVERT_WARM_UP, CONVERT_COUNTED)
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(60)
         self.results["instructions"] = counts
-
-    def start_callgrind(self):
-        subprocess.run(["tools/private-pg", "stop", self.dir], check=True)
-        binary = (self.dir / "bin").read_text().strip() + "/postgres"
-        with open(self.dir / "callgrind.log", "w", encoding="utf-8") as log:
-            server = subprocess.Popen(
-                ["valgrind", "--tool=callgrind", "--trace-children=yes", "--instr-atstart=no", "--separate-recs=4",
-                 f"--callgrind-out-file={self.dir}/callgrind.%p", binary, "-D", str(self.dir / "data"),
-                 "-p", os.environ["PGPORT"], "-c", "autovacuum=off"], stdout=log, stderr=log)
-        for _ in range(300):
-            try:
-                self.connect().close()
-                return server
-            except psycopg.OperationalError:
-                if server.poll() is not None:
-                    break
-                time.sleep(0.2)
-        server.kill()
-        raise SystemExit("bench: the server under callgrind does not start: " + (self.dir / "callgrind.log").read_text()[-2000:])
 
 
 def main():

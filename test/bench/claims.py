@@ -2,7 +2,7 @@
 """What the queue of messages costs.  Started by test/bench/run with the part queue.
 
 claims.py DIR [PART ...]: DIR is the folder of the private server, and the parts are
-lease, snapshot and enqueue.  It prints tables, writes DIR/results.json, and ends with
+lease, snapshot, enqueue and instructions.  It prints tables, writes DIR/results.json, and ends with
 1 when something that must hold does not.
 """
 
@@ -15,12 +15,13 @@ from statistics import median
 
 import psycopg
 
+import callgrind
 from machine import QUICK, machine
 from messages import SENT, Mailing
 from report import load, table
 from tick import say, timed
 
-PARTS = ["lease", "snapshot", "enqueue"]
+PARTS = ["lease", "snapshot", "enqueue", "instructions"]
 SHOPS = (1, 200)
 ROUNDS = 4 if QUICK else 16
 # batch, clients -> claims of each client in a slot
@@ -185,6 +186,44 @@ class Bench:
             self.note(f"messages queued a second by one CALL tick(), {DUE:,} due, {shops} shop{'s' if shops > 1 else ''}",
                       round(median(rates)), "≥ 20,000", median(rates) >= 20000)
 
+    def instructions(self):
+        """Of a backend, for a message: its share of a claim of ten or a hundred, and its ack."""
+        if not callgrind.present(self.dir):
+            say("Instructions: not counted, there is no valgrind here")
+            return
+        warm_up, counted = (5, 5) if QUICK else (30, 20)
+        side = self.database(1)
+        side.stock(2 * (warm_up + counted + 25) * 110)
+        say("Instructions, on a server under callgrind")
+        for other in self.databases.values():
+            other.conn.close()
+        self.databases.clear()
+        counts = self.results["instructions"] = {}
+        with callgrind.server(self.dir):
+            for batch in (10, 100):
+                for name, claim, ack in (("plain", PLAIN_CLAIM, PLAIN_ACK), ("ours", CLAIM, ACK)):
+                    with psycopg.connect(f"dbname={side.name}", autocommit=True) as conn:
+                        claimed = []
+                        libpq = conn.pgconn
+                        callgrind.check(libpq.prepare(b"claim", claim.format(batch=batch).encode()), name)
+                        callgrind.check(libpq.prepare(b"ack", ack.encode()), name)
+
+                        def claims(n):
+                            for _ in range(n):
+                                rows = callgrind.check(libpq.exec_prepared(b"claim", [b"bench"]), name)
+                                assert rows.ntuples == batch, f"{name}: {rows.ntuples} messages"
+                                claimed.extend([rows.get_value(i, j) for j in range(1 if name == "plain" else 2)] for i in range(batch))
+
+                        def acks(n):
+                            for _ in range(n):
+                                callgrind.check(libpq.exec_prepared(b"ack", claimed.pop()), name)
+
+                        counts[f"{name} claim of {batch}"] = callgrind.count(
+                            self.dir, conn, f"{name}_claim_{batch}", claims, warm_up, counted) / batch
+                        if batch == 10:
+                            counts[f"{name} ack"] = callgrind.count(
+                                self.dir, conn, f"{name}_ack", acks, warm_up * batch // 2, counted * batch // 2)
+
     def write(self, out):
         table(out, ["the queue", "measured", "to reach", "reached"],
               [[what, value, bound, ("yes" if holds else "**no**") if bound else ""] for what, value, bound, holds in self.rows])
@@ -195,6 +234,11 @@ class Bench:
                   [[load(r["clients"], r["synchronous_commit"]), str(r["shops"]), str(r["batch"]), f"{r['plain']:,.0f}", f"{r['ours']:,.0f}",
                     f"{r['ratio']:.2f}", f"{r['plain_claim_us']:,.0f}", f"{r['claim_us']:,.0f}", f"{r['claim_ratio']:.2f}"]
                    for r in lines["rows"]])
+        counts = self.results.get("instructions")
+        if counts:
+            table(out, ["instructions for a message", "plain", "ours", "ratio"],
+                  [[what, f"{counts['plain ' + what]:,.0f}", f"{counts['ours ' + what]:,.0f}", f"{counts['ours ' + what] / counts['plain ' + what]:.2f}"]
+                   for what in ("claim of 10", "claim of 100", "ack")])
 
 
 def main():
