@@ -24,6 +24,7 @@ OBJS = \
 	src/capture.o \
 	src/capture_batch.o \
 	src/checkout.o \
+	src/merge.o \
 	src/lifecycle.o \
 	src/message.o \
 	src/token.o \
@@ -33,6 +34,7 @@ OBJS = \
 	src/queue.o \
 	src/queue_message.o \
 	src/queue_answer.o \
+	src/restore.o \
 	src/closing.o \
 	src/life.o \
 	src/invariants.o \

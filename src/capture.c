@@ -282,8 +282,8 @@ insert_order(const Capture *capture, pg_uuid_t *id)
 	return true;
 }
 
-static bool
-same_line(const IcoLine *a, const IcoLine *b)
+bool
+ico_same_line(const IcoLine *a, const IcoLine *b)
 {
 #define SAME(field) \
 	((a->field == NULL) == (b->field == NULL) && \
@@ -319,7 +319,7 @@ carry_filled(const LineItems *old, const LineItems *new)
 		other.filled = 0;
 		for (int i = 0; i < n; i++)
 		{
-			if (before[i].filled == 0 || !same_line(&before[i], &line))
+			if (before[i].filled == 0 || !ico_same_line(&before[i], &line))
 				continue;
 			other.filled += before[i].filled;
 			before[i].filled = 0;
@@ -424,6 +424,16 @@ ico_capture(const IcoShop *shop, text *session_id, LineItems *items, const IcoFa
 
 	capture.session = PointerGetDatum(session_id);
 	store(&capture, id);
+}
+
+bool
+ico_begin_order(const IcoShop *shop, text *session_id, LineItems *items, const IcoFacts *facts, TimestampTz at,
+				pg_uuid_t *id)
+{
+	Capture		capture = {.shop = *shop, .items = items, .facts = *facts, .at = at};
+
+	capture.session = PointerGetDatum(session_id);
+	return insert_order(&capture, id);
 }
 
 Datum

@@ -16,6 +16,13 @@
 extern void ico_capture(const IcoShop *shop, text *session_id, LineItems *items, const IcoFacts *facts,
 						TimestampTz at, pg_uuid_t *id);
 
+/* A new order of that session; false when it has an open one. */
+extern bool ico_begin_order(const IcoShop *shop, text *session_id, LineItems *items, const IcoFacts *facts,
+							TimestampTz at, pg_uuid_t *id);
+
+/* whether two lines are of the same thing at the same price */
+extern bool ico_same_line(const IcoLine *a, const IcoLine *b);
+
 /*
  * An edit by staff of a locked order: the same as a capture, but last_activity_at
  * stays.  items may be NULL (leave them).  Returns the new version.

@@ -638,3 +638,20 @@ ico_require_id(FunctionCallInfo fcinfo, int argument, const char *name)
 				 errmsg("argument \"%s\" must not be null", name)));
 	return PG_GETARG_UUID_P(argument);
 }
+
+int
+ico_word_argument(FunctionCallInfo fcinfo, int argument, const char *name, const char *const *words, int n, const char *all)
+{
+	char	   *given = PG_ARGISNULL(argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(argument));
+
+	for (int i = 0; given != NULL && i < n; i++)
+	{
+		if (strcmp(given, words[i]) == 0)
+			return i;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"%s\" is not one of its words", name),
+			 errdetail("There are %s.", all)));
+	return 0;
+}

@@ -54,6 +54,9 @@ extern text *ico_require_key(FunctionCallInfo fcinfo, int argument, const char *
 extern text *ico_check_key(text *given, const char *name);
 /* an optional one: null when absent or empty; too long or control characters: 22023 */
 extern text *ico_optional_key(FunctionCallInfo fcinfo, int argument, const char *name);
+/* the place of a word in a list; 22023 naming the argument when it is not there */
+extern int	ico_word_argument(FunctionCallInfo fcinfo, int argument, const char *name, const char *const *words, int n,
+							  const char *all);
 extern pg_uuid_t *ico_require_id(FunctionCallInfo fcinfo, int argument, const char *name);
 /* what is wrong with an address, or NULL */
 extern const char *ico_email_fault(const char *s, int len);

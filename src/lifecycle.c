@@ -99,13 +99,14 @@ instant(int column)
 	return isnull ? ICO_NONE : DatumGetTimestampTz(value);
 }
 
+/* snapshot: NULL for the newest state */
 static bool
-read_row(IcoPlan *plan, int32 shop_id, Datum key, bool closed, IcoOrder *order)
+read_row(IcoPlan *plan, int32 shop_id, Datum key, bool closed, Snapshot snapshot, IcoOrder *order)
 {
 	Datum		values[2] = {Int32GetDatum(shop_id), key};
 	bool		isnull;
 
-	if (ico_execute(plan, values, NULL) == 0)
+	if ((snapshot == NULL ? ico_execute(plan, values, NULL) : ico_execute_read(plan, values, NULL, snapshot)) == 0)
 		return false;
 	order->shop_id = shop_id;
 	order->closed = closed;
@@ -132,13 +133,16 @@ read_row(IcoPlan *plan, int32 shop_id, Datum key, bool closed, IcoOrder *order)
 #define READ(table, key, merged, lock) \
 	"SELECT " READ_COLUMNS ", " merged " FROM incomplete_orders." table " o WHERE o.shop_id" EQ "$1 AND o." key EQ "$2" lock
 
+#define READ_CLOSED(lock) READ("closed_orders", "id", "o.close_reason" EQ "'merged'", lock)
+static IcoPlan looking_open = {"iu", READ("open_orders", "id", "false", "")};
+static IcoPlan looking_closed = {"iu", READ_CLOSED("")};
+
 bool
 ico_read_open(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order)
 {
 	static IcoPlan locking = {"iu", READ("open_orders", "id", "false", " FOR UPDATE")};
-	static IcoPlan looking = {"iu", READ("open_orders", "id", "false", "")};
 
-	return read_row(lock ? &locking : &looking, shop_id, UUIDPGetDatum(id), false, order);
+	return read_row(lock ? &locking : &looking_open, shop_id, UUIDPGetDatum(id), false, NULL, order);
 }
 
 bool
@@ -147,18 +151,24 @@ ico_read_session(int32 shop_id, Datum session_id, bool lock, IcoOrder *order)
 	static IcoPlan locking = {"it", READ("open_orders", "session_id", "false", " FOR UPDATE")};
 	static IcoPlan looking = {"it", READ("open_orders", "session_id", "false", "")};
 
-	return read_row(lock ? &locking : &looking, shop_id, session_id, false, order);
+	return read_row(lock ? &locking : &looking, shop_id, session_id, false, NULL, order);
 }
 
 bool
 ico_read_order(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order)
 {
-	static IcoPlan locking = {"iu", READ("closed_orders", "id", "o.close_reason" EQ "'merged'", " FOR UPDATE")};
-	static IcoPlan looking = {"iu", READ("closed_orders", "id", "o.close_reason" EQ "'merged'", "")};
+	static IcoPlan locking = {"iu", READ_CLOSED(" FOR UPDATE")};
 
 	/* whoever waited for a row that was moved finds it in the other table */
 	return ico_read_open(shop_id, id, lock, order) ||
-		read_row(lock ? &locking : &looking, shop_id, UUIDPGetDatum(id), true, order);
+		read_row(lock ? &locking : &looking_closed, shop_id, UUIDPGetDatum(id), true, NULL, order);
+}
+
+bool
+ico_look_at_order(int32 shop_id, const pg_uuid_t *id, Snapshot snapshot, IcoOrder *order)
+{
+	return read_row(&looking_open, shop_id, UUIDPGetDatum(id), false, snapshot, order) ||
+		read_row(&looking_closed, shop_id, UUIDPGetDatum(id), true, snapshot, order);
 }
 
 /*

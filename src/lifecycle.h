@@ -60,6 +60,8 @@ extern void ico_require_move(const pg_uuid_t *id, IcoStatus from, IcoStatus to);
 extern bool ico_read_open(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order);
 extern bool ico_read_session(int32 shop_id, Datum session_id, bool lock, IcoOrder *order);
 extern bool ico_read_order(int32 shop_id, const pg_uuid_t *id, bool lock, IcoOrder *order);
+/* open or closed, as of a snapshot: for functions that only read */
+extern bool ico_look_at_order(int32 shop_id, const pg_uuid_t *id, Snapshot snapshot, IcoOrder *order);
 
 /* the earliest instant at which anything can be due for this order */
 extern TimestampTz ico_next_action(const IcoOrder *order, const IcoShop *shop);

@@ -62,6 +62,11 @@
 	R(F, orders_of, ICO_STAFF_OR_APP) \
 	R(F, suppress, ICO_STAFF_OR_APP) \
 	R(F, unsuppress, ICO_ADMIN) \
+	R(F, preview_cart, ICO_APP | ICO_SENDER | ICO_ADMIN) \
+	R(F, restore_cart, ICO_APP | ICO_SENDER | ICO_ADMIN) \
+	R(F, link_target, ICO_APP | ICO_SENDER | ICO_ADMIN) \
+	R(F, open_link, ICO_APP | ICO_SENDER | ICO_ADMIN) \
+	R(F, record_message_event, ICO_APP | ICO_SENDER | ICO_ADMIN) \
 	R(F, unsubscribe, ICO_APP | ICO_SENDER | ICO_ADMIN) \
 	R(F, rotate_link_key, 0) \
 	R(P, tick, ICO_SENDER | ICO_ADMIN) \

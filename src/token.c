@@ -260,7 +260,7 @@ ico_enter_token(IcoRight right, text *given, int links, IcoToken *found)
 
 	if (link < 0 || !(links & ICO_LINK_BIT(link)) ||
 		!ico_may_enter(right, &found->message_id, &found->shop))
-		ico_refuse_token("It is not a link of this kind in a message of a shop that may be used here.");
+		ico_refuse_token(ICO_NOT_THAT_LINK);
 	/* by the clock, whatever instant the caller works at */
 	if (day_of(GetCurrentTransactionStartTimestamp()) > parsed.day + valid_days[link])
 		ico_refuse_token("It has expired.");

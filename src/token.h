@@ -50,7 +50,9 @@ typedef struct IcoToken
  * the right.  token may be NULL.
  */
 extern void ico_enter_token(IcoRight right, text *token, int links, IcoToken *found);
-/* a true token that leads nowhere any more; never returns */
+/* the detail of every refusal from which nothing may be learned */
+#define ICO_NOT_THAT_LINK "It is not a link of this kind in a message of a shop that may be used here."
+/* for a true token, another detail says why it leads nowhere any more; never returns */
 extern void ico_refuse_token(const char *detail) pg_attribute_noreturn();
 
 #endif							/* ICO_TOKEN_H */
