@@ -49,12 +49,16 @@ RETURNS TABLE (message_id uuid, shop text, order_id uuid, recipient text, messag
 	dead_since timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT m.id, s.shop, m.order_id, CASE WHEN m.shop_id = ANY ((SELECT incomplete_orders._visible_shops('list_orders', '*'))::integer[]) THEN m.recipient END,
-		m.message_type, m.attempts, m.response, m.reason, m.due_at
-	FROM incomplete_orders.messages m
-	JOIN incomplete_orders.shops s USING (shop_id)
-	WHERE m.status = 'dead' AND m.shop_id = ANY ((SELECT incomplete_orders._visible_shops('dead_messages', $1))::integer[])
-	ORDER BY m.due_at DESC, m.id
+	-- lateral and not pulled up: the door is passed first, also where nothing is dead
+	SELECT d.* FROM (SELECT incomplete_orders._visible_shops('dead_messages', $1) AS shops, incomplete_orders._visible_shops('list_orders', '*') AS staff OFFSET 0) v
+	CROSS JOIN LATERAL (
+		SELECT m.id, s.shop, m.order_id, CASE WHEN m.shop_id = ANY (v.staff) THEN m.recipient END, m.message_type, m.attempts, m.response, m.reason, m.due_at
+		FROM incomplete_orders.messages m
+		JOIN incomplete_orders.shops s USING (shop_id)
+		WHERE m.status = 'dead' AND m.shop_id = ANY (v.shops)
+		ORDER BY m.due_at DESC, m.id
+		OFFSET 0
+	) d
 $$;
 ALTER FUNCTION incomplete_orders.dead_messages OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.dead_messages IS
@@ -64,17 +68,19 @@ CREATE FUNCTION incomplete_orders.queue_status(shop text DEFAULT NULL)
 RETURNS TABLE (shop text, status text, messages bigint, oldest_due_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	-- two branches, each by its own index
-	SELECT s.shop, q.status::text, count(*), min(q.due_at)
-	FROM (
-		SELECT m.shop_id, m.status, m.due_at FROM incomplete_orders.messages m WHERE m.status IN ('queued', 'sending')
-		UNION ALL
-		SELECT m.shop_id, m.status, m.due_at FROM incomplete_orders.messages m WHERE m.status = 'dead'
-	) q
-	JOIN incomplete_orders.shops s USING (shop_id)
-	WHERE q.shop_id = ANY ((SELECT incomplete_orders._visible_shops('queue_status', $1))::integer[])
-	GROUP BY s.shop, q.status
-	ORDER BY s.shop, q.status
+	SELECT d.* FROM (SELECT incomplete_orders._visible_shops('queue_status', $1) AS shops OFFSET 0) v
+	CROSS JOIN LATERAL (
+		-- two branches, each by its own index
+		SELECT s.shop, q.status::text, count(*), min(q.due_at)
+		FROM (
+			SELECT m.shop_id, m.status, m.due_at FROM incomplete_orders.messages m WHERE m.status IN ('queued', 'sending') AND m.shop_id = ANY (v.shops)
+			UNION ALL
+			SELECT m.shop_id, m.status, m.due_at FROM incomplete_orders.messages m WHERE m.status = 'dead' AND m.shop_id = ANY (v.shops)
+		) q
+		JOIN incomplete_orders.shops s USING (shop_id)
+		GROUP BY s.shop, q.status
+		ORDER BY s.shop, q.status
+	) d
 $$;
 ALTER FUNCTION incomplete_orders.queue_status OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.queue_status IS
