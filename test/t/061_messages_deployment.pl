@@ -35,6 +35,8 @@ sub claim_all
 {
 	my ($n, $database) = @_;
 	my %claimed;
+	# Each copy queues these by itself.
+	delete @said{ map { "due-$_\@shop.example" } 1 .. 3 };
 	for (claim($n, $database, 1000))
 	{
 		my ($recipient, $token, $id, $link) = split / /;
@@ -63,7 +65,8 @@ $node->safe_psql('shop', q{
 	SELECT incomplete_orders.convert_order(order_id) FROM incomplete_orders.messages WHERE recipient = 'person-3@shop.example';
 	SELECT incomplete_orders.unsubscribe((incomplete_orders._link_tokens(id, queued_at)).unsubscribe) FROM incomplete_orders.messages WHERE recipient = 'person-4@shop.example';
 	SELECT incomplete_orders.extend_message(id, token, '0') FROM incomplete_orders.messages WHERE recipient = 'person-5@shop.example';
-	SELECT incomplete_orders.fail_message(id, token, false, '451 4.7.1 later') FROM incomplete_orders.messages WHERE recipient = 'person-6@shop.example'});
+	SELECT incomplete_orders.fail_message(id, token, false, '451 4.7.1 later') FROM incomplete_orders.messages WHERE recipient = 'person-6@shop.example';
+	UPDATE incomplete_orders.messages SET due_at = now() + interval '1 hour' WHERE recipient = 'person-6@shop.example'});
 make_carts($node, 'shop', 'new', 2);
 # ... and carts whose message tick has not queued yet.
 $node->safe_psql('shop', q{SELECT count(incomplete_orders.capture_cart('due-' || i, '[{"sku":"A","quantity":1,"unit_price":1}]', email => 'due-' || i || '@shop.example',
@@ -111,7 +114,7 @@ for my $way (@ways)
 	is(ack($node, $db, 'person-7@shop.example', $claimed->{'person-7@shop.example'}), 'f', "$name: a token from before is stale");
 	is(ack($node, $db, 'person-7@shop.example', $again->{'person-7@shop.example'}), 't', "$name: that of now is not");
 	is($node->safe_psql($db, q{SELECT attempts FROM incomplete_orders.messages WHERE recipient = 'person-7@shop.example'}), '2', "$name: attempts went on");
-	is($node->safe_psql($db, q{SELECT status FROM incomplete_orders.preview_cart(} . "'" . ($said{'person-8@shop.example'} =~ m{/r/(\S+)$})[0] . "')"), 'abandoned',
+	is($node->safe_psql($db, q{SELECT status FROM incomplete_orders.preview_cart(} . "'" . (split / /, $said{'person-8@shop.example'})[1] . "')"), 'abandoned',
 		"$name: a link that is out leads to the cart");
 	is($node->safe_psql($db, q{SELECT incomplete_orders.capture_cart('unsubscribed', '[{"sku":"A","quantity":1,"unit_price":1}]', email => 'PERSON-4@shop.example', at => now() - interval '150 minutes') IS NOT NULL}), 't', "$name: who unsubscribed is back");
 	$node->safe_psql($db, 'CALL incomplete_orders.tick()');
@@ -124,11 +127,11 @@ for my $way (@ways)
 
 $node->wait_for_catchup($standby);
 is($standby->safe_psql('shop', $rows), $node->safe_psql('shop', $rows), 'the standby has every message');
-for my $call ("claim_messages('test')", "ack_message(gen_random_uuid(), 1)", "extend_message(gen_random_uuid(), 1, '1 min')", "send_recovery_emails()")
+my $id = $node->safe_psql('shop', q{SELECT id FROM incomplete_orders.messages WHERE recipient = 'person-7@shop.example'});
+for my $call ("claim_messages('test')", "ack_message('$id', 1)", "fail_message('$id', 1, true)", "extend_message('$id', 1, '1 min')", "retry_message('$id')")
 {
 	my ($code, $out, $err) = $standby->psql('shop', "\\set VERBOSITY verbose\nSELECT * FROM incomplete_orders.$call");
-	like("$out$err", qr/25006|IC003/, "$call is refused on a standby, or finds nothing");
-	unlike($err, qr/server closed|PANIC|XX000/, '... in words');
+	like($err, qr/25006/, "$call is refused on a standby");
 }
 my $status = $standby->safe_psql('shop', q{SELECT string_agg(status || ' ' || messages, ', ' ORDER BY status) FROM incomplete_orders.queue_status()});
 is($status, $node->safe_psql('shop', q{SELECT string_agg(status || ' ' || messages, ', ' ORDER BY status) FROM incomplete_orders.queue_status()}), 'queue_status works there');

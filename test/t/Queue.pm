@@ -36,7 +36,7 @@ sub make_carts
 	return;
 }
 
-# claim(node, database, batch): claims, keeps nothing; "recipient token Message-ID restore-link" of each.
+# claim(node, database, batch): claims, keeps nothing; "recipient token Message-ID link" of each.
 sub claim
 {
 	my ($node, $database, $batch) = @_;
