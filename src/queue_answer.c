@@ -265,6 +265,14 @@ append_event(const Answer *answer, const char *event, const char *reason)
 	(void) ico_append_message_event(answer->shop.shop_id, &answer->id, &row);
 }
 
+/* There is no such recipient: no other message is for that address either. */
+static void
+bounce(const Answer *answer, const Held *held)
+{
+	append_event(answer, "message_bounced", "hard_bounce");
+	(void) ico_suppress(answer->shop.shop_id, held->recipient, "recovery", "hard_bounce", answer->now, &answer->id, false);
+}
+
 static void
 kill_message(const Answer *answer, const Held *held, const char *reason)
 {
@@ -276,18 +284,14 @@ kill_message(const Answer *answer, const Held *held, const char *reason)
 		" INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)"
 		" SELECT e.shop_id, e.order_id, e.episode, e.campaign, e.step, e.ordinal, e.id, $4, $6 FROM e"
 	};
-	bool		bounced = strcmp(reason, "hard_bounce") == 0;
 	IcoArgs		args;
 
 	answer_args(&args, answer);
 	ico_arg(&args, CStringGetTextDatum(reason));
 	(void) ico_execute(&plan, args.values, args.nulls);
 	append_event(answer, "message_failed", reason);
-	if (bounced)
-	{
-		append_event(answer, "message_bounced", reason);
-		(void) ico_suppress(answer->shop.shop_id, held->recipient, "recovery", reason, answer->now, &answer->id, false);
-	}
+	if (strcmp(reason, "hard_bounce") == 0)
+		bounce(answer, held);
 }
 
 static void
@@ -305,19 +309,22 @@ put_back(const Answer *answer, const Held *held)
 	(void) ico_execute(&plan, args.values, args.nulls);
 }
 
-/* What was cancelled while it was being sent stays so, with the reply. */
+/* What was cancelled while it was being sent stays so, with the reply and what it says of the address. */
 static void
-note_response(const Answer *answer)
+note_response(const Answer *answer, const Held *held, bool bounced)
 {
 	static IcoPlan plan = {
-		"iuIzt",
-		"UPDATE incomplete_orders.messages m SET response = $5"
+		"iuIztb",
+		"UPDATE incomplete_orders.messages m SET response = $5, bounced_at = CASE WHEN $6 THEN $4 ELSE m.bounced_at END"
 		" WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2 AND m.token" EQ "$3"
 	};
 	IcoArgs		args;
 
 	answer_args(&args, answer);
+	ico_arg(&args, BoolGetDatum(bounced));
 	(void) ico_execute(&plan, args.values, args.nulls);
+	if (bounced)
+		bounce(answer, held);
 }
 
 static void
@@ -350,7 +357,7 @@ ico_fail_message(PG_FUNCTION_ARGS)
 		if (strcmp(held.status, "sending") == 0)
 			fail_sending(&answer, &held, permanent);
 		else if (strcmp(held.status, "cancelled") == 0)
-			note_response(&answer);
+			note_response(&answer, &held, permanent && is_hard_bounce(answer.response));
 		else
 			/* queued or dead: the same answer once more */
 			good = strcmp(held.status, "sent") != 0;

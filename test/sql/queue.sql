@@ -231,6 +231,15 @@ SELECT n, r.reply, m.status, m.reason, m.bounced_at IS NOT NULL AS bounced, (SEL
 FROM q.replies r JOIN incomplete_orders.messages m ON m.order_id = r.id ORDER BY n;
 SELECT session, status, reason FROM q.messages WHERE session IN ('q-same', 'q-elsewhere') ORDER BY session;
 
+-- also when the message was cancelled meanwhile
+SELECT q.queue(q.cart('q-9', email => 'nine@example.com')) AS m9 \gset
+SELECT c.token FROM incomplete_orders.claim_messages('w') c \gset
+SELECT incomplete_orders.dismiss_order((SELECT order_id FROM q.messages WHERE id = :'m9'));
+SELECT incomplete_orders.fail_message(:'m9', :token, true, '550 5.1.1 no such user') AS failed;
+SELECT m.status, m.reason, m.bounced_at IS NOT NULL AS bounced, (SELECT s.reason FROM incomplete_orders.suppressions s WHERE s.person = ANY (incomplete_orders._person_keys(:a, NULL, 'nine@example.com', NULL))) AS suppressed
+FROM incomplete_orders.messages m WHERE m.id = :'m9';
+SELECT event FROM q.events WHERE session = 'q-9';
+
 -- Dead ones: seen, tried again, discarded.
 SELECT d.shop, d.recipient, d.message_type, d.attempts, d.response, d.reason, d.dead_since BETWEEN now() - interval '1 minute' AND clock_timestamp() AS dead_since
 FROM incomplete_orders.dead_messages('q-a') d WHERE d.reason = 'rejected' AND d.response ~ '^55' ORDER BY d.response COLLATE "C";
