@@ -179,18 +179,25 @@ look_of(const Request *request, const PGresult *cart)
 	};
 }
 
+/* The page of an order of which nothing is left to restore; false: it is none of those. */
 static bool
-is_closed(const char *status)
+answer_settled(Request *request, const Look *look, const PGresult *cart)
 {
-	return strcmp(status, "expired") == 0 || strcmp(status, "dismissed") == 0 || strcmp(status, "deleted") == 0 ||
-		strcmp(status, "reversed") == 0;
+	const char *status = PQgetvalue(cart, 0, CART_STATUS);
+
+	if (strcmp(status, "converted") == 0)
+		page_message(request, HTTP_OK, look, T_CONVERTED_TITLE, T_CONVERTED_TEXT);
+	else if (strcmp(status, "payment_pending") == 0)
+		page_message(request, HTTP_OK, look, T_PENDING_TITLE, T_PENDING_TEXT);
+	else
+		return false;
+	return true;
 }
 
 static void
 on_cart(void *arg, const PGresult *result, const Failure *failure)
 {
 	Request    *request = arg;
-	const char *status;
 	Look		look;
 
 	if (result == NULL)
@@ -200,13 +207,8 @@ on_cart(void *arg, const PGresult *result, const Failure *failure)
 	else
 	{
 		look = look_of(request, result);
-		status = PQgetvalue(result, 0, CART_STATUS);
 		note_visit(request, VISIT_CLICK, "r", PQgetvalue(result, 0, CART_MESSAGE_ID));
-		if (strcmp(status, "converted") == 0)
-			page_message(request, HTTP_OK, &look, T_CONVERTED_TITLE, T_CONVERTED_TEXT);
-		else if (is_closed(status))
-			page_message(request, HTTP_GONE, &look, T_CLOSED_TITLE, T_CLOSED_TEXT);
-		else
+		if (!answer_settled(request, &look, result))
 			page_cart(request, &look, result);
 	}
 }
@@ -297,11 +299,35 @@ on_restored_cart(void *arg, const PGresult *result, const Failure *failure)
 	}
 }
 
+/* It was refused, because of what became of the order meanwhile: that is what to show. */
+static void
+on_refused_cart(void *arg, const PGresult *result, const Failure *failure)
+{
+	Request    *request = arg;
+	Look		look;
+
+	if (result == NULL)
+		answer_failure(request, failure);
+	else if (PQntuples(result) == 0)
+		answer_bad_link(request);
+	else
+	{
+		look = look_of(request, result);
+		if (!answer_settled(request, &look, result))
+			page_message(request, HTTP_GONE, &look, T_CLOSED_TITLE, T_CLOSED_TEXT);
+	}
+}
+
 static void
 on_restored(void *arg, const PGresult *result, const Failure *failure)
 {
 	Request    *request = arg;
 
+	if (result == NULL && strcmp(failure->sqlstate, "IC004") == 0)
+	{
+		ask_by_token(request, cart_sql, NULL, on_refused_cart);
+		return;
+	}
 	if (result == NULL)
 	{
 		answer_failure(request, failure);

@@ -30,6 +30,9 @@
 	X(CONVERTED_TITLE, "You have already ordered", "Sie haben schon bestellt") \
 	X(CONVERTED_TEXT, "This cart became an order. There is nothing left to do here.", \
 	  "Aus diesem Warenkorb wurde eine Bestellung. Hier ist nichts mehr zu tun.") \
+	X(PENDING_TITLE, "Your payment is on its way", "Ihre Zahlung ist unterwegs") \
+	X(PENDING_TEXT, "We are waiting for the answer of your bank or payment service. There is nothing to do here for now.", \
+	  "Wir warten auf die Antwort Ihrer Bank oder Ihres Zahlungsdienstes. Hier ist im Moment nichts zu tun.") \
 	X(CLOSED_TITLE, "This cart is no longer available", "Diesen Warenkorb gibt es nicht mehr") \
 	X(CLOSED_TEXT, "It has expired or was closed. Please visit the shop and add the items again.", \
 	  "Er ist abgelaufen oder wurde geschlossen. Bitte legen Sie die Artikel im Shop noch einmal in den Warenkorb.") \

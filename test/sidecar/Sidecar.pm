@@ -6,12 +6,13 @@ use warnings;
 use feature 'state';
 use Exporter 'import';
 use IO::Select;
+use IO::Socket::INET;
 use IO::Socket::UNIX;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(program begin await finish connect_to mock_database mock_links make_message link_token behave notify_socket received);
+our @EXPORT = qw(program begin await finish connect_to mock_database mock_links make_message link_token http_connect http_read http_request behave notify_socket received);
 
 # Nothing takes so long but on a machine that does nothing else right.
 my $patience = 60;
@@ -230,6 +231,54 @@ sub link_token
 {
 	my ($beginning, $purpose, $state) = @_;
 	return $beginning . $purpose . ($state ? 'X' : 'A') x 21;
+}
+
+# http_connect(address): a connection to a server's "host:port".
+sub http_connect
+{
+	my ($address) = @_;
+	return IO::Socket::INET->new(PeerAddr => $address, Timeout => 10) || die "no connection to $address: $!";
+}
+
+# http_read(socket, method): one answer as { status, headers (names in lower case), head, body },
+# or undef if the connection ended or stayed silent instead.
+sub http_read
+{
+	my ($socket, $method) = @_;
+	my $buffer = '';
+	my $select = IO::Select->new($socket);
+	my $more = sub {
+		$select->can_read($patience) && sysread($socket, $buffer, 65536, length $buffer);
+	};
+	while ($buffer !~ /\r\n\r\n/)
+	{
+		$more->() or return;
+	}
+	my ($head, $body) = split /\r\n\r\n/, $buffer, 2;
+	my ($first, @lines) = split /\r\n/, $head;
+	my %headers = map { my ($name, $value) = split /: ?/, $_, 2; (lc $name => $value) } @lines;
+	my ($status) = $first =~ m{^HTTP/1\.[01] (\d{3}) };
+	$buffer = $body;
+	if (($method // 'GET') ne 'HEAD')
+	{
+		while (length $buffer < ($headers{'content-length'} // 0))
+		{
+			$more->() or last;
+		}
+	}
+	return { status => $status, headers => \%headers, head => $head, body => $buffer };
+}
+
+# http_request(address, method, path, headers or undef, body or undef): over a connection of its own.
+sub http_request
+{
+	my ($address, $method, $path, $headers, $body) = @_;
+	my $socket = http_connect($address);
+	my %all = (Host => $address, Connection => 'close', %{ $headers // {} });
+	$all{'Content-Length'} = length $body if defined $body && !exists $all{'Content-Length'};
+	my $text = "$method $path HTTP/1.1\r\n" . join('', map { "$_: $all{$_}\r\n" } grep { defined $all{$_} } sort keys %all) . "\r\n" . ($body // '');
+	print $socket $text;
+	return http_read($socket, $method);
 }
 
 # behave(node, database, column => value, ...): what the next ticks of the stand-in do.
