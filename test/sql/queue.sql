@@ -4,7 +4,7 @@ SELECT incomplete_orders.create_shop('q-a', 'Shop A', 'EUR') AS a \gset
 SELECT incomplete_orders.create_shop('q-b', 'Shop B') AS b \gset
 SELECT incomplete_orders.configure_shop('q-a', '{"base_url": "https://www.shop-a.example/", "from_email": "orders@mail.shop-a.example", "restore_url": "https://www.shop-a.example/cart?t={token}"}');
 INSERT INTO incomplete_orders.templates (shop_id, template, locale, subject, preheader, headline, body, button, footer)
-SELECT s, 'q-words', l, s || ' ' || l || ' subject', 'preheader', 'headline', 'body', 'button', 'footer'
+SELECT s, 'q-words', l, CASE s WHEN 0 THEN 'default' ELSE 'own' END || ' ' || l || ' subject', 'preheader', 'headline', 'body', 'button', 'footer'
 FROM (VALUES (0, 'en'), (0, 'de'), (:a, 'de-AT'), (:a, 'fr')) v (s, l);
 CREATE SCHEMA q;
 -- an abandoned order; a message for it that is due
