@@ -31,6 +31,7 @@ OBJS = \
 	src/suppress.o \
 	src/link.o \
 	src/campaign.o \
+	src/recovery.o \
 	src/queue.o \
 	src/queue_message.o \
 	src/queue_answer.o \

@@ -123,23 +123,6 @@ ico_note_purchase_of(int32 shop_id, const pg_uuid_t *id, const pg_uuid_t *order_
 
 /* --- the sequence ---------------------------------------------------------- */
 
-/* two messages of one order are never nearer than this, whatever the steps say */
-#define LEAST_DISTANCE "interval '1 hour'"
-
-/*
- * When a step is due: delay after the abandonment, and as far behind the step
- * before it, which was done at `done`, as the campaign has them apart.
- */
-#define STEP_DUE(abandoned_at, delay, done, delay_before) \
-	"GREATEST(incomplete_orders._later(" abandoned_at ", " delay ")," \
-	" incomplete_orders._later(" done ", GREATEST(" delay MINUS delay_before ", " LEAST_DISTANCE ")))"
-
-/* the first step of the order's campaign behind the step `behind` */
-#define STEP_BEHIND(campaign, behind) \
-	"(SELECT cs.step, cs.delay, cs.message_type, cs.template FROM incomplete_orders.campaign_steps cs" \
-	" WHERE cs.shop_id" EQ campaign ".shop_id AND cs.campaign" EQ campaign ".campaign AND cs.step" GT behind \
-	" ORDER BY cs.step LIMIT 1)"
-
 /*
  * _arm_orders(shop_id, campaign) -> bigint: the abandoned orders that a campaign
  * which is on should mail and that wait for nothing, because it was off when they
@@ -152,12 +135,12 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 		"its",
 		"WITH a AS MATERIALIZED (SELECT o.shop_id, o.id, CASE WHEN o.sequence_step" EQ "0"
 		"  THEN incomplete_orders._later(o.abandoned_at, n.delay)"
-		"  ELSE " STEP_DUE("o.abandoned_at", "n.delay", "COALESCE(l.queued_at, o.abandoned_at)", "COALESCE(b.delay, interval '0')")
+		"  ELSE " ICO_STEP_DUE("o.abandoned_at", "n.delay", "COALESCE(l.queued_at, o.abandoned_at)", "COALESCE(b.delay, interval '0')")
 		"  END AS due_at"
 		" FROM incomplete_orders.campaigns c JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "c.shop_id"
 		"  AND o.kind" EQ "c.kind AND o.status" EQ "$3 AND o.lost_at IS NULL AND o.next_message_at IS NULL"
 		"  AND o.abandoned_at" GE "c.not_before"
-		" CROSS JOIN LATERAL " STEP_BEHIND("c", "o.sequence_step") " n"
+		" CROSS JOIN LATERAL " ICO_STEP_BEHIND("c", "o.sequence_step") " n"
 		" LEFT JOIN incomplete_orders.campaign_steps b ON b.shop_id" EQ "c.shop_id AND b.campaign" EQ "c.campaign"
 		"  AND b.step" EQ "o.sequence_step"
 		" LEFT JOIN LATERAL (SELECT pg_catalog.max(m.queued_at) AS queued_at FROM incomplete_orders.messages m"
@@ -179,11 +162,10 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 
 /* --- queueing in tick ------------------------------------------------------- */
 
-/* what of an order is needed to decide and to tell of it */
-#define DUE_COLUMNS \
-	"o.ctid AS row, o.shop_id, o.id, o.root_id, o.episode, o.kind, o.status, o.currency, o.items, o.shipping, o.tax," \
-	" o.discount, o.coupon_discount, o.furthest_step, o.context, o.bot, o.created_at, o.abandoned_at, o.lost_at," \
-	" o.last_activity_at, o.expires_at, o.payment_deadline, o.customer_id, o.email, o.phone, o.sequence_step"
+/* what falls due for the order itself, before $2 */
+#define STEP_OF_LIFE \
+	"incomplete_orders._due_step(o.status, incomplete_orders.item_count(o.items)" EQ "0, o.last_activity_at," \
+	" o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline, n.cut_off, n.attribution_window)"
 
 /* reasons that end the sequence; with any other the next step is decided at its time */
 #define FINAL "customer_returned,campaign_disabled,before_campaign,lost,expired"
@@ -193,52 +175,42 @@ ico_arm_orders(PG_FUNCTION_ARGS)
  * messages, their events and the ledger, and count by shop.
  *	$1 shops  $2 at  $3 per shop or the order  $4 most
  * What follows from a state that is not written yet is no message: the rounds
- * before this one may have run out of time.
+ * before this one may have run out of time.  behind and following are the step
+ * before a step and the delay of the one after it.
  */
-#define QUEUE(which) \
+#define QUEUE(which, on_conflict) \
 	"WITH due AS MATERIALIZED (SELECT o.* FROM pg_catalog.unnest($1) s (shop_id)" \
-	"  CROSS JOIN LATERAL (SELECT " DUE_COLUMNS " FROM incomplete_orders.open_orders o" \
+	"  CROSS JOIN LATERAL (SELECT " ICO_DUE_COLUMNS ", o.status, o.abandoned_at FROM incomplete_orders.open_orders o" \
 	"   WHERE o.shop_id" EQ "s.shop_id AND o.next_message_at" LE "$2 " which " FOR UPDATE SKIP LOCKED) o LIMIT $4)," \
-	" d AS MATERIALIZED (SELECT o.*, c.campaign, n.step, n.delay, n.message_type, n.template, f.delay AS following," \
+	" n AS MATERIALIZED (SELECT c.shop_id, c.kind, c.campaign, c.enabled, c.not_before, s.attribution_window, s.cut_off," \
+	"  cs.step, cs.delay, cs.message_type, cs.template, pg_catalog.lag(cs.step, 1, 0) OVER w AS behind," \
+	"  pg_catalog.lead(cs.delay) OVER w AS following" \
+	"  FROM incomplete_orders.shops s JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "s.shop_id" \
+	"  LEFT JOIN incomplete_orders.campaign_steps cs ON cs.shop_id" EQ "c.shop_id AND cs.campaign" EQ "c.campaign" \
+	"  WHERE s.shop_id" EQ "ANY ($1) WINDOW w AS (PARTITION BY c.shop_id, c.campaign ORDER BY cs.step))," \
+	" d AS MATERIALIZED (SELECT o.*, n.campaign, n.step, n.delay, n.message_type, n.template, n.following," \
 	"  CASE WHEN o.status" NE "'abandoned' THEN 'customer_returned'" \
-	"   WHEN c.enabled IS NOT TRUE THEN 'campaign_disabled'" \
-	"   WHEN o.abandoned_at" LT "c.not_before THEN 'before_campaign'" \
-	"   WHEN l.due_at" LE "$2 THEN l.step" \
-	"   WHEN o.bot THEN 'bot'" \
-	"   WHEN o.email IS NULL THEN 'no_recipient'" \
-	"   WHEN incomplete_orders.item_count(o.items)" LE "incomplete_orders._filled_count(o.items) THEN 'empty'" \
-	"   ELSE COALESCE(" ICO_SUPPRESSION("o", "p.keys") "," \
-	"    CASE WHEN " ICO_HAS_ORDERED("o", "p.keys") " THEN 'ordered'" \
-	"     WHEN " ICO_ALREADY_BOUGHT("o", "p.keys", "s.attribution_window") " THEN 'already_bought' END)" \
+	"   WHEN n.step IS NULL THEN NULL" \
+	"   WHEN NOT n.enabled THEN 'campaign_disabled'" \
+	"   WHEN o.abandoned_at" LT "n.not_before THEN 'before_campaign'" \
+	"   WHEN o.next_action_at" LE "$2 AND (" STEP_OF_LIFE ").due_at" LE "$2 THEN (" STEP_OF_LIFE ").step" \
+	"   " ICO_REFUSAL("o", "p.keys", "n.attribution_window", "") \
 	"  END AS reason" \
-	" FROM due o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id" \
-	" LEFT JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "o.shop_id AND c.kind" EQ "o.kind" \
-	" LEFT JOIN LATERAL " STEP_BEHIND("c", "o.sequence_step") " n ON true" \
-	" LEFT JOIN LATERAL " STEP_BEHIND("c", "n.step") " f ON true" \
-	" CROSS JOIN LATERAL incomplete_orders._due_step(o.status, incomplete_orders.item_count(o.items)" EQ "0," \
-	"  o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline, s.cut_off, s.attribution_window) l" \
+	" FROM due o LEFT JOIN n ON n.shop_id" EQ "o.shop_id AND n.kind" EQ "o.kind" \
+	"  AND n.behind" LE "o.sequence_step AND n.step" GT "o.sequence_step" \
 	" CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone) AS keys OFFSET 0) p)," \
 	/* a row that changed since the snapshot is not found again: the next round takes it */ \
 	" moved AS (UPDATE incomplete_orders.open_orders o SET" \
 	"  sequence_step = CASE WHEN d.goes_on THEN d.step ELSE o.sequence_step END," \
 	"  next_message_at = CASE WHEN d.goes_on AND d.following IS NOT NULL" \
-	"   THEN " STEP_DUE("o.abandoned_at", "d.following", "$2", "d.delay") " END" \
+	"   THEN " ICO_STEP_DUE("o.abandoned_at", "d.following", "$2", "d.delay") " END" \
 	"  FROM (SELECT d.*, d.reason IS NULL AND d.step IS NOT NULL AS queues, d.step IS NOT NULL" \
 	"    AND (d.reason IS NULL OR d.reason" NE "ALL ('{" FINAL "}'::pg_catalog.text[])) AS goes_on FROM d) d" \
 	"  WHERE o.ctid" EQ "d.row RETURNING d.*)," \
-	" m AS (INSERT INTO incomplete_orders.messages (shop_id, id, due_at, order_id, root_id, episode, step, campaign," \
-	"  message_type, template, recipient, queued_at, give_up_at)" \
-	"  SELECT d.shop_id, incomplete_orders._new_id(d.shop_id), $2, d.id, d.root_id, d.episode, d.step, d.campaign," \
-	"  d.message_type, d.template, d.email, $2, pg_catalog.clock_timestamp()" PLUS "interval '120 hours'" \
-	"  FROM moved d WHERE d.queues" \
-	"  ON CONFLICT (shop_id, root_id, episode, step, ordinal) DO NOTHING RETURNING shop_id, id, order_id)," \
 	" k AS (INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, at, reason)" \
 	"  SELECT d.shop_id, d.id, d.episode, d.campaign, COALESCE(d.step, d.sequence_step), $2, d.reason" \
-	"  FROM moved d WHERE d.reason IS NOT NULL)," \
-	" r AS (SELECT d.*, m.id AS message_id FROM moved d JOIN m ON m.shop_id" EQ "d.shop_id AND m.order_id" EQ "d.id), " \
-	ICO_EVENT_ROWS("r", "'message_queued'", "$2", "NULL", "NULL", "r.status", "NULL", ", campaign, step, message_id", \
-				   ", r.campaign, r.step, r.message_id") "," \
-	" t AS (" ICO_EVENT_TAIL ")" \
+	"  FROM moved d WHERE d.reason IS NOT NULL), " \
+	ICO_QUEUED_CTES("NULL", on_conflict) \
 	" SELECT d.shop_id, pg_catalog.count(*)::integer, pg_catalog.count(m.id)::integer, pg_catalog.count(d.reason)::integer" \
 	" FROM d LEFT JOIN m ON m.shop_id" EQ "d.shop_id AND m.order_id" EQ "d.id GROUP BY d.shop_id ORDER BY d.shop_id"
 
@@ -288,8 +260,10 @@ lock_shops(Queueing *q)
 	static IcoPlan plan = {
 		"Az",
 		"SELECT s.shop_id FROM incomplete_orders.shops s WHERE s.shop_id" EQ "ANY ($1)"
-		" AND EXISTS (SELECT 1 FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "s.shop_id"
-		"  AND o.next_message_at" LE "$2) ORDER BY s.shop_id FOR SHARE SKIP LOCKED"
+		/* not EXISTS, which could become a scan of all orders */
+		" AND (SELECT o.next_message_at FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "s.shop_id"
+		"  AND o.next_message_at IS NOT NULL ORDER BY o.next_message_at LIMIT 1)" LE "$2"
+		" ORDER BY s.shop_id FOR SHARE SKIP LOCKED"
 	};
 	Datum		values[2] = {PointerGetDatum(q->shops), TimestampTzGetDatum(q->at)};
 	uint64		n = ico_execute(&plan, values, NULL);
@@ -305,7 +279,7 @@ lock_shops(Queueing *q)
 static void
 queue_batch(void *arg)
 {
-	static IcoPlan plan = {"Azii", QUEUE("ORDER BY o.next_message_at LIMIT $3")};
+	static IcoPlan plan = {"Azii", QUEUE("ORDER BY o.next_message_at LIMIT $3", "")};
 	Queueing   *q = arg;
 	Datum		values[4] = {
 		PointerGetDatum(q->shops), TimestampTzGetDatum(q->at), Int32GetDatum(q->per_shop), Int32GetDatum(q->most)
@@ -346,7 +320,7 @@ typedef struct Single
 static void
 queue_single(void *arg)
 {
-	static IcoPlan plan = {"Azui", QUEUE("AND o.id" EQ "$3")};
+	static IcoPlan plan = {"Azui", QUEUE("AND o.id" EQ "$3", ICO_ONCE)};
 	Single	   *single = arg;
 	Datum		values[4] = {
 		array_of(&single->shop_id, 1), TimestampTzGetDatum(single->at), UUIDPGetDatum(&single->id), Int32GetDatum(1)

@@ -51,6 +51,63 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 	"  AND NOT EXISTS (SELECT 1 FROM incomplete_orders.order_items pi WHERE pi.shop_id" EQ "po.shop_id" \
 	"   AND pi.order_id" EQ "po.order_id AND pi.sku" EQ "pu.sku)))"
 
+/*
+ * All of it, as branches of a CASE with what decides first in front: only null
+ * means that a message may be queued.  `otherwise` is a last branch.  What has
+ * to be asked of a message before it is sent belongs here.
+ */
+#define ICO_REFUSAL(o, keys, attribution_window, otherwise) \
+	"WHEN " o ".bot THEN 'bot'" \
+	" WHEN " o ".email IS NULL THEN 'no_recipient'" \
+	" WHEN incomplete_orders.item_count(" o ".items)" LE "incomplete_orders._filled_count(" o ".items) THEN 'empty'" \
+	" ELSE COALESCE(" ICO_SUPPRESSION(o, keys) "," \
+	"  CASE WHEN " ICO_HAS_ORDERED(o, keys) " THEN 'ordered'" \
+	"   WHEN " ICO_ALREADY_BOUGHT(o, keys, attribution_window) " THEN 'already_bought' " otherwise " END)"
+
+/* --- steps, in SQL --- */
+
+/* what of an order is needed to decide and to tell of it, but status and abandoned_at */
+#define ICO_DUE_COLUMNS \
+	"o.ctid AS row, o.shop_id, o.id, o.root_id, o.episode, o.kind, o.currency, o.items, o.shipping, o.tax, o.discount," \
+	" o.coupon_discount, o.furthest_step, o.context, o.bot, o.created_at, o.lost_at, o.next_action_at," \
+	" o.last_activity_at, o.expires_at, o.payment_deadline, o.customer_id, o.email, o.phone, o.sequence_step"
+
+/* two messages of one order are never nearer than this, whatever the steps say */
+#define ICO_LEAST_DISTANCE "interval '1 hour'"
+
+/*
+ * When a step is due: delay after the abandonment, and as far behind the step
+ * before it, which was done at `done`, as the campaign has them apart.
+ */
+#define ICO_STEP_DUE(abandoned_at, delay, done, delay_before) \
+	"GREATEST(incomplete_orders._later(" abandoned_at ", " delay ")," \
+	" incomplete_orders._later(" done ", GREATEST(" delay MINUS delay_before ", " ICO_LEAST_DISTANCE ")))"
+
+/* the first step of the order's campaign behind the step `behind` */
+#define ICO_STEP_BEHIND(campaign, behind) \
+	"(SELECT cs.step, cs.delay, cs.message_type, cs.template FROM incomplete_orders.campaign_steps cs" \
+	" WHERE cs.shop_id" EQ campaign ".shop_id AND cs.campaign" EQ campaign ".campaign AND cs.step" GT behind \
+	" ORDER BY cs.step LIMIT 1)"
+
+/* a step that was queued in this episode already is not queued again; costs each message a little */
+#define ICO_ONCE " ON CONFLICT (shop_id, root_id, episode, step, ordinal) DO NOTHING"
+
+/*
+ * The CTEs behind `moved`, which has the orders that were moved on, with the
+ * columns of an event, and campaign, step, message_type, template, email and
+ * whether the row queues a message: that message and its event.  $2 is at.
+ */
+#define ICO_QUEUED_CTES(actor, on_conflict) \
+	"m AS (INSERT INTO incomplete_orders.messages (shop_id, id, due_at, order_id, root_id, episode, step, campaign," \
+	"  message_type, template, recipient, queued_at, give_up_at)" \
+	"  SELECT d.shop_id, incomplete_orders._new_id(d.shop_id), $2, d.id, d.root_id, d.episode, d.step, d.campaign," \
+	"  d.message_type, d.template, d.email, $2, pg_catalog.clock_timestamp()" PLUS "interval '120 hours'" \
+	"  FROM moved d WHERE d.queues" on_conflict " RETURNING shop_id, id, order_id)," \
+	" r AS (SELECT d.*, m.id AS message_id FROM moved d JOIN m ON m.shop_id" EQ "d.shop_id AND m.order_id" EQ "d.id), " \
+	ICO_EVENT_ROWS("r", "'message_queued'", "$2", actor, "NULL", "r.status", "NULL", ", campaign, step, message_id", \
+				   ", r.campaign, r.step, r.message_id") "," \
+	" t AS (" ICO_EVENT_TAIL ")"
+
 /* a conversion: that person ordered, as far as it is known who it is */
 extern void ico_note_purchase(int32 shop_id, const pg_uuid_t *order_id, TimestampTz at, text *customer_id, text *email,
 							  text *phone);

@@ -72,6 +72,7 @@
 	R(P, tick, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_batch, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_payments, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_campaigns, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_messages, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_retention, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_partitions, ICO_SENDER | ICO_ADMIN) \
@@ -79,6 +80,10 @@
 	R(F, expire_orders, ICO_ADMIN) \
 	R(F, enable_campaign, ICO_ADMIN) \
 	R(F, disable_campaign, ICO_ADMIN) \
+	R(F, send_recovery_emails, ICO_SENDER | ICO_ADMIN) \
+	R(F, send_recovery_email, ICO_SENDER | ICO_ADMIN) \
+	R(F, send_recovery_emails_many, ICO_SENDER | ICO_ADMIN) \
+	R(F, why_not_sent, ICO_ADMIN) \
 	R(F, cleanup, ICO_ADMIN) \
 	R(F, schedule_jobs, ICO_SENDER | ICO_ADMIN) \
 	R(F, unschedule_jobs, ICO_SENDER | ICO_ADMIN) \

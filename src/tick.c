@@ -226,28 +226,32 @@ batch_plan(void)
 	return &plan;
 }
 
-static void
-put_batch_row(ReturnSetInfo *rsinfo, const int32 *counts, bool more)
-{
-	Datum		values[6];
-	bool		nulls[6] = {false};
-
-	values[0] = Int32GetDatum(counts[0]);
-	for (int i = 1; i <= 3; i++)
-		values[i] = Int32GetDatum(counts[i + 1]);
-	values[4] = Int32GetDatum(counts[1]);
-	values[5] = BoolGetDatum(more);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-}
-
 typedef struct Batch
 {
 	ArrayType  *shops;
 	TimestampTz at;
 	int			per_shop;
 	int			most;
-	ReturnSetInfo *rsinfo;
+	ReturnSetInfo *rsinfo;		/* or NULL */
+	bool		more;			/* some shop had more */
 } Batch;
+
+static void
+put_batch_row(Batch *batch, const int32 *counts, bool more)
+{
+	Datum		values[6];
+	bool		nulls[6] = {false};
+
+	batch->more = batch->more || more;
+	if (batch->rsinfo == NULL)
+		return;
+	values[0] = Int32GetDatum(counts[0]);
+	for (int i = 1; i <= 3; i++)
+		values[i] = Int32GetDatum(counts[i + 1]);
+	values[4] = Int32GetDatum(counts[1]);
+	values[5] = BoolGetDatum(more);
+	tuplestore_putvalues(batch->rsinfo->setResult, batch->rsinfo->setDesc, values, nulls);
+}
 
 static void
 batch_args(const Batch *batch, Datum *values)
@@ -284,7 +288,7 @@ run_batch(void *arg)
 			counts[column] = DatumGetInt32(ico_column(i, column + 1, &isnull));
 		next_step = DatumGetBool(ico_column(i, 6, &isnull));
 		total += counts[1];
-		put_batch_row(batch->rsinfo, counts, next_step || counts[1] >= batch->per_shop || total >= batch->most);
+		put_batch_row(batch, counts, next_step || counts[1] >= batch->per_shop || total >= batch->most);
 		reached = counts[0];
 	}
 	/* the batch was full: shops behind the last one were not looked at */
@@ -293,7 +297,7 @@ run_batch(void *arg)
 		int32		counts[5] = {ids[i]};
 
 		if (ids[i] > reached)
-			put_batch_row(batch->rsinfo, counts, true);
+			put_batch_row(batch, counts, true);
 	}
 }
 
@@ -328,7 +332,7 @@ postpone_single(void *arg)
 }
 
 static void
-take_single(const Batch *batch, int32 shop_id, const pg_uuid_t *id)
+take_single(Batch *batch, int32 shop_id, const pg_uuid_t *id)
 {
 	Single		single = {.at = batch->at, .counts = {shop_id, 1}};
 	Single		before;
@@ -341,7 +345,7 @@ take_single(const Batch *batch, int32 shop_id, const pg_uuid_t *id)
 	if (error == NULL)
 	{
 		/* there may be more than one batch takes */
-		put_batch_row(batch->rsinfo, single.counts, true);
+		put_batch_row(batch, single.counts, true);
 		return;
 	}
 	ereport(WARNING,
@@ -352,7 +356,7 @@ take_single(const Batch *batch, int32 shop_id, const pg_uuid_t *id)
 			 errhint("It is tried again in a quarter of an hour.")));
 	ico_record_failure(shop_id, "tick", error->sqlerrcode);
 	(void) ico_try(postpone_single, &before);
-	put_batch_row(batch->rsinfo, before.counts, false);
+	put_batch_row(batch, before.counts, false);
 }
 
 /*
@@ -385,6 +389,23 @@ run_singly(Batch *batch)
 		take_single(batch, DatumGetInt32(SPI_getbinval(due->vals[i], due->tupdesc, 1, &isnull)),
 					DatumGetUUIDP(SPI_getbinval(due->vals[i], due->tupdesc, 2, &isnull)));
 	}
+}
+
+void
+ico_settle_shop(int32 shop_id, TimestampTz at)
+{
+	Datum		element = Int32GetDatum(shop_id);
+	Batch		batch = {
+		construct_array(&element, 1, INT4OID, sizeof(int32), true, TYPALIGN_INT), at, BATCH_ORDERS, BATCH_ORDERS
+	};
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		batch.more = false;
+		if (ico_try(run_batch, &batch) != NULL)
+			run_singly(&batch);
+	} while (batch.more);
 }
 
 /* Who may tick a shop may not make its future happen: that is for admins. */
@@ -654,6 +675,18 @@ array_of_shops(const int32 *shops, int n)
 	return PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 
+static int64
+call_for_count(Tick *tick, IcoPlan *plan, Datum *values)
+{
+	bool		isnull;
+	int64		n;
+
+	(void) ico_execute(plan, values, NULL);
+	n = DatumGetInt64(ico_column(0, 1, &isnull));
+	commit_batch(tick);
+	return n;
+}
+
 /* Several rows of one shop stand together. */
 static void
 come_again(Tick *tick, int32 shop_id)
@@ -736,22 +769,14 @@ tick_messages(Tick *tick, MemoryContext context)
 		"SELECT b.shop_id, b.more, b.queued, b.skipped FROM incomplete_orders._tick_messages($1, $2, $3, $4) b"
 		" ORDER BY b.shop_id"
 	};
+	static IcoPlan arm = {"A", "SELECT incomplete_orders._tick_campaigns($1)"};
 	int64	   *const sums[] = {&tick->queued, &tick->skipped};
+	Datum		values[1];
 
 	read_shops(tick, context);
+	values[0] = array_of_shops(tick->shops, tick->n_shops);
+	(void) call_for_count(tick, &arm, values);
 	return tick_rounds(tick, &plan, sums, lengthof(sums), true);
-}
-
-static int64
-call_for_count(Tick *tick, IcoPlan *plan, Datum *values)
-{
-	bool		isnull;
-	int64		n;
-
-	(void) ico_execute(plan, values, NULL);
-	n = DatumGetInt64(ico_column(0, 1, &isnull));
-	commit_batch(tick);
-	return n;
 }
 
 /* Hooks are slow: they have a fifth of the time, or what the first batch takes. */

@@ -111,3 +111,139 @@ $$;
 ALTER FUNCTION incomplete_orders.disable_campaign(text, text, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.disable_campaign(text, text, timestamptz) IS
 	'Turns a campaign off: what waits of it is cancelled at once (reason campaign_disabled), and nothing more is queued. Where it is turned on again, orders go on with the step behind the last one that was queued. IC002, 22023';
+
+-- An order that was abandoned in a transaction which ended only after its campaign
+-- was turned on could not know of it.
+CREATE FUNCTION incomplete_orders._tick_campaigns(shops integer[]) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(sum(incomplete_orders._arm_orders(c.shop_id, c.campaign)), 0)::bigint FROM incomplete_orders.campaigns c
+	WHERE c.enabled AND c.changed_at > clock_timestamp() - interval '10 minutes'
+		AND c.shop_id = ANY ($1) AND c.shop_id = ANY ((SELECT incomplete_orders._visible_shops('tick', '*'))::integer[])
+$$;
+ALTER FUNCTION incomplete_orders._tick_campaigns(integer[]) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._tick_campaigns(integer[]) IS
+	'For some minutes after a campaign of these shops was turned on: orders that were abandoned at that moment and wait for nothing get their next step; how many';
+
+CREATE FUNCTION incomplete_orders._enter_order(object text, id uuid) RETURNS integer
+LANGUAGE c STABLE SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_enter_order_sql';
+ALTER FUNCTION incomplete_orders._enter_order(text, uuid) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._enter_order(text, uuid) IS 'The shop_id of an order if the acting role may use that function for it; IC001, IC003';
+
+CREATE FUNCTION incomplete_orders.send_recovery_emails(hours_after integer DEFAULT 2, max_attempts integer DEFAULT 3, dry_run boolean DEFAULT false,
+	shop text DEFAULT NULL, at timestamptz DEFAULT now())
+RETURNS TABLE (order_id uuid, recipient text, message_type text, action text, reason text)
+LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_send_recovery_emails';
+ALTER FUNCTION incomplete_orders.send_recovery_emails(integer, integer, boolean, text, timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.send_recovery_emails(integer, integer, boolean, text, timestamptz) IS
+	'Writes what is due for the shop''s orders, then queues the next step of each abandoned order whose customer has been away for hours_after hours and that had fewer than max_attempts messages since it was abandoned; no campaign need be on. The first step is queued at once, later ones keep the distance that the campaign''s steps have. One row per abandoned order, queued or skipped and why (why_not_sent has the reasons, and attempts_exhausted, not_due). dry_run changes nothing and says the same. The sidecar sends. 22023';
+
+CREATE FUNCTION incomplete_orders.send_recovery_email(id uuid, message_type text DEFAULT NULL, subject text DEFAULT NULL, idempotency_key text DEFAULT NULL,
+	at timestamptz DEFAULT now()) RETURNS uuid
+LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_send_recovery_email';
+ALTER FUNCTION incomplete_orders.send_recovery_email(uuid, text, text, text, timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.send_recovery_email(uuid, text, text, text, timestamptz) IS
+	'Queues one message for an abandoned order, whatever was sent before; returns its id. message_type is abandoned_cart, payment_reminder, final_reminder or discount_offer, by default that of as many attempts; subject instead of the template''s. The campaign''s next step then waits for at least the shop''s min_gap. The same key returns the same message. IC003, IC008, IC015 (detail: not_abandoned, converted, expired, dismissed, deleted, reversed, no_recipient, empty, ordered, or why the person is suppressed), 22023';
+
+-- Each in a subtransaction of its own, as in _for_each().
+CREATE FUNCTION incomplete_orders.send_recovery_emails_many(ids uuid[], message_type text DEFAULT NULL, subject text DEFAULT NULL,
+	at timestamptz DEFAULT now())
+RETURNS TABLE (id uuid, result text, reason text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	seen uuid[] := '{}';
+BEGIN
+	IF cardinality(ids) > 10000 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('argument "ids" has %s elements, more than 10000', cardinality(ids)),
+			HINT = 'Call it in batches.';
+	END IF;
+	FOREACH id IN ARRAY coalesce(ids, '{}') LOOP
+		result := 'queued';
+		reason := NULL;
+		-- nobody gets two because a list names an order twice
+		IF id = ANY (seen) THEN
+			result := 'refused';
+			reason := 'named twice';
+			RETURN NEXT;
+			CONTINUE;
+		END IF;
+		seen := seen || id;
+		BEGIN
+			PERFORM incomplete_orders.send_recovery_email(id, send_recovery_emails_many.message_type, send_recovery_emails_many.subject,
+				at => send_recovery_emails_many.at);
+		EXCEPTION
+			WHEN serialization_failure OR deadlock_detected OR query_canceled OR admin_shutdown THEN
+				RAISE;
+			WHEN SQLSTATE 'IC015' THEN
+				GET STACKED DIAGNOSTICS reason = PG_EXCEPTION_DETAIL;
+				result := 'refused';
+			WHEN OTHERS THEN
+				result := 'refused';
+				reason := SQLERRM;
+		END;
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+ALTER FUNCTION incomplete_orders.send_recovery_emails_many(uuid[], text, text, timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.send_recovery_emails_many(uuid[], text, text, timestamptz) IS
+	'send_recovery_email() for several orders: one row per id, queued, or refused and why';
+
+CREATE FUNCTION incomplete_orders.why_not_sent(id uuid) RETURNS TABLE (at timestamptz, step integer, reason text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	of_shop integer := incomplete_orders._enter_order('why_not_sent', why_not_sent.id);
+	of_order uuid := why_not_sent.id;
+BEGIN
+	RETURN QUERY
+	WITH o AS (
+		SELECT o.shop_id, o.id, o.root_id, o.kind, o.status, o.sequence_step, o.next_message_at, o.abandoned_at, o.lost_at, NULL::timestamptz AS closed_at,
+			CASE WHEN d.step = 'abandoned' THEN d.due_at END AS abandons_at
+		FROM incomplete_orders.open_orders o JOIN incomplete_orders.shops s USING (shop_id)
+		CROSS JOIN LATERAL incomplete_orders._due_step(o.status, incomplete_orders.item_count(o.items) = 0, o.last_activity_at,
+			o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline, s.cut_off, s.attribution_window) d
+		WHERE o.shop_id = of_shop AND o.id = of_order
+		UNION ALL
+		SELECT o.shop_id, o.id, o.root_id, o.kind, o.status, o.sequence_step, NULL, o.abandoned_at, NULL, o.closed_at, NULL
+		FROM incomplete_orders.closed_orders o WHERE o.shop_id = of_shop AND o.id = of_order
+	), known AS (
+		SELECT k.at, k.step, k.reason FROM incomplete_orders.message_skips k WHERE k.shop_id = of_shop AND k.order_id = of_order
+		UNION ALL
+		SELECT CASE m.status WHEN 'sent' THEN m.sent_at ELSE m.due_at END, m.step, m.status::text
+		FROM o JOIN incomplete_orders.messages m ON m.shop_id = o.shop_id AND m.root_id = o.root_id AND m.order_id = o.id
+		WHERE m.status IN ('queued', 'sending', 'sent')
+	), now_is AS (
+		SELECT CASE WHEN o.closed_at IS NOT NULL THEN o.closed_at
+				WHEN o.status <> 'abandoned' THEN o.abandons_at
+				WHEN o.lost_at IS NOT NULL THEN o.lost_at
+				WHEN o.next_message_at IS NOT NULL THEN o.next_message_at
+				WHEN c.enabled IS NOT TRUE THEN c.changed_at
+				WHEN o.abandoned_at < c.not_before THEN c.not_before END AS at,
+			CASE WHEN o.closed_at IS NULL THEN n.step END AS step,
+			CASE WHEN o.closed_at IS NOT NULL THEN o.status::text
+				WHEN o.status <> 'abandoned' THEN 'not_abandoned'
+				WHEN o.lost_at IS NOT NULL THEN 'lost'
+				WHEN o.next_message_at IS NOT NULL THEN CASE WHEN o.next_message_at > now() THEN 'not_due' ELSE 'due' END
+				WHEN c.enabled IS NOT TRUE THEN 'campaign_disabled'
+				WHEN o.abandoned_at < c.not_before THEN 'before_campaign'
+				WHEN n.step IS NULL THEN 'attempts_exhausted'
+				ELSE 'not_due' END AS reason
+		FROM o LEFT JOIN incomplete_orders.campaigns c ON c.shop_id = o.shop_id AND c.kind = o.kind
+		LEFT JOIN LATERAL (SELECT s.step FROM incomplete_orders.campaign_steps s WHERE s.shop_id = c.shop_id AND s.campaign = c.campaign
+			AND s.step > o.sequence_step ORDER BY s.step LIMIT 1) n ON true
+	)
+	SELECT a.at, a.step, a.reason FROM (
+		SELECT k.at, k.step, k.reason, 1 AS rank FROM known k
+		UNION ALL
+		SELECT p.at, p.step, p.reason, 2 FROM now_is p
+		WHERE NOT EXISTS (SELECT FROM known k WHERE k.reason = p.reason AND (p.step IS NULL OR k.step = p.step))
+	) a ORDER BY a.rank, a.at, a.step;
+END
+$$;
+ALTER FUNCTION incomplete_orders.why_not_sent(uuid) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.why_not_sent(uuid) IS
+	'Why an order was mailed or not, oldest first, and last what is true of it now; step 0 is a message by hand. Decided: no_recipient, bot, empty (nothing that is not ordered yet), unsubscribed, not_me, hard_bounce, complaint, erased, suppressed or another reason of suppress(), ordered (by another cart since this one was begun), already_bought (a cart opened soon after a purchase that holds nothing new), campaign_disabled, before_campaign (abandoned before the campaign was to begin), customer_returned, converted, dismissed, deleted, expired, reversed, lost, attempts_exhausted, too_old (not sent within five days), rejected (by the mail server), discarded. Messages: queued, sending, sent. Now: not_abandoned (at: when it will be), not_due (at: when it is), due (tick decides), or one of the above. IC003';

@@ -83,8 +83,30 @@ BEGIN
 	JOIN incomplete_orders.shops s USING (shop_id);
 	state := CASE WHEN seen.n > 0 THEN 'warn' ELSE 'ok' END;
 	value := CASE WHEN seen.n > 0 THEN seen.names ELSE 'none fails' END;
-	advice := CASE WHEN seen.refused THEN 'Something that was added to the tables, a foreign key perhaps, refuses what is due: look for "could not move order" in the server''s log.'
+	advice := CASE WHEN seen.refused THEN 'Something that was added to the tables, a foreign key perhaps, refuses what is due: look for "tick could not" in the server''s log.'
 		WHEN seen.n > 0 THEN 'The orders concerned wait until the function answers. It runs with the rights of the role that named it: call it as that role.' END;
+	RETURN NEXT;
+
+	check_name := 'message queue';
+	SELECT s.shop, clock - m.due_at AS age, m.status INTO seen
+	FROM incomplete_orders.shops s CROSS JOIN LATERAL (
+		SELECT q.due_at, q.status FROM incomplete_orders.messages q WHERE q.shop_id = s.shop_id AND q.status IN ('queued', 'sending')
+		ORDER BY q.due_at LIMIT 1) m
+	WHERE s.shop_id = ANY (shop_ids) ORDER BY m.due_at LIMIT 1;
+	state := CASE WHEN seen.age > interval '1 hour' THEN 'alarm' WHEN seen.age > interval '10 minutes' THEN 'warn' ELSE 'ok' END;
+	value := CASE WHEN seen.age IS NULL THEN 'nothing waits' WHEN seen.age <= interval '0' THEN 'nothing is due'
+		WHEN seen.status = 'sending' THEN format('a lease ended %s ago, in shop "%s"', date_trunc('second', seen.age), seen.shop)
+		ELSE format('the oldest waits for %s, in shop "%s"', date_trunc('second', seen.age), seen.shop) END;
+	advice := CASE WHEN state <> 'ok' THEN 'Nobody sends, or too slowly: incomplete-orders send must run as a role that is sender for that shop. Messages not sent within five days are given up.' END;
+	RETURN NEXT;
+
+	check_name := 'dead messages';
+	SELECT count(*) AS n, (SELECT string_agg(DISTINCT format('"%s"', s.shop), ', ') FROM incomplete_orders.shops s WHERE s.shop_id = ANY (array_agg(d.shop_id))) AS names
+	INTO seen FROM (
+		SELECT m.shop_id FROM incomplete_orders.messages m WHERE m.status = 'dead' AND m.shop_id = ANY (shop_ids) LIMIT 1000) d;
+	state := CASE WHEN seen.n > 0 THEN 'warn' ELSE 'ok' END;
+	value := CASE WHEN seen.n > 0 THEN format('%s%s, of shop %s', seen.n, CASE WHEN seen.n = 1000 THEN ' or more' ELSE '' END, seen.names) ELSE 'none' END;
+	advice := CASE WHEN seen.n > 0 THEN 'SELECT * FROM incomplete_orders.dead_messages(shop) says why; retry_message(id) sends one again, discard_message(id) forgets it.' END;
 	RETURN NEXT;
 
 	check_name := 'event tail';

@@ -2,7 +2,7 @@
 -- (partitions.sql); here are the rows that go before, or that remained.
 
 -- One shop's closed orders between two ids, the oldest first: those whose
--- retention is over go, with their notes, edits and events.  PL/pgSQL keeps the
+-- retention is over go, with their notes, edits, messages and events.  PL/pgSQL keeps the
 -- plan, which over all partitions takes longer to make than to run; the settings
 -- let it use the keys whatever the statistics say.
 CREATE FUNCTION incomplete_orders._retire(shop_id integer, after uuid, before uuid, closed_before timestamptz, most integer,
@@ -22,7 +22,11 @@ BEGIN
 		ORDER BY l.id LIMIT most FOR UPDATE OF c SKIP LOCKED
 	), gone AS (
 		DELETE FROM incomplete_orders.closed_orders c USING due
-		WHERE c.shop_id = _retire.shop_id AND c.id = due.id AND c.id > after AND c.id < before RETURNING c.id
+		WHERE c.shop_id = _retire.shop_id AND c.id = due.id AND c.id > after AND c.id < before RETURNING c.id, c.root_id
+	), messages AS (
+		DELETE FROM incomplete_orders.messages m USING gone WHERE m.shop_id = _retire.shop_id AND m.root_id = gone.root_id AND m.order_id = gone.id
+	), skips AS (
+		DELETE FROM incomplete_orders.message_skips k USING gone WHERE k.shop_id = _retire.shop_id AND k.order_id = gone.id
 	), notes AS (
 		DELETE FROM incomplete_orders.order_notes n USING gone WHERE n.shop_id = _retire.shop_id AND n.order_id = gone.id
 	), changes AS (
@@ -41,7 +45,8 @@ ALTER FUNCTION incomplete_orders._retire OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._retire IS
 	'Deletes at most `most` closed orders of a shop with an id in between and closed by then, looking at ten times as many; orders, order_items and order_refunds stay. Call _allow_retention() before';
 
--- A partition takes its orders with it, but their notes and edits are elsewhere.
+-- A partition takes its orders with it, but their notes, edits and messages are
+-- elsewhere; a message is never older than its order.
 CREATE FUNCTION incomplete_orders._retire_orphans(shop_id integer, before uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -54,10 +59,32 @@ BEGIN
 	DELETE FROM incomplete_orders.order_changes n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before
 		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
 		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
+	DELETE FROM incomplete_orders.messages n WHERE n.shop_id = _retire_orphans.shop_id AND n.id < before
+		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
+		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
+	DELETE FROM incomplete_orders.message_skips n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before
+		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
+		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
 END
 $$;
 ALTER FUNCTION incomplete_orders._retire_orphans(integer, uuid) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._retire_orphans(integer, uuid) IS 'Deletes notes and edits of orders older than that id which are gone';
+COMMENT ON FUNCTION incomplete_orders._retire_orphans(integer, uuid) IS 'Deletes notes, edits, messages and their ledger of orders older than that id which are gone';
+
+-- No order lives longer than its shop's expiry after it was begun, or begun again.
+CREATE FUNCTION incomplete_orders._retire_purchases(shop_id integer, at timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+	DELETE FROM incomplete_orders.person_orders p USING incomplete_orders.shops s
+	WHERE p.shop_id = _retire_purchases.shop_id AND s.shop_id = _retire_purchases.shop_id
+		AND p.ordered_at < incomplete_orders._later(incomplete_orders._later(_retire_purchases.at, -s.expiry), -s.attribution_window);
+END
+$$;
+ALTER FUNCTION incomplete_orders._retire_purchases(integer, timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._retire_purchases(integer, timestamptz) IS
+	'Deletes what person_orders has of a shop''s purchases that can stop no message any more';
 
 -- A sweep over all shops, once a day, in as many calls as it takes; where it is
 -- stands in heartbeats.  Orders that closed long after they began are looked at
@@ -141,6 +168,7 @@ BEGIN
 			END IF;
 		END IF;
 		PERFORM incomplete_orders._retire_orphans(shop.shop_id, incomplete_orders._id_at(greatest(edge - shop.retention, 'epoch')));
+		PERFORM incomplete_orders._retire_purchases(shop.shop_id, edge);
 		cursor_id := zero;
 	END LOOP;
 	UPDATE incomplete_orders.heartbeats h
@@ -153,7 +181,7 @@ END
 $$;
 ALTER FUNCTION incomplete_orders._tick_retention(timestamptz, integer) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._tick_retention(timestamptz, integer) IS
-	'Deletes closed orders whose shop''s retention is over at `at`, at most so many, with their notes, edits and events; returns how many. A sweep a day, continued by the next call; orders, order_items and order_refunds stay';
+	'Deletes closed orders whose shop''s retention is over at `at`, at most so many, with their notes, edits, messages and events; returns how many. A sweep a day, continued by the next call; orders, order_items and order_refunds stay';
 
 -- By hand, and only what never became an order, not even in part.
 CREATE FUNCTION incomplete_orders.cleanup(days integer DEFAULT 90, dry_run boolean DEFAULT false, at timestamptz DEFAULT now())
@@ -180,7 +208,11 @@ BEGIN
 				DELETE FROM incomplete_orders.closed_orders c
 				WHERE c.shop_id = ANY (shop_ids) AND c.closed_at < edge AND c.status = of_status
 					AND NOT EXISTS (SELECT FROM incomplete_orders.orders o WHERE o.shop_id = c.shop_id AND o.incomplete_order_id = c.id)
-				RETURNING c.shop_id, c.id, c.reference, c.closed_at
+				RETURNING c.shop_id, c.id, c.root_id, c.reference, c.closed_at
+			), messages AS (
+				DELETE FROM incomplete_orders.messages m USING gone WHERE m.shop_id = gone.shop_id AND m.root_id = gone.root_id AND m.order_id = gone.id
+			), skips AS (
+				DELETE FROM incomplete_orders.message_skips k USING gone WHERE k.shop_id = gone.shop_id AND k.order_id = gone.id
 			), notes AS (
 				DELETE FROM incomplete_orders.order_notes n USING gone WHERE n.shop_id = gone.shop_id AND n.order_id = gone.id
 			), changes AS (
@@ -206,4 +238,4 @@ END
 $$;
 ALTER FUNCTION incomplete_orders.cleanup(integer, boolean, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.cleanup(integer, boolean, timestamptz) IS
-	'Deletes what closed as expired, dismissed or deleted more than so many days ago in the caller''s shops, with its notes, edits and events, in one transaction; says how many and names the first ten. Never a converted order, never one of which a part was ordered, never orders, order_items or order_refunds. dry_run changes nothing. 22023';
+	'Deletes what closed as expired, dismissed or deleted more than so many days ago in the caller''s shops, with its notes, edits, messages and events, in one transaction; says how many and names the first ten. Never a converted order, never one of which a part was ordered, never orders, order_items or order_refunds. dry_run changes nothing. 22023';
