@@ -111,7 +111,7 @@ INSERT INTO ten.calls (object, call) VALUES
 	('disable_campaign', 'SELECT incomplete_orders.disable_campaign(''cart'', {shop})'),
 	('send_recovery_emails', 'SELECT r.recipient, r.reason FROM incomplete_orders.send_recovery_emails(shop => {shop}) r'),
 	('send_recovery_email', 'SELECT incomplete_orders.send_recovery_email({id})'),
-	('send_recovery_emails_many', 'SELECT * FROM incomplete_orders.send_recovery_emails_many(ARRAY[{id}, {sold}])'),
+	('send_recovery_emails_many', 'SELECT * FROM incomplete_orders.send_recovery_emails_many(ARRAY[{id}])'),
 	('why_not_sent', 'SELECT w.reason FROM incomplete_orders.why_not_sent({id}) w'),
 	('why_not_sent', 'SELECT w.reason FROM incomplete_orders.why_not_sent({sold}) w'),
 	('expire_orders', 'SELECT * FROM incomplete_orders.expire_orders()'),
