@@ -395,6 +395,7 @@ wait_for_answer(Db *db, Waiting *waiting)
 	switch (loop_wait(db->loop, PQsocket(db->conn), POLLIN, waiting->deadline))
 	{
 		case WAKE_READY:
+		case WAKE_NEWS:
 			(void) PQconsumeInput(db->conn);
 			break;
 		case WAKE_STOP:

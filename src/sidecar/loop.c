@@ -2,9 +2,10 @@
  * loop.c
  *		Waiting for a socket, for a time, for signals, all in one poll().
  *
- * Signals: the handler of SIGTERM and SIGINT writes one byte into a pipe and
- * nothing else; poll() sees it.  SIGHUP is ignored, there is nothing to reload;
- * SIGPIPE too, a closed socket or output is an error where it is written to.
+ * Signals: the handlers of SIGTERM, SIGINT and SIGHUP write one byte into a pipe
+ * and nothing else; poll() sees it.  SIGHUP is counted, for who has something to
+ * read again.  SIGPIPE is ignored: a closed socket or output is an error where it
+ * is written to.
  * The pipe is the only state that is not passed around: a handler gets none.
  * The watchdog is fed here, so it is fed as long as this loop turns.
  */
@@ -22,10 +23,10 @@
 static int	signal_pipe[2] = {-1, -1};
 
 static void
-on_stop(int signal_number)
+on_signal(int signal_number)
 {
 	int			saved = errno;
-	ssize_t		written = write(signal_pipe[1], "", 1);
+	ssize_t		written = write(signal_pipe[1], signal_number == SIGHUP ? "h" : "s", 1);
 
 	/* A full pipe already says it. */
 	(void) written;
@@ -41,15 +42,17 @@ loop_init(Loop *loop)
 	sigemptyset(&action.sa_mask);
 	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
 		return false;
-	action.sa_handler = on_stop;
+	action.sa_handler = on_signal;
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
-	action.sa_handler = SIG_IGN;
 	sigaction(SIGHUP, &action, NULL);
+	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
 	/* The child that cancels (db.c) needs nobody to wait for it. */
 	sigaction(SIGCHLD, &action, NULL);
 	loop->stops = 0;
+	loop->hangups = 0;
+	loop->company = NULL;
 	notify_init(&loop->notify);
 	return true;
 }
@@ -64,15 +67,24 @@ loop_now(void)
 	return now.tv_sec * SECOND + now.tv_nsec / 1000;
 }
 
+/* Was there one that asked us to stop? */
 static bool
-take_stops(Loop *loop)
+take_signals(Loop *loop)
 {
 	char		bytes[16];
 	ssize_t		n;
 	int			before = loop->stops;
 
 	while ((n = read(signal_pipe[0], bytes, sizeof(bytes))) > 0)
-		loop->stops += (int) n;
+	{
+		for (ssize_t i = 0; i < n; i++)
+		{
+			if (bytes[i] == 'h')
+				loop->hangups++;
+			else
+				loop->stops++;
+		}
+	}
 	return loop->stops > before;
 }
 
@@ -89,6 +101,41 @@ poll_timeout(int64_t now, int64_t then)
 	return (int) ((then - now + 999) / 1000);
 }
 
+static int
+poll_all(Loop *loop, struct pollfd *fds, int n, int timeout)
+{
+	if (loop->company != NULL)
+		return loop->company->wait(loop->company->arg, fds, n, timeout);
+	return poll(fds, (nfds_t) n, timeout);
+}
+
+static Wakeup
+wait_for(Loop *loop, int fd, short events, int64_t deadline, bool want_news)
+{
+	struct pollfd fds[2] = {{signal_pipe[0], POLLIN, 0}, {fd, events, 0}};
+	int			hangups = loop->hangups;
+
+	for (;;)
+	{
+		int64_t		now = loop_now();
+		int64_t		ping = notify_watchdog(&loop->notify, now);
+		int			timeout = poll_timeout(now, deadline < ping ? deadline : ping);
+
+		fds[1].revents = 0;
+		if (want_news && loop->company != NULL && loop->company->news)
+			timeout = 0;
+		(void) poll_all(loop, fds, fd >= 0 ? 2 : 1, timeout);
+		if (take_signals(loop))
+			return WAKE_STOP;
+		if (fds[1].revents != 0)
+			return WAKE_READY;
+		if (want_news && (loop->hangups > hangups || (loop->company != NULL && loop->company->news)))
+			return WAKE_NEWS;
+		if (loop_now() >= deadline)
+			return WAKE_TIMEOUT;
+	}
+}
+
 /*
  * Waits for events on fd (-1: for none) until the deadline.  A request to stop
  * that came before counts as well, unless it was reported already.
@@ -96,19 +143,12 @@ poll_timeout(int64_t now, int64_t then)
 Wakeup
 loop_wait(Loop *loop, int fd, short events, int64_t deadline)
 {
-	struct pollfd fds[2] = {{signal_pipe[0], POLLIN, 0}, {fd, events, 0}};
+	return wait_for(loop, fd, events, deadline, false);
+}
 
-	for (;;)
-	{
-		int64_t		now = loop_now();
-		int64_t		ping = notify_watchdog(&loop->notify, now);
-		int			n = poll(fds, 2, poll_timeout(now, deadline < ping ? deadline : ping));
-
-		if (take_stops(loop))
-			return WAKE_STOP;
-		if (n > 0 && fds[1].revents != 0)
-			return WAKE_READY;
-		if (loop_now() >= deadline)
-			return WAKE_TIMEOUT;
-	}
+/* The same, ended by news of the company too, and by SIGHUP. */
+Wakeup
+loop_wait_news(Loop *loop, int fd, short events, int64_t deadline)
+{
+	return wait_for(loop, fd, events, deadline, true);
 }

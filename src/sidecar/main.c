@@ -21,6 +21,7 @@ static const Command *const commands[] = {
 	&tick_command,
 	&cleanup_command,
 	&health_command,
+	&send_command,
 	&send_recovery_emails_command,
 	&serve_command,
 };

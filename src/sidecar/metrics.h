@@ -1,0 +1,17 @@
+/*
+ * metrics.h
+ *		Figures for Prometheus.
+ */
+#ifndef ICO_METRICS_H
+#define ICO_METRICS_H
+
+#include "send.h"
+
+typedef struct Metrics Metrics;
+
+extern Metrics *metrics_start(const char *address, const Sender *sender, Failure *failure);
+extern int	metrics_fd(const Metrics *metrics);
+extern void metrics_serve(void *metrics);
+extern void metrics_stop(Metrics *metrics);
+
+#endif							/* ICO_METRICS_H */

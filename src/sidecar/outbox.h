@@ -1,0 +1,77 @@
+/*
+ * outbox.h
+ *		Claimed messages: waiting, on their way, and what became of them.
+ */
+#ifndef ICO_OUTBOX_H
+#define ICO_OUTBOX_H
+
+#include <glib.h>
+
+#include "loop.h"
+#include "mail.h"
+#include "rates.h"
+#include "relays.h"
+#include "smtp.h"
+
+/* A message that we have claimed, or what is left of it. */
+typedef struct Parcel
+{
+	char	   *id;
+	char	   *token;
+	char	   *shop;
+	char	   *recipient;
+	char	   *message;		/* JSON, until the mail is made */
+	char	   *domain;
+	int64_t		lease_end;		/* by loop_now() */
+	Relay	   *relay;			/* held, while it is on its way */
+	Mail		mail;
+	SmtpMail	smtp;
+	const char *verdict;		/* what the database is told: sent, rejected, deferred, back */
+	char	   *response;
+	GList		link;			/* in one of the lists */
+} Parcel;
+
+typedef struct OutboxCounts
+{
+	uint64_t	sent;
+	uint64_t	deferred;
+	uint64_t	rejected;
+	uint64_t	untried;
+	int64_t		seconds;		/* microseconds of all mails that reached a server */
+	uint64_t	measured;
+	uint64_t	faster[8];		/* how many took no longer than outbox_bounds[] */
+} OutboxCounts;
+
+extern const double outbox_bounds[8];
+
+typedef struct Outbox
+{
+	Loop	   *loop;
+	Smtp	   *smtp;
+	Rates		rates;
+	Relays		relays;
+	MailDefaults defaults;
+	const char *save_dir;		/* NULL: they are sent */
+	int64_t		reserve;		/* a mail needs so much of its lease to begin */
+	bool		verbose;
+	bool		stopping;		/* nothing begins any more */
+	GQueue		waiting;
+	GQueue		flying;
+	GQueue		settled;		/* the database is to be told */
+	OutboxCounts counts;
+	Company		company;
+	void		(*tend) (void *arg);	/* called whenever tend_fd has something, or NULL */
+	void	   *tend_arg;
+	int			tend_fd;
+} Outbox;
+
+extern void outbox_init(Outbox *outbox, Loop *loop);
+extern void outbox_free(Outbox *outbox);
+extern void outbox_add(Outbox *outbox, const char *const *columns, int64_t lease_end);
+extern void outbox_start(Outbox *outbox);
+extern void outbox_give_back(Outbox *outbox);
+extern void outbox_abort(Outbox *outbox);
+extern void outbox_settle(Outbox *outbox, Parcel *parcel, const char *verdict, const char *response);
+extern void parcel_free(Parcel *parcel);
+
+#endif							/* ICO_OUTBOX_H */
