@@ -452,7 +452,7 @@ db_query(Db *db, const Statement *statement, Failure *failure)
 			answer = next;
 		}
 	}
-	if (answer != NULL && PQresultStatus(answer) == PGRES_TUPLES_OK)
+	if (answer != NULL && (PQresultStatus(answer) == PGRES_TUPLES_OK || PQresultStatus(answer) == PGRES_COMMAND_OK))
 		return answer;
 	db_fail(db, answer, failure);
 	if (answer != NULL && waiting.cancelled != NULL && strcmp(failure->sqlstate, "57014") == 0)

@@ -337,7 +337,6 @@ rest(Sender *sender)
 		until = earliest(until, sender->next_claim);
 	if (sender->outbox.settled.length > 0 && db->conn != NULL)
 		return;
-	sender->outbox.company.news = false;
 	if (loop_wait_news(db->loop, fd, POLLIN, until) == WAKE_READY)
 		(void) db_lost(db);
 }
@@ -376,6 +375,8 @@ turn(Sender *sender)
 {
 	Failure		failure = {0};
 
+	/* What comes from here on is for the next turn. */
+	sender->outbox.company.news = false;
 	reload(sender);
 	if (sender->db.conn == NULL)
 	{
