@@ -104,6 +104,7 @@
 	R(F, retry_message, ICO_SENDER | ICO_ADMIN) \
 	R(F, discard_message, ICO_SENDER | ICO_ADMIN) \
 	R(F, queue_status, ICO_SENDER | ICO_ADMIN) \
+	R(F, sender_settings, ICO_SENDER | ICO_ADMIN) \
 	R(F, _next_message_due, ICO_SENDER | ICO_ADMIN) \
 	R(V, incomplete_orders, ICO_ADMIN) \
 	R(F, _visible_shops, ICO_SENDER | ICO_ADMIN) \

@@ -8,6 +8,15 @@
 	FROM unnest(ARRAY['person', 'link']) p
 	WHERE NOT EXISTS (SELECT FROM incomplete_orders.secret_keys k WHERE k.purpose = p);
 
+	-- The defaults are this version's; texts of a shop are rows of that shop.
+	INSERT INTO incomplete_orders.templates AS t (shop_id, template, locale, subject, preheader, headline, body, button, footer)
+	SELECT 0, d.template, 'en', d.subject, d.preheader, d.headline, d.body, d.button, d.footer FROM incomplete_orders._default_templates() d
+	ON CONFLICT ON CONSTRAINT templates_pkey DO UPDATE
+	SET subject = excluded.subject, preheader = excluded.preheader, headline = excluded.headline, body = excluded.body,
+		button = excluded.button, footer = excluded.footer
+	WHERE (t.subject, t.preheader, t.headline, t.body, t.button, t.footer)
+		IS DISTINCT FROM (excluded.subject, excluded.preheader, excluded.headline, excluded.body, excluded.button, excluded.footer);
+
 	-- After a restore into another cluster the oids are others: found again by name.
 	-- In the same cluster a name with another oid is another role, and stays dead.
 	UPDATE incomplete_orders.shop_members m

@@ -48,7 +48,7 @@ typedef struct Making
 	const json_t *order;
 	const json_t *text;
 	const json_t *links;
-	const char *locale;			/* of the texts */
+	const char *locale;
 	Language	language;		/* of what the layouts say themselves */
 	char	   *base_url;
 	json_t	   *fields;			/* what the shop's texts may name */
@@ -144,10 +144,7 @@ take_parts(Making *making, const json_t *root)
 	if (!json_is_object(making->message) || !json_is_object(making->shop) || !json_is_object(making->order) ||
 		!json_is_object(making->text) || !json_is_object(making->links))
 		give_up(making, MAIL_UNFIT, "the message is not complete");
-	/* Where the shop has no text in the customer's language, there is another. */
-	making->locale = member(making->text, "locale");
-	if (*making->locale == '\0')
-		making->locale = member(making->message, "locale");
+	making->locale = member(making->message, "locale");
 	making->language = language_of(making->locale, NULL);
 }
 
@@ -223,6 +220,13 @@ item_of(const Making *making, const json_t *line, const char *currency, size_t n
 	return item;
 }
 
+/* Is it one? For plurals. */
+static void
+put_flag(json_t *object, const char *key, const json_t *from, const char *name)
+{
+	json_object_set_new(object, key, json_boolean(json_integer_value(json_object_get(from, name)) == 1));
+}
+
 /* Everything that the template of a shop may name. */
 static void
 collect_fields(Making *making)
@@ -246,7 +250,8 @@ collect_fields(Making *making)
 	put(fields, "reference", text_line(member(making->order, "reference"), NAME_LENGTH));
 	put(fields, "recovery_url", link_to(making, "r", "restore"));
 	put(fields, "days_until_expiry", figure_of(making->order, "days_until_expiry"));
-	json_object_set(fields, "one_item", json_integer_value(json_object_get(making->order, "item_count")) == 1 ? json_true() : json_false());
+	put_flag(fields, "one_item", making->order, "item_count");
+	put_flag(fields, "one_day", making->order, "days_until_expiry");
 	put(fields, "currency", currency);
 }
 

@@ -8,21 +8,15 @@
  *
  * Memory: a page belongs to its response.
  */
-#include <arpa/inet.h>
-#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sysexits.h>
 
+#include "http.h"
 #include "metrics.h"
-
-#define CONNECTIONS 16
-#define SECONDS 10
 
 struct Metrics
 {
-	struct MHD_Daemon *daemon;
+	Http	   *http;
 	const Sender *sender;
 };
 
@@ -113,110 +107,49 @@ make_page(const Sender *sender, size_t *length)
 	return text;
 }
 
-static enum MHD_Result
-answer(struct MHD_Connection *connection, unsigned int code, char *text, size_t length)
+static void
+on_metrics(Request *request)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
-	enum MHD_Result result;
+	const Metrics *metrics = request->context;
+	Answer		answer = {HTTP_OK, "text/plain; version=0.0.4; charset=utf-8"};
 
-	if (response == NULL)
-	{
-		free(text);
-		return MHD_NO;
-	}
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	result = MHD_queue_response(connection, code, response);
-	MHD_destroy_response(response);
-	return result;
+	answer.body = make_page(metrics->sender, &answer.length);
+	if (answer.body == NULL)
+		answer.status = HTTP_UNAVAILABLE;
+	http_answer(request, &answer);
 }
 
-/* The first call of a request only says that there is one: an answer there would close the connection. */
-static enum MHD_Result
-on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
-		   const char *upload, size_t *upload_size, void **state)
+static void
+on_refusal(Request *request)
 {
-	static int	seen;
-	const Metrics *metrics = arg;
-	size_t		length = 0;
-	char	   *text;
+	const Answer answer = {request->refusal, "text/plain; charset=utf-8"};
 
-	if (*state == NULL)
-	{
-		*state = &seen;
-		return MHD_YES;
-	}
-	if (*upload_size > 0)
-		return MHD_NO;
-	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-		return answer(connection, MHD_HTTP_METHOD_NOT_ALLOWED, strdup("only GET\n"), 9);
-	if (strcmp(url, "/metrics") != 0)
-		return answer(connection, MHD_HTTP_NOT_FOUND, strdup("only /metrics\n"), 14);
-	text = make_page(metrics->sender, &length);
-	return text != NULL ? answer(connection, MHD_HTTP_OK, text, length) : MHD_NO;
+	http_answer(request, &answer);
 }
 
-/* ADDRESS:PORT, or [ADDRESS]:PORT; a bare port is that of 127.0.0.1. */
-static bool
-read_address(const char *text, struct sockaddr_storage *address)
-{
-	char		host[64] = "127.0.0.1";
-	const char *colon = strrchr(text, ':');
-	const char *port = colon != NULL ? colon + 1 : text;
-	size_t		length = colon != NULL ? (size_t) (colon - text) : 0;
-	struct sockaddr_in *v4 = (struct sockaddr_in *) address;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *) address;
-	int			number = atoi(port);
-
-	memset(address, 0, sizeof(*address));
-	if (*port == '\0' || strspn(port, "0123456789") != strlen(port) || strlen(port) > 5 || number < 1 || number > 65535 ||
-		length >= sizeof(host))
-		return false;
-	if (length > 1 && text[0] == '[' && text[length - 1] == ']')
-		snprintf(host, sizeof(host), "%.*s", (int) length - 2, text + 1);
-	else if (colon != NULL)
-		snprintf(host, sizeof(host), "%.*s", (int) length, text);
-	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1)
-	{
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons((uint16_t) number);
-		return true;
-	}
-	if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1)
-	{
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons((uint16_t) number);
-		return true;
-	}
-	return false;
-}
+static const Route routes[] = {
+	{"GET", "/metrics", on_metrics},
+	{NULL}
+};
 
 /* NULL: failure says why. */
 Metrics *
-metrics_start(const char *text, const Sender *sender, Failure *failure)
+metrics_start(const char *listen, const Sender *sender, Failure *failure)
 {
 	Metrics    *metrics = g_new0(Metrics, 1);
-	struct sockaddr_storage address;
+	const HttpSetup setup = {.routes = routes, .refuse = on_refusal, .context = metrics, .listen = listen};
+	LogLine		line;
 
 	metrics->sender = sender;
-	if (!read_address(text, &address))
+	metrics->http = http_start(&setup, failure);
+	if (metrics->http == NULL)
 	{
-		failure_set(failure, EX_USAGE, "--metrics takes ADDRESS:PORT in figures, not \"%s\"", text);
 		g_free(metrics);
 		return NULL;
 	}
-	metrics->daemon = MHD_start_daemon(MHD_USE_EPOLL | (address.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0,
-									   NULL, NULL, on_request, metrics,
-									   MHD_OPTION_SOCK_ADDR, (struct sockaddr *) &address,
-									   MHD_OPTION_CONNECTION_LIMIT, (unsigned int) CONNECTIONS,
-									   MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int) SECONDS,
-									   MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
-	if (metrics->daemon == NULL)
-	{
-		failure_set(failure, EX_UNAVAILABLE, "could not listen on %s", text);
-		g_free(metrics);
-		return NULL;
-	}
+	log_begin(&line, "info", "metrics");
+	log_text(&line, "listen", http_address(metrics->http));
+	log_end(&line);
 	return metrics;
 }
 
@@ -224,13 +157,13 @@ metrics_start(const char *text, const Sender *sender, Failure *failure)
 int
 metrics_fd(const Metrics *metrics)
 {
-	return MHD_get_daemon_info(metrics->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+	return http_fd(metrics->http);
 }
 
 void
 metrics_serve(void *metrics)
 {
-	(void) MHD_run(((Metrics *) metrics)->daemon);
+	http_turn(((Metrics *) metrics)->http);
 }
 
 void
@@ -238,6 +171,6 @@ metrics_stop(Metrics *metrics)
 {
 	if (metrics == NULL)
 		return;
-	MHD_stop_daemon(metrics->daemon);
+	http_stop(metrics->http);
 	g_free(metrics);
 }

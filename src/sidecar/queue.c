@@ -326,6 +326,29 @@ queue_extend(Sender *sender, Failure *failure)
 
 /* ---- what waits ---- */
 
+/* When the next message is due, by loop_now(); NEVER: none waits. */
+bool
+queue_ask_next(Sender *sender, Failure *failure)
+{
+	const Statement statement = {
+		"SELECT EXTRACT(epoch FROM incomplete_orders._next_message_due() OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp())::pg_catalog.float8",
+		0, NULL, ANSWER_LIMIT, STOP_GRACE
+	};
+	PGresult   *result = db_query(&sender->db, &statement, failure);
+	double		seconds;
+
+	if (result == NULL)
+		return false;
+	seconds = atof(PQgetvalue(result, 0, 0));
+	/* What is a day away is asked for again before. */
+	if (PQgetisnull(result, 0, 0) || seconds > 86400)
+		sender->next_due = NEVER;
+	else
+		sender->next_due = loop_now() + (int64_t) (seconds > 0 ? seconds * SECOND : 0);
+	PQclear(result);
+	return true;
+}
+
 bool
 queue_ask_state(Sender *sender, Failure *failure)
 {

@@ -26,7 +26,9 @@
 
 /* what mails that are on their way get when we are asked to stop */
 #define FLIGHT_GRACE (10 * SECOND)
+/* before a message that is due and locked is asked for again, and before the queue is counted again */
 #define EMPTY_PAUSE SECOND
+#define STATE_PAUSE (10 * SECOND)
 
 static const OptionDef send_options[] = {
 	{"smtp-url", 0, OPTION_TEXT, offsetof(SendOptions, smtp_url), "URL", NULL, 0, 0,
@@ -67,7 +69,7 @@ static const OptionDef send_options[] = {
 	"show what waits; claim and send nothing"},
 	{"check-config", 0, OPTION_FLAG, offsetof(SendOptions, check_config), NULL, NULL, 0, 0,
 	"check database, rights, mail servers and shops, and leave"},
-	{"metrics", 0, OPTION_TEXT, offsetof(SendOptions, metrics), "ADDRESS:PORT", NULL, 0, 0,
+	{"metrics", 0, OPTION_TEXT, offsetof(SendOptions, metrics), "HOST:PORT", NULL, 0, 0,
 	"answer Prometheus there, e.g. on 127.0.0.1:9188"},
 	{NULL}
 };
@@ -206,31 +208,26 @@ adapt_room(Sender *sender, int claimed)
 
 /* A claim brought nothing: when is the next one due? */
 static int64_t
-next_claim(Sender *sender)
+next_claim(const Sender *sender)
 {
-	const QueueState *queue = &sender->queue;
 	int64_t		now = loop_now();
 	int64_t		next = now + sender->options->poll * SECOND;
-	int64_t		soon = now + (EMPTY_PAUSE << (sender->empty < 6 ? sender->empty : 6));
+	/* What is due and was not given to us is locked: soon, but not at once, and then less often. */
+	int64_t		soon = now + (EMPTY_PAUSE << (sender->empty < 5 ? sender->empty : 5));
+	int64_t		due = sender->next_due > soon ? sender->next_due : sender->next_due <= now ? soon : sender->next_due;
 
-	for (int i = 0; i < 2; i++)
-	{
-		int64_t		due = queue->at - queue->oldest[i];
-
-		/* What is due and was not given to us is locked, or somebody else's. */
-		if (queue->known && queue->messages[i] > 0 && due < next)
-			next = due > soon ? due : soon;
-	}
-	return next < now + sender->options->poll * SECOND ? next : now + sender->options->poll * SECOND;
+	return due < next ? due : next;
 }
 
 /* ---- one turn ---- */
 
-/* The state is asked for when there is nothing else to do; not so often where that takes long. */
+/* For the metrics; not so often where counting takes long. */
 static bool
 ask_state(Sender *sender, Failure *failure)
 {
-	if (sender->queue.known && loop_now() < sender->queue.at + 20 * sender->queue.took)
+	int64_t		pause = 20 * sender->queue.took > STATE_PAUSE ? 20 * sender->queue.took : STATE_PAUSE;
+
+	if (sender->options->metrics == NULL || sender->options->once || (sender->queue.known && loop_now() < sender->queue.at + pause))
 		return true;
 	return queue_ask_state(sender, failure);
 }
@@ -252,7 +249,7 @@ claim(Sender *sender, Failure *failure)
 		sender->empty = 0;
 		return true;
 	}
-	if (!ask_state(sender, failure))
+	if (!queue_ask_next(sender, failure))
 		return false;
 	sender->next_claim = next_claim(sender);
 	sender->empty++;
@@ -287,6 +284,8 @@ work(Sender *sender, Failure *failure)
 	if (!queue_record(sender, failure))
 		return false;
 	if (queue_extend_at(sender) <= loop_now() && !queue_extend(sender, failure))
+		return false;
+	if (!ask_state(sender, failure))
 		return false;
 	if (paused > 0)
 	{
@@ -335,6 +334,8 @@ rest(Sender *sender)
 
 	if (db->conn != NULL && !sender->outbox.stopping && wanted(sender) > 0)
 		until = earliest(until, sender->next_claim);
+	if (db->conn != NULL && sender->options->metrics != NULL)
+		until = earliest(until, loop_now() + STATE_PAUSE);
 	if (sender->outbox.settled.length > 0 && db->conn != NULL)
 		return;
 	if (loop_wait_news(db->loop, fd, POLLIN, until) == WAKE_READY)
@@ -401,8 +402,8 @@ once_code(Sender *sender)
 		return -1;
 	if (sender->options->save == NULL && relays_paused_until(&sender->outbox.relays) > 0)
 		return EX_UNAVAILABLE;
-	/* A claim may bring nothing because it cancelled all it found. */
-	return sender->empty > 1 || (sender->empty == 1 && sender->queue.messages[0] == 0) ? EX_OK : -1;
+	/* What is due and locked gets a second chance. */
+	return sender->empty > 1 || (sender->empty == 1 && sender->next_due > loop_now()) ? EX_OK : -1;
 }
 
 static void

@@ -60,6 +60,7 @@ typedef struct Sender
 	QueueState	queue;
 	uint64_t	stale;			/* answers that came too late */
 	bool		one_by_one;		/* the last recording failed as a whole */
+	int64_t		next_due;		/* when the queue's next message is, as of the last empty claim */
 	int64_t		next_claim;		/* not before */
 	int64_t		claimed_at;		/* the last claim that brought something */
 	int			room;			/* how many to hold at once */
@@ -78,6 +79,7 @@ extern int	queue_claim(Sender *sender, int most, Failure *failure);
 extern bool queue_record(Sender *sender, Failure *failure);
 extern bool queue_extend(Sender *sender, Failure *failure);
 extern int64_t queue_extend_at(const Sender *sender);
+extern bool queue_ask_next(Sender *sender, Failure *failure);
 extern bool queue_ask_state(Sender *sender, Failure *failure);
 
 /* check.c */

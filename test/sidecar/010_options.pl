@@ -33,7 +33,7 @@ my ($code, $help, $err) = program('--help');
 is($code, 0, '--help: exit code');
 is($err, '', '--help: nothing on stderr');
 my @commands = $help =~ /^([a-z-]+): /mg;
-is_deeply(\@commands, [qw(tick cleanup health send-recovery-emails serve)], '--help: has all commands');
+is_deeply(\@commands, [qw(tick cleanup health send send-recovery-emails serve)], '--help: has all commands');
 like($help, qr/--max-seconds=N .*\(default: 50\)/, '--help: has defaults');
 is(scalar(grep { length > 100 } split /\n/, $help), 0, '--help: fits into a terminal');
 
@@ -109,6 +109,18 @@ refused('choice', '--format is one of text\|json, not "xml"', 'health', '--forma
 refused('part of a choice', '--format is one of', 'health', '--format=tex');
 refused('two choices', '--format is one of', 'health', '--format=text|json');
 
+my @send = ('send', '--smtp-url=smtp://127.0.0.1:1');
+refused('nowhere to', '--smtp-url or --relays says where mails go', 'send');
+refused('another protocol', '--smtp-url begins with smtp:// or smtps://', 'send', '--smtp-url=http://mail.example');
+refused('no host', '--smtp-url is of the form smtp://host:port', 'send', '--smtp-url=smtp://:25');
+refused('a password', '--smtp-url does not hold a user or a password', 'send', '--smtp-url=smtp://jane:secret@mail.example');
+refused('no address', '--from the address is not of the form', @send, '--from=shop');
+refused('a name with an address', '--from the address has a character', @send, '--from=Shop <a@shop.example>');
+refused('no web site', '--base-url begins with http', @send, '--base-url=shop.example');
+refused('too many connections', '--connections takes a number from 1 to 64', @send, '--connections=65');
+refused('a short lease', '--lease is at least twice the --timeout', @send, '--lease=60s');
+refused('no folder', '--save names a folder', @send, '--save=/nowhere');
+
 refused('no port', 'could not listen on "localhost": it is not HOST:PORT', 'serve', '--listen=localhost');
 refused('no host', 'it is not HOST:PORT', 'serve', '--listen=:80');
 refused('a word for a port', 'it is not HOST:PORT', 'serve', '--listen=localhost:http');
@@ -140,7 +152,7 @@ my $full = "incomplete-orders --help >/dev/full 2>/dev/null";
 is(system('bash', '-c', $full) >> 8, 74, 'output that cannot be written');
 
 # The units.
-for my $name (qw(tick serve))
+for my $name (qw(tick serve send))
 {
 	my $unit = config('sharedir') . "/incomplete_orders/incomplete-orders-$name.service";
 	my $text = slurp_file($unit);

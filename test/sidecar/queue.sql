@@ -17,6 +17,8 @@ CREATE TABLE incomplete_orders.queue (
 CREATE TABLE incomplete_orders.claims (at timestamptz DEFAULT clock_timestamp(), worker text, batch integer, lease interval,
 	isolation text DEFAULT current_setting('transaction_isolation'), n integer);
 
+CREATE TABLE incomplete_orders.shop_rows (shop text, name text, from_email text, reply_to text, base_url text, postal_address text, campaigns text[]);
+
 CREATE FUNCTION incomplete_orders.claim_messages(worker text, batch integer DEFAULT 100, lease interval DEFAULT '5 min')
 RETURNS TABLE (message_id uuid, token bigint, shop text, recipient text, message jsonb)
 LANGUAGE plpgsql AS $$
@@ -52,6 +54,11 @@ LANGUAGE sql AS $$
 	SELECT coalesce(incomplete_orders._answer($1, $2, CASE WHEN $3 > interval '0' THEN 'sending' ELSE 'queued' END, clock_timestamp() + $3,
 		CASE WHEN $3 > interval '0' THEN 0 ELSE -1 END, NULL, CASE WHEN $3 > interval '0' THEN 'extend' ELSE 'back' END), false)
 $$;
+CREATE FUNCTION incomplete_orders._next_message_due() RETURNS timestamptz
+LANGUAGE sql AS $$ SELECT min(due_at) FROM incomplete_orders.queue WHERE status IN ('queued', 'sending') $$;
+CREATE FUNCTION incomplete_orders.sender_settings(shop text DEFAULT NULL)
+RETURNS TABLE (shop text, name text, from_email text, reply_to text, base_url text, postal_address text, campaigns text[])
+LANGUAGE sql AS 'TABLE incomplete_orders.shop_rows';
 CREATE FUNCTION incomplete_orders.queue_status(shop text DEFAULT NULL)
 RETURNS TABLE (shop text, status text, messages bigint, oldest_due_at timestamptz)
 LANGUAGE sql AS $$

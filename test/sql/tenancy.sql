@@ -98,6 +98,7 @@ INSERT INTO ten.calls (object, call) VALUES
 	('discard_message', 'SELECT incomplete_orders.discard_message({message})'),
 	('dead_messages', 'SELECT d.message_id FROM incomplete_orders.dead_messages({shop}) d'),
 	('queue_status', 'SELECT q.status FROM incomplete_orders.queue_status({shop}) q'),
+	('sender_settings', 'SELECT s.name FROM incomplete_orders.sender_settings({shop}) s'),
 	('_next_message_due', 'SELECT incomplete_orders._next_message_due()'),
 	('tick', 'SELECT ten.tick()'),
 	('_tick_batch', 'SELECT * FROM incomplete_orders._tick_batch(ARRAY[incomplete_orders.shop_of({id})], pg_catalog.now(), 1, 1)'),

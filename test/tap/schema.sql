@@ -85,6 +85,7 @@ INSERT INTO functions VALUES
 	('retry_message', 'message_id at'),
 	('discard_message', 'message_id at'),
 	('queue_status', 'shop : shop status messages oldest_due_at'),
+	('sender_settings', 'shop : shop name from_email reply_to base_url postal_address campaigns'),
 	('suppress', 'email reason shop at'),
 	('unsuppress', 'email shop'),
 	('unsubscribe', 'token scope at'),
