@@ -160,10 +160,11 @@ metrics_fd(const Metrics *metrics)
 	return http_fd(metrics->http);
 }
 
-void
+int64_t
 metrics_serve(void *metrics)
 {
 	http_turn(((Metrics *) metrics)->http);
+	return http_deadline(((Metrics *) metrics)->http);
 }
 
 void

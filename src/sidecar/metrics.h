@@ -11,7 +11,7 @@ typedef struct Metrics Metrics;
 
 extern Metrics *metrics_start(const char *address, const Sender *sender, Failure *failure);
 extern int	metrics_fd(const Metrics *metrics);
-extern void metrics_serve(void *metrics);
+extern int64_t metrics_serve(void *metrics);
 extern void metrics_stop(Metrics *metrics);
 
 #endif							/* ICO_METRICS_H */

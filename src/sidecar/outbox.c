@@ -379,12 +379,15 @@ outbox_wait(void *arg, struct pollfd *fds, int n, int timeout)
 {
 	Outbox	   *outbox = arg;
 	int64_t		next = start_some(outbox);
-	int64_t		pause = next == NEVER ? NEVER : (next - loop_now() + 999) / 1000;
+	int64_t		pause;
 	struct pollfd all[4];
 	SmtpMail   *mail;
 	int			ready;
 	int			more = outbox->tend != NULL ? 1 : 0;
 
+	if (more > 0 && outbox->tend_at < next)
+		next = outbox->tend_at;
+	pause = next == NEVER ? NEVER : (next - loop_now() + 999) / 1000;
 	if (pause != NEVER && (timeout < 0 || pause < timeout))
 		timeout = pause > 0 ? (int) pause : 0;
 	memcpy(all, fds, (size_t) n * sizeof(fds[0]));
@@ -395,7 +398,7 @@ outbox_wait(void *arg, struct pollfd *fds, int n, int timeout)
 		finish(outbox, mail);
 	(void) start_some(outbox);
 	if (more > 0)
-		outbox->tend(outbox->tend_arg);
+		outbox->tend_at = outbox->tend(outbox->tend_arg);
 	return ready;
 }
 

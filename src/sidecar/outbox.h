@@ -60,9 +60,10 @@ typedef struct Outbox
 	GQueue		settled;		/* the database is to be told */
 	OutboxCounts counts;
 	Company		company;
-	void		(*tend) (void *arg);	/* called whenever tend_fd has something, or NULL */
+	int64_t		(*tend) (void *arg);	/* called at every turn, or NULL; returns when it wants to be, at the latest */
 	void	   *tend_arg;
-	int			tend_fd;
+	int			tend_fd;		/* readable when it wants to be at once */
+	int64_t		tend_at;
 } Outbox;
 
 extern void outbox_init(Outbox *outbox, Loop *loop);
