@@ -394,11 +394,19 @@ add_to_session(const Restore *restore, const IcoOrder *closed, const IcoOrder *i
 				&facts, restore->at, id);
 }
 
-/* Brings the lines of a closed order into a session; *id is the order that has them. */
+/*
+ * Brings the lines of a closed order into a session; *id is the order that has
+ * them.  Where nobody named a session, as our own page does, it is one that only
+ * this link leads to; what is there comes along when the shop names one.
+ */
 static void
-restore_closed(const Restore *restore, const IcoOrder *closed, pg_uuid_t *id)
+restore_closed(Restore *restore, const IcoOrder *closed, pg_uuid_t *id)
 {
 	const IcoShop *shop = &restore->token.shop;
+	text	   *own_session = cstring_to_text(psprintf(SESSION_PREFIX "%s", restore->token.session));
+
+	if (restore->session_id == NULL)
+		restore->session_id = own_session;
 
 	for (int tries = 0; tries < MAX_TRIES; tries++)
 	{
@@ -414,6 +422,9 @@ restore_closed(const Restore *restore, const IcoOrder *closed, pg_uuid_t *id)
 			add_to_session(restore, closed, &into, id);
 			return;
 		}
+		if (ico_read_session(shop->shop_id, PointerGetDatum(own_session), false, &into) &&
+			ico_bring_order(shop, &into.id, restore->session_id, restore->at, id))
+			return;
 		items = remaining_lines(closed, &parted);
 		money_facts(closed, parted, &facts);
 		if (ico_begin_order(shop, restore->session_id, items, &facts, restore->at, id))
@@ -429,7 +440,7 @@ restore_closed(const Restore *restore, const IcoOrder *closed, pg_uuid_t *id)
 }
 
 static void
-restore(Restore *restore, IcoOrder *order)
+restore_order(Restore *restore, IcoOrder *order)
 {
 	int32		shop_id = restore->token.shop.shop_id;
 	pg_uuid_t	id;
@@ -447,8 +458,6 @@ restore(Restore *restore, IcoOrder *order)
 					 errmsg("the cart of this link was ordered already"),
 					 errdetail("What was ordered is not put into a cart again."),
 					 errhint("The next capture of the session starts a new order.")));
-		if (restore->session_id == NULL)
-			restore->session_id = cstring_to_text(psprintf(SESSION_PREFIX "%s", restore->token.session));
 		restore_closed(restore, order, &id);
 	}
 	if (!ico_read_open(shop_id, &id, false, order))
@@ -478,7 +487,7 @@ ico_restore_cart(PG_FUNCTION_ARGS)
 			ico_refuse_token(ICO_NOT_THAT_LINK);
 	}
 	call.at = ico_enter_at(fcinfo, 3, &call.token.shop);
-	restore(&call, &order);
+	restore_order(&call, &order);
 	values[0] = UUIDPGetDatum(&order.id);
 	values[1] = remaining_json(&order, &total);
 	/* nothing says yet what is out of stock or costs more by now */

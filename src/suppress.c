@@ -44,19 +44,22 @@ ico_is_suppression(const char *reason)
 }
 
 /*
- * $1 shop_id  $2 the address, normal  $3 message_id  $4 reason  $5 at.  The named
- * message is locked in any state: its row is to be written next.
+ * $1 shop_id  $2 the address, normal  $3 message_id  $4 reason  $5 at.  A waiting
+ * message goes to the address that its order has when it is claimed, so that is
+ * what counts.  The named message is locked in any state: its row is to be
+ * written next.
  */
 #define CANCEL(lock) \
-	"WITH m AS (SELECT m.id FROM incomplete_orders.messages m WHERE m.shop_id" EQ "$1" \
-	"  AND m.root_id" EQ "ANY (ARRAY(SELECT o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "$1" \
-	"   AND o.email IS NOT NULL AND pg_catalog.lower(o.email COLLATE pg_catalog.\"C\")" EQ "$2" \
-	"   UNION SELECT x.root_id FROM incomplete_orders.messages x WHERE x.shop_id" EQ "$1 AND x.id" EQ "$3))" \
-	"  AND (m.id" EQ "$3 OR (m.status" EQ "ANY ('{queued,sending}')" \
-	"   AND pg_catalog.lower(pg_catalog.btrim(m.recipient) COLLATE pg_catalog.\"C\")" EQ "$2))" \
-	"  ORDER BY m.id FOR UPDATE OF m" lock ")," \
-	" c AS (UPDATE incomplete_orders.messages c SET status = 'cancelled', reason = $4 FROM m" \
-	"  WHERE c.shop_id" EQ "$1 AND c.id" EQ "m.id AND c.status" EQ "ANY ('{queued,sending}') RETURNING c.*)" \
+	"WITH m AS (SELECT m.id FROM incomplete_orders.messages m WHERE m.shop_id" EQ "$1 AND m.id" EQ "ANY (ARRAY(" \
+	"   SELECT x.id FROM incomplete_orders.open_orders o JOIN incomplete_orders.messages x" \
+	"    ON x.shop_id" EQ "o.shop_id AND x.root_id" EQ "o.root_id AND x.order_id" EQ "o.id" \
+	"   WHERE o.shop_id" EQ "$1 AND o.email IS NOT NULL AND pg_catalog.lower(o.email COLLATE pg_catalog.\"C\")" EQ "$2" \
+	"    AND x.status" EQ "ANY ('{queued,sending}')" \
+	"   UNION ALL SELECT $3 WHERE $3 IS NOT NULL)) ORDER BY m.id FOR UPDATE" lock ")," \
+	" c AS (UPDATE incomplete_orders.messages c SET status = 'cancelled', reason = $4 FROM m, incomplete_orders.open_orders o" \
+	"  WHERE c.shop_id" EQ "$1 AND c.id" EQ "m.id AND c.status" EQ "ANY ('{queued,sending}')" \
+	"  AND o.shop_id" EQ "$1 AND o.id" EQ "c.order_id AND pg_catalog.lower(o.email COLLATE pg_catalog.\"C\")" EQ "$2" \
+	"  RETURNING c.*)" \
 	" INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)" \
 	" SELECT c.shop_id, c.order_id, c.episode, c.campaign, c.step, c.ordinal, c.id, $5, $4 FROM c"
 

@@ -10,12 +10,12 @@
 
 /*
  * From the commit of this transaction on, nothing is claimed for that address.
- * Its waiting messages are cancelled with their rows in the ledger, the reason
- * being that of the suppression: of all its open orders, and of the one of
- * message_id (or NULL), even if that order has another address by now.
+ * Messages that wait for orders with that address are cancelled, each with a row
+ * of the ledger, the reason being that of the suppression.
  *
  *	scope	"recovery" or "all"
  *	reason	one of ico_is_suppression()'s; a weaker one does not replace a stronger
+ *	message_id	the message that it came of, or NULL; its row is locked too
  *	wait	wait for message rows that others hold.  Only for callers that hold no
  *			row of a message or an order; the others leave those messages to
  *			the claim, which finds the suppression.

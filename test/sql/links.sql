@@ -130,8 +130,11 @@ SELECT status, email, customer_id, name, lines, total FROM lnk.orders WHERE sess
 SELECT continues_id = :'id' AS continues, root_id = id AS own_root, shipping, tax FROM incomplete_orders.open_orders WHERE id = :'made';
 SELECT value, item_count FROM incomplete_orders.order_events WHERE order_id = :'made' AND event = 'created';
 SELECT status, close_reason, lines FROM lnk.orders WHERE session_id = 'late';
--- into a session of one's own choice, which has nothing, or an order already; that session's order is brought up to date first
+-- it comes along into the first session that the shop names; another one gets its own
 SELECT id = :'made' AS same, session, lnk.lines(items) AS lines FROM incomplete_orders.restore_cart(:'restore', 'desk');
+SELECT id = :'made' AS same, session, lnk.lines(items) AS lines FROM incomplete_orders.restore_cart(:'restore', 'desk');
+SELECT id = :'made' AS same, session, lnk.lines(items) AS lines FROM incomplete_orders.restore_cart(:'restore', 'tablet');
+-- A session that has an order already keeps it; it is brought up to date first.
 SELECT incomplete_orders.capture_cart('busy', '[{"sku":"C","quantity":1,"unit_price":1},{"sku":"X","quantity":1,"unit_price":1}]', shop => 'lnk', at => now() - interval '2 h') AS busy \gset
 SELECT id = :'busy' AS same, lnk.lines(items) AS lines FROM incomplete_orders.restore_cart(:'restore', 'busy');
 SELECT id = :'busy' AS same, lnk.lines(items) AS lines FROM incomplete_orders.restore_cart(:'restore', 'busy');

@@ -46,7 +46,7 @@ SELECT incomplete_orders.unsuppress('  ', 'sup');
 SELECT incomplete_orders.suppress('ann@example.com', shop => 'nowhere');
 \set VERBOSITY default
 
--- A link acts for the address its message went to, whatever became of the order.
+-- A link acts for the address its message went to, whatever became of the order; what waits for an order goes to the address that it has now.
 SELECT sup.message(:'bob', 'old@example.com', 2, 'sent') AS m \gset
 SELECT count(sup.message(:'bob', 'old@example.com', 3)) AS waiting;
 SELECT unsubscribe, not_me FROM incomplete_orders._link_tokens(:'m', now()) \gset

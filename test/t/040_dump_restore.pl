@@ -70,6 +70,10 @@ sub alive
 	like($err, qr/no such shop/, "$name: rights of one shop only");
 	($code, $out, $err) = $n->psql($db, q{DELETE FROM incomplete_orders.closed_orders WHERE status = 'converted'});
 	like($err, qr/order .* is neither open nor closed/, "$name: the invariants hold");
+	my ($restore, $unsubscribe) = split /\|/, $n->safe_psql($db, 'SELECT restore, unsubscribe FROM links');
+	is($n->safe_psql($db, "SET ROLE web_north; SELECT order_id FROM incomplete_orders.preview_cart('$restore')"), $id, "$name: links that are out stay valid");
+	is($n->safe_psql($db, q{SELECT incomplete_orders.suppress(' C3@Example.com', 'suppressed', 'north')}), 'f', "$name: who was suppressed is known by the address");
+	is($n->safe_psql($db, "SET ROLE web_north; SELECT incomplete_orders.unsubscribe('$unsubscribe')"), 't', "$name: unsubscribing works");
 	return;
 }
 

@@ -55,6 +55,13 @@ SELECT count(c.order_id) FROM incomplete_orders.open_orders o,
 	incomplete_orders.convert_order(o.id, '[{"sku":"B","quantity":1,"unit_price":5}]', idempotency_key => 'part') c WHERE right(o.session_id, 1) = '7';
 SELECT count(incomplete_orders.record_refund(order_id, 1, 'key')) FROM incomplete_orders.orders WHERE paid AND part = 1 AND shop_id = 1;
 SELECT count(r.order_id) FROM generate_series(1, 3) i, incomplete_orders.record_order('erp-' || i, total => 10, currency => 'USD') r;
+-- a message that went out, its links, and who wants no more of them
+INSERT INTO incomplete_orders.messages (shop_id, id, due_at, status, order_id, root_id, episode, step, message_type, template, recipient, queued_at, give_up_at, sent_at)
+SELECT shop_id, incomplete_orders._new_id(shop_id), now(), 'sent', id, id, 1, 1, 'abandoned_cart', 'cart_abandoned', 'c3@example.com', now(), now() + interval '5 days', now()
+FROM incomplete_orders.open_orders WHERE session_id = 's3';
+SELECT incomplete_orders.rotate_link_key();
+CREATE TABLE links AS SELECT m.id, t.restore, t.unsubscribe FROM incomplete_orders.messages m, incomplete_orders._link_tokens(m.id, now()) t;
+SELECT incomplete_orders.rotate_link_key(), incomplete_orders.suppress('c3@example.com', 'complaint', 'north');
 
 -- the user's own: columns, an index on a function of the type, a foreign key, a view, a trigger
 ALTER TABLE incomplete_orders.open_orders ADD COLUMN warehouse text DEFAULT 'main';
@@ -69,6 +76,7 @@ INSERT INTO carts VALUES (1, '[{"sku":"A","quantity":3,"unit_price":"0.000001","
 CREATE UNIQUE INDEX ON carts (items);
 GRANT SELECT ON incomplete_orders.orders TO staff;
 ALTER TABLE invoices OWNER TO restorer;
+ALTER TABLE links OWNER TO restorer;
 ALTER VIEW big OWNER TO restorer;
 ALTER TABLE carts OWNER TO restorer;
 SQL
