@@ -21,6 +21,7 @@ OBJS = \
 	src/money.o \
 	src/facts.o \
 	src/direct.o \
+	src/direct_row.o \
 	src/capture.o \
 	src/capture_batch.o \
 	src/checkout.o \

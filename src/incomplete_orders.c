@@ -12,6 +12,7 @@
 #include "closing.h"
 #include "compat.h"
 #include "direct.h"
+#include "direct_row.h"
 #include "guc.h"
 #include "plan.h"
 #include "secret.h"
@@ -29,5 +30,6 @@ _PG_init(void)
 	ico_tenant_init();
 	ico_secret_init();
 	ico_direct_init();
+	ico_row_init();
 	ico_closing_init();
 }

@@ -366,9 +366,9 @@ arg_instant(IcoArgs *args, TimestampTz at)
  * Parameters of both rows: $1..$7 of every event, then $8 event_id  $9 root_id
  * $10 episode  $11 status_after  $12 kind  $13 currency  $14 value  $15 item_count
  * $16 furthest_step  $17 context  $18 bot  $19 created_at  $20 abandoned_at
- * $21 order_ref  $22 paid_amount
+ * $21 order_ref  $22 paid_amount  $23 message_id  $24 campaign  $25 step  $26 variant
  */
-#define EVENT_ROW_ARGS ICO_EVENT_ARGS "IuisktnIcjbzzun"
+#define EVENT_ROW_ARGS ICO_EVENT_ARGS "IuisktnIcjbzzunutit"
 
 void
 ico_put_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event, const IcoStatus *before, const IcoEventRow *row)
@@ -377,16 +377,17 @@ ico_put_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event, const I
 		EVENT_ROW_ARGS,
 		"INSERT INTO incomplete_orders.order_events (recorded_at, event_id, shop_id, order_id, root_id, episode, event, at,"
 		" actor, status_before, status_after, kind, currency, value, item_count, furthest_step, reason_code, device, source,"
-		" bot, created_at, abandoned_at, order_ref, paid_amount) VALUES (pg_catalog.clock_timestamp(), $8, $1, $2, $9, $10,"
+		" bot, created_at, abandoned_at, order_ref, paid_amount, message_id, campaign, step, variant)"
+		" VALUES (pg_catalog.clock_timestamp(), $8, $1, $2, $9, $10,"
 		" $3, $4, $5, $6, $11, $12, $13, $14, $15, $16, $7, $17" ARROW_TEXT "'device', $17" ARROW_TEXT "'source', $18, $19,"
-		" $20, $21, $22)"
+		" $20, $21, $22, $23, $24, $25, $26)"
 	};
 	static IcoPlan tail = {
 		EVENT_ROW_ARGS,
 		"INSERT INTO incomplete_orders.order_event_tail (event_id, shop_id, order_id, root_id, episode, event, at,"
 		" status_before, kind, currency, value, item_count, furthest_step, reason_code, device, source, bot, created_at,"
-		" abandoned_at, paid_amount) VALUES ($8, $1, $2, $9, $10, $3, $4, $6, $12, $13, $14, $15, $16, $7,"
-		" $17" ARROW_TEXT "'device', $17" ARROW_TEXT "'source', $18, $19, $20, $22)"
+		" abandoned_at, paid_amount, campaign, step, variant) VALUES ($8, $1, $2, $9, $10, $3, $4, $6, $12, $13, $14, $15, $16, $7,"
+		" $17" ARROW_TEXT "'device', $17" ARROW_TEXT "'source', $18, $19, $20, $22, $24, $25, $26)"
 	};
 	IcoArgs		args;
 
@@ -406,6 +407,13 @@ ico_put_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event, const I
 	arg_instant(&args, row->abandoned_at);
 	arg_pointer(&args, PointerGetDatum(row->order_ref));
 	arg_pointer(&args, row->paid_amount);
+	arg_pointer(&args, PointerGetDatum(row->message_id));
+	ico_arg_text(&args, row->campaign);
+	if (row->message_id == NULL)
+		ico_arg_null(&args);
+	else
+		ico_arg(&args, Int32GetDatum(row->step));
+	ico_arg_text(&args, row->variant);
 	(void) ico_execute(&history, args.values, args.nulls);
 	(void) ico_execute(&tail, args.values, args.nulls);
 }

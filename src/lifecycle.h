@@ -110,6 +110,11 @@ typedef struct IcoEventRow
 	TimestampTz abandoned_at;
 	const pg_uuid_t *order_ref; /* or NULL */
 	Datum		paid_amount;	/* or 0 */
+	/* of the message that it is about, or NULL and 0 */
+	const pg_uuid_t *message_id;
+	text	   *campaign;
+	int32		step;
+	text	   *variant;
 } IcoEventRow;
 
 extern void ico_put_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event, const IcoStatus *before,

@@ -14,17 +14,23 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_enum.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "port.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "direct_row.h"
 #include "errors.h"
 #include "facts.h"
 #include "lifecycle.h"
+#include "line_items.h"
 #include "message.h"
 #include "plan.h"
 #include "queue.h"
@@ -151,6 +157,133 @@ is_last_claim(const Answer *answer, Held *held)
 
 /* ---- ack ---- */
 
+/* The ordinary ack: the message is being sent, its order open. */
+enum
+{
+	M_STATUS, M_SENT_AT, M_RESPONSE, M_REASON, M_TOKEN, M_ORDER_ID, M_EPISODE, M_CAMPAIGN, M_STEP, M_VARIANT
+};
+static IcoRowTable messages = {
+	"messages", 4,
+	{"status", "sent_at", "response", "reason", "token", "order_id", "episode", "campaign", "step", "variant"}
+};
+enum
+{
+	O_ATTEMPTS, O_LAST, O_ROOT_ID, O_STATUS, O_KIND, O_CURRENCY, O_ITEMS, O_SHIPPING, O_TAX, O_DISCOUNT,
+	O_COUPON_DISCOUNT, O_FURTHEST_STEP, O_CONTEXT, O_BOT, O_CREATED_AT, O_ABANDONED_AT
+};
+static IcoRowTable open_orders = {
+	"open_orders", 2,
+	{"recovery_attempts", "last_recovery_at", "root_id", "status", "kind", "currency", "items", "shipping", "tax",
+	"discount", "coupon_discount", "furthest_step", "context", "bot", "created_at", "abandoned_at"}
+};
+
+static Datum
+status_label(const IcoRow *message, const char *label)
+{
+	Oid			type = TupleDescAttr(RelationGetDescr(message->relation), messages.attnums[M_STATUS] - 1)->atttypid;
+
+	return ObjectIdGetDatum(GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid, ObjectIdGetDatum(type),
+											CStringGetDatum(label)));
+}
+
+static Datum
+column(const IcoRow *row, int number)
+{
+	bool		isnull;
+	Datum		value = ico_row_value(row, number, &isnull);
+
+	return isnull ? (Datum) 0 : value;
+}
+
+static bool
+write_message(const Answer *answer, IcoRow *message)
+{
+	Datum		values[4] = {
+		status_label(message, "sent"), TimestampTzGetDatum(answer->now), PointerGetDatum(answer->response), (Datum) 0
+	};
+	bool		nulls[4] = {false, false, answer->response == NULL, true};
+
+	return ico_row_update(message, values, nulls);
+}
+
+static bool
+write_order(const Answer *answer, IcoRow *order)
+{
+	bool		isnull;
+	TimestampTz last = DatumGetTimestampTz(ico_row_value(order, O_LAST, &isnull));
+	Datum		values[2] = {
+		Int32GetDatum(DatumGetInt32(column(order, O_ATTEMPTS)) + 1),
+		TimestampTzGetDatum(isnull ? answer->now : Max(last, answer->now))
+	};
+	bool		nulls[2] = {false, false};
+
+	return ico_row_update(order, values, nulls);
+}
+
+static void
+write_event(const Answer *answer, const IcoRow *message, const IcoRow *order)
+{
+	IcoEvent	event = {.event = "message_sent", .at = answer->now, .by_clock = true};
+	Datum		abandoned_at;
+	bool		isnull;
+	IcoEventRow row = {
+		.root_id = *DatumGetUUIDP(column(order, O_ROOT_ID)),
+		.episode = DatumGetInt32(column(message, M_EPISODE)),
+		.after = ico_status_of(column(order, O_STATUS)),
+		.kind = column(order, O_KIND),
+		.currency = column(order, O_CURRENCY),
+		.item_count = ico_items_count(DatumGetLineItemsP(column(order, O_ITEMS))),
+		.furthest_step = column(order, O_FURTHEST_STEP),
+		.context = column(order, O_CONTEXT),
+		.bot = DatumGetBool(column(order, O_BOT)),
+		.created_at = DatumGetTimestampTz(column(order, O_CREATED_AT)),
+		.message_id = &answer->id,
+		.campaign = (text *) DatumGetPointer(column(message, M_CAMPAIGN)),
+		.step = DatumGetInt32(column(message, M_STEP)),
+		.variant = (text *) DatumGetPointer(column(message, M_VARIANT)),
+	};
+
+	abandoned_at = ico_row_value(order, O_ABANDONED_AT, &isnull);
+	row.abandoned_at = isnull ? ICO_NONE : DatumGetTimestampTz(abandoned_at);
+	row.value = DirectFunctionCall6(ico_order_total_sql, column(order, O_ITEMS), column(order, O_SHIPPING),
+									column(order, O_TAX), column(order, O_DISCOUNT), column(order, O_COUPON_DISCOUNT),
+									row.currency);
+	ico_put_event(answer->shop.shop_id, DatumGetUUIDP(column(message, M_ORDER_ID)), &event, NULL, &row);
+}
+
+typedef enum Sent
+{
+	SENT_NOT,					/* nothing is written */
+	SENT_MESSAGE,				/* the message, but not its order and event */
+	SENT_ALL
+} Sent;
+
+static Sent
+mark_ordinary(const Answer *answer)
+{
+	IcoRow		message;
+	IcoRow		order;
+	Sent		sent = SENT_NOT;
+
+	if (!ico_row_fetch(&messages, answer->shop.shop_id, &answer->id, &message))
+		return SENT_NOT;
+	if (DatumGetInt64(column(&message, M_TOKEN)) == answer->token &&
+		column(&message, M_STATUS) == status_label(&message, "sending") &&
+		ico_row_fetch(&open_orders, answer->shop.shop_id, DatumGetUUIDP(column(&message, M_ORDER_ID)), &order))
+	{
+		if (write_message(answer, &message))
+			sent = SENT_MESSAGE;
+		if (sent == SENT_MESSAGE && write_order(answer, &order))
+		{
+			write_event(answer, &message, &order);
+			sent = SENT_ALL;
+		}
+		ico_row_close(&order);
+	}
+	ico_row_close(&message);
+	return sent;
+}
+
 /*
  * The message, its order and both events in one statement.
  *	$1 shop_id  $2 message  $3 token  $4 now  $5 response
@@ -167,6 +300,10 @@ is_last_claim(const Answer *answer, Held *held)
 	", t AS (" ICO_EVENT_TAIL " RETURNING 1)" \
 	" SELECT EXISTS (SELECT FROM t) FROM m"
 
+/* the message was written before */
+#define SENT_MESSAGE_ROW \
+	"SELECT m.* FROM incomplete_orders.messages m WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2 AND m.token" EQ "$3"
+
 /* False: there is no such message, or it was sent before. */
 static bool
 mark_sent(const Answer *answer)
@@ -177,16 +314,16 @@ mark_sent(const Answer *answer)
 			 " WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2 AND m.token" EQ "$3 AND m.status" NE "'sent' RETURNING m.*",
 			 "open_orders")
 	};
-	static IcoPlan closed = {
-		"iuIzt",
-		SENT("SELECT m.* FROM incomplete_orders.messages m WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2"
-			 " AND m.token" EQ "$3", "closed_orders")
-	};
+	static IcoPlan rest = {"iuIzt", SENT(SENT_MESSAGE_ROW, "open_orders")};
+	static IcoPlan closed = {"iuIzt", SENT(SENT_MESSAGE_ROW, "closed_orders")};
 	IcoArgs		args;
 	bool		isnull;
+	Sent		sent = mark_ordinary(answer);
 
+	if (sent == SENT_ALL)
+		return true;
 	answer_args(&args, answer);
-	if (ico_execute(&open, args.values, args.nulls) == 0)
+	if (ico_execute(sent == SENT_MESSAGE ? &rest : &open, args.values, args.nulls) == 0)
 		return false;
 	/* closed, perhaps while we waited for its row: a new statement sees it where it is now */
 	if (!DatumGetBool(ico_column(0, 1, &isnull)))
