@@ -16,6 +16,7 @@
 
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
@@ -29,6 +30,7 @@
 #include "token.h"
 
 PG_FUNCTION_INFO_V1(ico_open_link);
+PG_FUNCTION_INFO_V1(ico_preview_unsubscribe);
 PG_FUNCTION_INFO_V1(ico_unsubscribe);
 PG_FUNCTION_INFO_V1(ico_record_message_event);
 
@@ -102,6 +104,42 @@ ico_unsubscribe(PG_FUNCTION_ARGS)
 	mark_unsubscribed(&token, at);
 	SPI_finish();
 	PG_RETURN_BOOL(true);
+}
+
+/* preview_unsubscribe(token) -> whose messages end, before they do */
+Datum
+ico_preview_unsubscribe(PG_FUNCTION_ARGS)
+{
+#define LOCALE(table) \
+	"(SELECT o.context" ARROW_TEXT "'locale' FROM incomplete_orders." table " o WHERE o.shop_id" EQ "$1 AND o.id" EQ "m.order_id)"
+	static IcoPlan plan = {
+		"iu",
+		"SELECT m.id, s.shop, s.name, COALESCE(" LOCALE("open_orders") ", " LOCALE("closed_orders") ", 'en'), s.logo_url, s.colour"
+		" FROM incomplete_orders.messages m, incomplete_orders.shops s"
+		" WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2 AND s.shop_id" EQ "$1"
+	};
+	MemoryContext caller = CurrentMemoryContext;
+	TupleDesc	desc;
+	IcoToken	token;
+	IcoArgs		args;
+	Datum		values[6];
+	bool		nulls[6];
+	Datum		row;
+
+	SPI_connect();
+	ico_enter_token(ICO_RIGHT_preview_unsubscribe, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0),
+					ICO_LINK_BIT(ICO_LINK_UNSUBSCRIBE) | ICO_LINK_BIT(ICO_LINK_NOT_ME), &token);
+	message_args(&args, token.shop.shop_id, &token.message_id);
+	if (ico_execute_read(&plan, args.values, args.nulls, GetActiveSnapshot()) == 0)
+		ico_refuse_token("Its message is not kept any more.");
+	for (int i = 0; i < lengthof(values); i++)
+		values[i] = ico_column(0, i + 1, &nulls[i]);
+	MemoryContextSwitchTo(caller);
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	row = HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	SPI_finish();
+	PG_RETURN_DATUM(row);
 }
 
 /* open_link(token) -> uuid */

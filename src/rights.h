@@ -62,6 +62,7 @@
 	R(F, orders_of, ICO_STAFF_OR_APP) \
 	R(F, suppress, ICO_STAFF_OR_APP) \
 	R(F, unsuppress, ICO_ADMIN) \
+	R(F, preview_unsubscribe, ICO_APP | ICO_SENDER | ICO_ADMIN) \
 	R(F, preview_cart, ICO_APP | ICO_SENDER | ICO_ADMIN) \
 	R(F, restore_cart, ICO_APP | ICO_SENDER | ICO_ADMIN) \
 	R(F, link_target, ICO_APP | ICO_SENDER | ICO_ADMIN) \

@@ -43,6 +43,13 @@ ALTER FUNCTION incomplete_orders.rotate_link_key() OWNER TO incomplete_orders_ow
 COMMENT ON FUNCTION incomplete_orders.rotate_link_key() IS
 	'A new key signs the links of messages from here on; those that are out stay valid. Returns its number. Superuser or a member of incomplete_orders_owner';
 
+CREATE FUNCTION incomplete_orders.preview_unsubscribe(token text, OUT message_id uuid, OUT shop text, OUT shop_name text, OUT locale text,
+	OUT logo_url text, OUT colour text)
+LANGUAGE c STABLE SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_preview_unsubscribe';
+ALTER FUNCTION incomplete_orders.preview_unsubscribe OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.preview_unsubscribe IS
+	'What the unsubscribe or "not me" link of a message shows before anything is done: whose messages they are, and how that shop looks. Writes nothing; nothing in it says who is asked. IC011';
+
 CREATE FUNCTION incomplete_orders.unsubscribe(token text, scope text DEFAULT 'recovery', at timestamptz DEFAULT now()) RETURNS boolean
 LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_unsubscribe';
 ALTER FUNCTION incomplete_orders.unsubscribe OWNER TO incomplete_orders_owner;

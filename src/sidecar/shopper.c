@@ -49,6 +49,9 @@ static const char restore_sql[] =
 " FROM incomplete_orders.restore_cart($1, NULL) r";
 
 static const char target_sql[] = "SELECT t.message_id, t.url FROM incomplete_orders.link_target($1, $2::pg_catalog.int4) t";
+/* The columns are those of LinkColumn. */
+static const char link_sql[] =
+"SELECT p.message_id, p.shop_name, p.locale, p.logo_url, p.colour FROM incomplete_orders.preview_unsubscribe($1) p";
 static const char unsubscribe_sql[] = "SELECT incomplete_orders.unsubscribe($1, $2)";
 
 /* A GIF of one transparent pixel. */
@@ -56,6 +59,15 @@ static const unsigned char pixel[43] = {
 	'G', 'I', 'F', '8', '9', 'a', 1, 0, 1, 0, 0x80, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff,
 	0x21, 0xf9, 4, 1, 0, 0, 0, 0, 0x2c, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0, 0x3b
 };
+
+typedef enum LinkColumn
+{
+	LINK_MESSAGE_ID,
+	LINK_SHOP_NAME,
+	LINK_LOCALE,
+	LINK_LOGO_URL,
+	LINK_COLOUR,
+} LinkColumn;
 
 /* what request->values holds between restoring and answering */
 enum
@@ -116,6 +128,8 @@ answer_failure(Request *request, const Failure *failure)
 	{
 		if (failure->detail != NULL && strstr(failure->detail, "expired") != NULL)
 			answer_plainly(request, HTTP_GONE, T_LINK_EXPIRED_TITLE, T_LINK_EXPIRED_TEXT);
+		else if (failure->detail != NULL && strstr(failure->detail, "not kept any more") != NULL)
+			answer_plainly(request, HTTP_GONE, T_CLOSED_TITLE, T_CLOSED_TEXT);
 		else
 			answer_bad_link(request);
 	}
@@ -163,7 +177,7 @@ note_visit(Request *request, VisitKind kind, const char *link, const char *messa
  */
 
 static const char *
-value_of(const PGresult *result, CartColumn column)
+value_of(const PGresult *result, int column)
 {
 	return PQgetisnull(result, 0, column) ? NULL : PQgetvalue(result, 0, column);
 }
@@ -431,30 +445,76 @@ send_picture(Request *request)
  * No more messages
  */
 
-static void
-ask_to_confirm(Request *request, const char *link, Text title, Text text, Text button)
+/* Two pages that differ in words and in how much they end. */
+typedef struct Ending
 {
-	Look		look = plain_look(request);
+	const char *link;
+	const char *scope;
+	Text		title;
+	Text		text;
+	Text		button;
+	Text		done_title;
+	Text		done_text;
+} Ending;
 
-	if (!is_token(request->parameters[0]))
-	{
+static const Ending unsubscribing = {
+	"u", "recovery", T_UNSUBSCRIBE_TITLE, T_UNSUBSCRIBE_TEXT, T_UNSUBSCRIBE_BUTTON, T_UNSUBSCRIBED_TITLE, T_UNSUBSCRIBED_TEXT
+};
+static const Ending not_me = {
+	"n", "all", T_NOT_ME_TITLE, T_NOT_ME_TEXT, T_NOT_ME_BUTTON, T_NOT_ME_DONE_TITLE, T_NOT_ME_DONE_TEXT
+};
+
+static const Ending *
+ending_of(const Request *request)
+{
+	return strcmp(request->route->pattern, "/n/{}") == 0 ? &not_me : &unsubscribing;
+}
+
+static Look
+look_of_link(const Request *request, const PGresult *link)
+{
+	return (Look) {
+		.language = language_of(value_of(link, LINK_LOCALE), http_header(request, "Accept-Language")),
+			.shop_name = value_of(link, LINK_SHOP_NAME),
+			.logo_url = value_of(link, LINK_LOGO_URL),
+			.colour = value_of(link, LINK_COLOUR),
+	};
+}
+
+static void
+on_link(void *arg, const PGresult *result, const Failure *failure)
+{
+	Request    *request = arg;
+	const Ending *ending = ending_of(request);
+	Look		look;
+
+	if (result == NULL)
+		answer_failure(request, failure);
+	else if (PQntuples(result) == 0)
 		answer_bad_link(request);
-		return;
+	else
+	{
+		look = look_of_link(request, result);
+		note_visit(request, VISIT_LOOK, ending->link, PQgetvalue(result, 0, LINK_MESSAGE_ID));
+		page_confirm(request, &look, ending->title, ending->text, ending->button);
 	}
-	note_visit(request, VISIT_LOOK, link, NULL);
-	page_confirm(request, &look, title, text, button);
 }
 
 void
 ask_unsubscribe(Request *request)
 {
-	ask_to_confirm(request, "u", T_UNSUBSCRIBE_TITLE, T_UNSUBSCRIBE_TEXT, T_UNSUBSCRIBE_BUTTON);
+	ask_by_token(request, link_sql, NULL, on_link);
 }
 
-void
-ask_not_me(Request *request)
+/* It is done, whether we can say in whose name or not. */
+static void
+on_unsubscribed_link(void *arg, const PGresult *result, const Failure *failure)
 {
-	ask_to_confirm(request, "n", T_NOT_ME_TITLE, T_NOT_ME_TEXT, T_NOT_ME_BUTTON);
+	Request    *request = arg;
+	const Ending *ending = ending_of(request);
+	Look		look = result != NULL && PQntuples(result) > 0 ? look_of_link(request, result) : plain_look(request);
+
+	page_message(request, HTTP_OK, &look, ending->done_title, ending->done_text);
 }
 
 static void
@@ -465,31 +525,14 @@ on_unsubscribed(void *arg, const PGresult *result, const Failure *failure)
 	if (result == NULL)
 		answer_failure(request, failure);
 	else
-		answer_plainly(request, HTTP_OK, T_UNSUBSCRIBED_TITLE, T_UNSUBSCRIBED_TEXT);
-}
-
-static void
-on_not_me(void *arg, const PGresult *result, const Failure *failure)
-{
-	Request    *request = arg;
-
-	if (result == NULL)
-		answer_failure(request, failure);
-	else
-		answer_plainly(request, HTTP_OK, T_NOT_ME_DONE_TITLE, T_NOT_ME_DONE_TEXT);
+		ask_by_token(request, link_sql, NULL, on_unsubscribed_link);
 }
 
 /* RFC 8058 has its own body, our button another one: whoever posts here means it. */
 void
 unsubscribe(Request *request)
 {
-	ask_by_token(request, unsubscribe_sql, "recovery", on_unsubscribed);
-}
-
-void
-unsubscribe_not_me(Request *request)
-{
-	ask_by_token(request, unsubscribe_sql, "all", on_not_me);
+	ask_by_token(request, unsubscribe_sql, ending_of(request)->scope, on_unsubscribed);
 }
 
 /* ---------------------------------------------------------------------------

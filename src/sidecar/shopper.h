@@ -21,8 +21,6 @@ extern void follow_link(Request *request);
 extern void send_picture(Request *request);
 extern void ask_unsubscribe(Request *request);
 extern void unsubscribe(Request *request);
-extern void ask_not_me(Request *request);
-extern void unsubscribe_not_me(Request *request);
 extern void refuse_request(Request *request);
 
 #endif							/* ICO_SHOPPER_H */

@@ -179,11 +179,12 @@ is($page->{status}, 200, 'an empty cart');
 unlike($page->{body}, qr/<form/, 'an empty cart: nothing to restore');
 
 # Languages where the message has none.
+my $nowhere = make_message($node, 'mock', locale => undef);
 for my $case ([ 'de', 'de' ], [ 'de-CH, en;q=0.5', 'de' ], [ 'en;q=0.4, de;q=0.8', 'de' ], [ 'fr, de;q=0, en', 'en' ], [ 'fr', 'en' ], [ ';;,,q=', 'en' ],
 	[ 'DE', 'de' ], [ 'deu', 'en' ], [ 'x' x 3000, 'en' ])
 {
 	my ($accepted, $expected) = @$case;
-	like(ask('GET', "/u/$token{u}", { 'Accept-Language' => $accepted })->{body}, qr/<html lang="$expected">/, 'Accept-Language: ' . substr($accepted, 0, 30));
+	like(ask('GET', '/u/' . link_token($nowhere, 'u'), { 'Accept-Language' => $accepted })->{body}, qr/<html lang="$expected">/, 'Accept-Language: ' . substr($accepted, 0, 30));
 }
 for my $case ([ 'fr-FR', 'de', 'de' ], [ 'en_GB.UTF-8', 'de', 'en' ], [ '', 'de', 'de' ], [ undef, 'de', 'de' ], [ 'german', 'en', 'en' ])
 {
@@ -305,6 +306,15 @@ for my $case ([ 'u', 'recovery', qr/Stop reminders/, qr/no more reminders/ ], [ 
 		"--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--\r\n")->{status}, 200, "$letter: again, by multipart");
 	is(ask('POST', $path, undef, '')->{status}, 200, "$letter: by the button");
 	is($count->(), 3, "$letter: each time");
+	is(ask('GET', "/$letter/" . link_token($message, $letter, 'expired'))->{status}, 410, "$letter: looking at an expired link");
+	is(ask('GET', "/$letter/" . link_token($message, 'r'))->{status}, 404, "$letter: looking with the token of another link");
+	for my $method (qw(GET POST))
+	{
+		$page = ask($method, "/$letter/" . link_token($german, $letter), undef, $method eq 'POST' ? '' : undef);
+		good_page($page, "$letter: $method in German", 'de');
+		like($page->{body}, qr/S\x{c3}\x{b6}hne/, "$letter: $method says whose messages");
+	}
+	sql("DELETE FROM incomplete_orders.mock_unsubscribed USING incomplete_orders.mock_messages m WHERE mock_unsubscribed.message_id = m.message_id AND beginning = '$german'");
 	is(ask('POST', "/$letter/" . link_token($message, $letter, 'expired'), undef, '')->{status}, 410, "$letter: an expired link");
 	is(ask('POST', "/$letter/" . link_token($message, 'r'), undef, '')->{status}, 404, "$letter: the token of another link");
 	is($count->(), 3, "$letter: neither does anything");
@@ -444,7 +454,7 @@ is(ask('GET', '/healthz')->{status}, 200, 'it lives');
 	sleep 0.3;
 	my $began = time;
 	is(ask('GET', '/healthz')->{status}, 200, 'slow database: another question');
-	is(ask('GET', "/u/$token{u}")->{status}, 200, 'slow database: a page without one');
+	is(ask('GET', '/favicon.ico')->{status}, 200, 'slow database: a page without one');
 	cmp_ok(time - $began, '<', 1.5, 'slow database: neither waits');
 	is(http_read($_)->{status}, 200, 'slow database: the slow ones are answered, too') for @waiting;
 
@@ -464,6 +474,10 @@ is(ask('GET', '/healthz')->{status}, 200, 'it lives');
 
 ## Errors of the database.
 
+{
+	link_behaves(sqlstate => 'IC011', message => 'bad token', detail => 'Its message is not kept any more.');
+	is(ask('GET', "/r/$token{r}")->{status}, 410, 'a message of long ago');
+}
 for my $case ([ 'IC003', 410 ], [ 'IC006', 410 ], [ '40001', 503 ], [ '40P01', 503 ], [ '53300', 503 ], [ '25006', 503 ], [ '42501', 500 ], [ 'XX000', 500 ],
 	[ '22P02', 500 ], [ 'P0001', 500 ])
 {
@@ -615,7 +629,7 @@ unlike($all_bodies, qr/jane|doe\@|shopper\.example/i, 'still no address in any a
 	}
 	cmp_ok(time - $began, '<', 2, 'database: away, nobody waits');
 	is(ask('GET', '/o/' . link_token($away, 'o'))->{status}, 200, 'database: away, the picture is there');
-	is(ask('GET', "/u/$token{u}")->{status}, 200, 'database: away, so is a page that needs none');
+	is(ask('GET', '/favicon.ico')->{status}, 200, 'database: away, so is what needs none');
 	$node->start;
 	ok(await($run, sub { ask('GET', '/healthz')->{status} == 200 }), 'database: back');
 	is(ask('GET', "/r/$token{r}")->{status}, 200, 'database: back, pages too');

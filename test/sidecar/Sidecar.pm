@@ -193,6 +193,9 @@ sub mock_links
 			FROM incomplete_orders.mock_message(token, 'c') m $$;
 		CREATE FUNCTION incomplete_orders.open_link(token text) RETURNS uuid LANGUAGE sql AS $$
 			SELECT m.message_id FROM incomplete_orders.mock_message(token, 'o') m $$;
+		CREATE FUNCTION incomplete_orders.preview_unsubscribe(token text) RETURNS TABLE (message_id uuid, shop text, shop_name text, locale text,
+			logo_url text, colour text) LANGUAGE sql AS $$
+			SELECT m.message_id, 'default', m.shop_name, m.locale, m.logo_url, m.colour FROM incomplete_orders.mock_message(token, 'un') m $$;
 		CREATE FUNCTION incomplete_orders.unsubscribe(token text, scope text DEFAULT 'recovery', at timestamptz DEFAULT now()) RETURNS boolean LANGUAGE sql AS $$
 			INSERT INTO incomplete_orders.mock_unsubscribed (message_id, scope) SELECT m.message_id, scope FROM incomplete_orders.mock_message(token, 'un') m;
 			SELECT true $$;

@@ -40,7 +40,7 @@ DECLARE
 	what text;
 	opened text[];
 BEGIN
-	FOREACH what IN ARRAY ARRAY['preview_cart(%L)', 'restore_cart(%L)', 'link_target(%L, 1)', 'open_link(%L)', 'unsubscribe(%L)'] LOOP
+	FOREACH what IN ARRAY ARRAY['preview_unsubscribe(%L)', 'preview_cart(%L)', 'restore_cart(%L)', 'link_target(%L, 1)', 'open_link(%L)', 'unsubscribe(%L)'] LOOP
 		BEGIN
 			EXECUTE format('SELECT incomplete_orders.' || what, token);
 			opened := opened || split_part(what, '(', 1);
@@ -94,6 +94,8 @@ SELECT message_id = :'message' AS message, order_id = :'id' AS id, shop, shop_na
 SELECT line, message_id = :'message' AS message, CASE WHEN url = '/r/' || :'restore' THEN 'restore page' ELSE url END AS url
 FROM unnest(ARRAY[1, 2, 3, 4, 0, -1, NULL, 2147483647]) line, incomplete_orders.link_target(:'click', line);
 SELECT incomplete_orders.open_link(:'open') = :'message' AS message;
+SELECT message_id = :'message' AS message, shop, shop_name, locale, logo_url, colour FROM incomplete_orders.preview_unsubscribe(:'unsubscribe');
+SELECT shop FROM incomplete_orders.preview_unsubscribe(:'not_me');
 COMMIT;
 SELECT count(*) > 15 AS tables FROM lnk.before;
 (TABLE lnk.before EXCEPT SELECT * FROM lnk.everything()) UNION ALL (SELECT * FROM lnk.everything() EXCEPT TABLE lnk.before);

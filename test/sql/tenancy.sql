@@ -82,6 +82,7 @@ INSERT INTO ten.calls (object, call) VALUES
 	('unsuppress', 'SELECT incomplete_orders.unsuppress(''ten@example.com'', {shop})'),
 	('unsubscribe', 'SELECT incomplete_orders.unsubscribe({unsubscribe})'),
 	('unsubscribe', 'SELECT incomplete_orders.unsubscribe({not_me}, ''all'')'),
+	('preview_unsubscribe', 'SELECT p.shop_name FROM incomplete_orders.preview_unsubscribe({unsubscribe}) p'),
 	('preview_cart', 'SELECT p.status, p.items, p.total FROM incomplete_orders.preview_cart({restore}) p'),
 	('restore_cart', 'SELECT r.items FROM incomplete_orders.restore_cart({restore}, ''ten-9'') r'),
 	('restore_cart', 'SELECT r.items FROM incomplete_orders.restore_cart({restore}, ''ten-3'', {shop}) r'),
