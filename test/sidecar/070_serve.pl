@@ -21,6 +21,14 @@ connect_to($node, 'mock');
 
 my ($run, $server);
 
+# Nothing stays if a test dies.
+END
+{
+	my $status = $?;
+	$run->{handle}->kill_kill if $run && $run->{handle}->pumpable;
+	$? = $status;
+}
+
 # Starts the program on a free port, and waits until it says which.
 sub start_server
 {
