@@ -26,9 +26,12 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 #define ICO_SUPPRESSION(o, keys) \
 	"(SELECT su.reason FROM incomplete_orders.suppressions su WHERE su.shop_id" EQ o ".shop_id" \
 	" AND su.person" EQ "ANY (" keys ") ORDER BY su.at LIMIT 1)"
+/* the purchase po is not a part of the order itself */
+#define ICO_OF_ANOTHER(o) \
+	" AND NOT EXISTS (SELECT 1 FROM incomplete_orders.orders pr WHERE pr.shop_id" EQ "po.shop_id" \
+	"  AND pr.order_id" EQ "po.order_id AND pr.incomplete_order_id" EQ o ".id)"
 /*
- * Whether that person ordered since this episode of the order began: by another
- * order than this one, of which a part may have been ordered.
+ * Whether that person ordered since this episode of the order began.
  */
 #define ICO_HAS_ORDERED(o, keys) \
 	"EXISTS (SELECT 1 FROM incomplete_orders.person_orders po WHERE po.shop_id" EQ o ".shop_id" \
@@ -36,8 +39,7 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 	" AND (" o ".episode" EQ "1 OR po.ordered_at" GE o ".last_activity_at OR po.ordered_at" GE \
 	"(SELECT pg_catalog.max(pe.at) FROM incomplete_orders.order_events pe WHERE pe.shop_id" EQ o ".shop_id" \
 	"  AND pe.order_id" EQ o ".id AND pe.event" EQ "'reanimated'))" \
-	" AND NOT EXISTS (SELECT 1 FROM incomplete_orders.orders pr WHERE pr.shop_id" EQ "po.shop_id" \
-	"  AND pr.order_id" EQ "po.order_id AND pr.incomplete_order_id" EQ o ".id))"
+	ICO_OF_ANOTHER(o) ")"
 /*
  * Whether the order was opened within the attribution window after a purchase of
  * that person and holds nothing that the bought order lacked: the shop left its
@@ -46,7 +48,7 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 #define ICO_ALREADY_BOUGHT(o, keys, attribution_window) \
 	"EXISTS (SELECT 1 FROM incomplete_orders.person_orders po WHERE po.shop_id" EQ o ".shop_id" \
 	" AND po.person" EQ "ANY (" keys ") AND po.ordered_at" LE o ".created_at" \
-	" AND incomplete_orders._later(po.ordered_at, " attribution_window ")" GT o ".created_at" \
+	" AND incomplete_orders._later(po.ordered_at, " attribution_window ")" GT o ".created_at" ICO_OF_ANOTHER(o) \
 	" AND NOT EXISTS (SELECT 1 FROM incomplete_orders.unnest(" o ".items) pu WHERE pu.filled" LT "pu.quantity" \
 	"  AND NOT EXISTS (SELECT 1 FROM incomplete_orders.order_items pi WHERE pi.shop_id" EQ "po.shop_id" \
 	"   AND pi.order_id" EQ "po.order_id AND pi.sku" EQ "pu.sku)))"
