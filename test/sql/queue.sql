@@ -96,6 +96,30 @@ SELECT count(*) AS in_the_tail FROM incomplete_orders.order_event_tail WHERE eve
 SELECT incomplete_orders.fail_message(:'id', :token2, true, 'x') AS fail_after_ack, incomplete_orders.extend_message(:'id', :token2, '1 min') AS extend_after_ack;
 SELECT status, response FROM incomplete_orders.messages WHERE id = :'m1';
 
+-- An ack goes through the executor where something of the user's asks for it: the same rows.
+CREATE TABLE q.pair AS SELECT n, q.queue(q.cart('q-pair-' || n, context => '{"device": "phone", "source": "mail"}'), 3, campaign => 'cart') AS id FROM generate_series(1, 2) n;
+UPDATE incomplete_orders.messages m SET variant = 'b' FROM q.pair p WHERE p.id = m.id;
+UPDATE q.pair p SET n = n FROM incomplete_orders.claim_messages('w') c WHERE c.message_id = p.id;
+SELECT incomplete_orders.ack_message(id, 1, '250 ok') FROM q.pair WHERE n = 1;
+CREATE TABLE q.fired (relation text, n integer);
+CREATE FUNCTION q.notice_update() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN INSERT INTO q.fired VALUES (TG_RELNAME, 1); RETURN NEW; END $$;
+CREATE TRIGGER q_notice BEFORE UPDATE ON incomplete_orders.messages FOR EACH ROW EXECUTE FUNCTION q.notice_update();
+CREATE TRIGGER q_notice AFTER UPDATE OF recovery_attempts ON incomplete_orders.open_orders FOR EACH ROW EXECUTE FUNCTION q.notice_update();
+SELECT incomplete_orders.ack_message(id, 1, '250 ok') FROM q.pair WHERE n = 2;
+DROP TRIGGER q_notice ON incomplete_orders.messages;
+DROP TRIGGER q_notice ON incomplete_orders.open_orders;
+SELECT relation, sum(n) FROM q.fired GROUP BY relation ORDER BY relation;
+CREATE FUNCTION q.bare(r jsonb) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT r - '{id,order_id,root_id,message_id,event_id,recorded_at,at,abandoned_at,created_at,due_at,queued_at,give_up_at,sent_at,mail_message_id,reference,session_id,next_action_at,expires_at,last_activity_at,last_recovery_at}'::text[] $$;
+SELECT what, count(*) AS rows, count(DISTINCT r) AS kinds FROM (
+	SELECT 'message' AS what, q.bare(to_jsonb(m)) AS r FROM incomplete_orders.messages m JOIN q.pair USING (id)
+	UNION ALL SELECT 'order', q.bare(to_jsonb(o)) FROM incomplete_orders.open_orders o JOIN incomplete_orders.messages m ON m.order_id = o.id JOIN q.pair p ON p.id = m.id
+	UNION ALL SELECT 'event', q.bare(to_jsonb(e)) FROM incomplete_orders.order_events e JOIN q.pair p ON p.id = e.message_id WHERE e.event = 'message_sent'
+	UNION ALL SELECT 'tail', q.bare(to_jsonb(t)) FROM incomplete_orders.order_event_tail t JOIN incomplete_orders.messages m USING (order_id) JOIN q.pair p ON p.id = m.id WHERE t.event = 'message_sent') x
+GROUP BY what ORDER BY what;
+SELECT campaign, step, variant, kind, currency, value, item_count, device, source, status_before, status_after, furthest_step, abandoned_at IS NOT NULL AS abandoned_at
+FROM incomplete_orders.order_events e JOIN q.pair p ON p.id = e.message_id AND n = 1 WHERE e.event = 'message_sent';
+
 -- Words: the shop's own in the locale, the default in it, the language, English; a subject by hand wins.
 SELECT q.queue(q.cart('q-words-' || n, context => jsonb_build_object('locale', l))) IS NOT NULL AS queued
 FROM (VALUES (1, 'de-DE'), (2, 'fr'), (3, 'fr-CA'), (4, 'pt-BR'), (5, 'en'), (6, '../x'), (7, 'de-AT')) v (n, l);
