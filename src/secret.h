@@ -31,8 +31,6 @@ extern void ico_secret_init(void);
  * incomplete_orders_owner.
  */
 extern const IcoSecret *ico_secret(IcoSecretPurpose purpose, int32 key_id);
-/* HMAC-SHA256 */
-extern void ico_hmac(const IcoSecret *secret, const void *data, int len, uint8 mac[ICO_SECRET_BYTES]);
 extern void ico_hmac512(const IcoSecret *secret, const void *data, int len, uint8 mac[PG_SHA512_DIGEST_LENGTH]);
 
 /*
