@@ -22,6 +22,8 @@ OBJS = \
 	src/facts.o \
 	src/direct.o \
 	src/direct_row.o \
+	src/append.o \
+	src/event.o \
 	src/capture.o \
 	src/capture_batch.o \
 	src/checkout.o \

@@ -9,6 +9,7 @@
 
 #include "fmgr.h"
 
+#include "append.h"
 #include "closing.h"
 #include "compat.h"
 #include "direct.h"
@@ -31,5 +32,6 @@ _PG_init(void)
 	ico_secret_init();
 	ico_direct_init();
 	ico_row_init();
+	ico_append_init();
 	ico_closing_init();
 }

@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "commands/sequence.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -345,77 +344,12 @@ ico_event_args(IcoArgs *args, int32 shop_id, const pg_uuid_t *id, const IcoEvent
 }
 
 static void
-arg_pointer(IcoArgs *args, Datum value)
-{
-	if (DatumGetPointer(value) == NULL)
-		ico_arg_null(args);
-	else
-		ico_arg(args, value);
-}
-
-static void
 arg_instant(IcoArgs *args, TimestampTz at)
 {
 	if (at == ICO_NONE)
 		ico_arg_null(args);
 	else
 		ico_arg(args, TimestampTzGetDatum(at));
-}
-
-/*
- * Parameters of both rows: $1..$7 of every event, then $8 event_id  $9 root_id
- * $10 episode  $11 status_after  $12 kind  $13 currency  $14 value  $15 item_count
- * $16 furthest_step  $17 context  $18 bot  $19 created_at  $20 abandoned_at
- * $21 order_ref  $22 paid_amount  $23 message_id  $24 campaign  $25 step  $26 variant
- */
-#define EVENT_ROW_ARGS ICO_EVENT_ARGS "IuisktnIcjbzzunutit"
-
-void
-ico_put_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event, const IcoStatus *before, const IcoEventRow *row)
-{
-	static IcoPlan history = {
-		EVENT_ROW_ARGS,
-		"INSERT INTO incomplete_orders.order_events (recorded_at, event_id, shop_id, order_id, root_id, episode, event, at,"
-		" actor, status_before, status_after, kind, currency, value, item_count, furthest_step, reason_code, device, source,"
-		" bot, created_at, abandoned_at, order_ref, paid_amount, message_id, campaign, step, variant)"
-		" VALUES (pg_catalog.clock_timestamp(), $8, $1, $2, $9, $10,"
-		" $3, $4, $5, $6, $11, $12, $13, $14, $15, $16, $7, $17" ARROW_TEXT "'device', $17" ARROW_TEXT "'source', $18, $19,"
-		" $20, $21, $22, $23, $24, $25, $26)"
-	};
-	static IcoPlan tail = {
-		EVENT_ROW_ARGS,
-		"INSERT INTO incomplete_orders.order_event_tail (event_id, shop_id, order_id, root_id, episode, event, at,"
-		" status_before, kind, currency, value, item_count, furthest_step, reason_code, device, source, bot, created_at,"
-		" abandoned_at, paid_amount, campaign, step, variant) VALUES ($8, $1, $2, $9, $10, $3, $4, $6, $12, $13, $14, $15, $16, $7,"
-		" $17" ARROW_TEXT "'device', $17" ARROW_TEXT "'source', $18, $19, $20, $22, $24, $25, $26)"
-	};
-	IcoArgs		args;
-
-	ico_event_args(&args, shop_id, id, event, before);
-	ico_arg(&args, Int64GetDatum(nextval_internal(get_relname_relid("event_seq", ico_catalog()->schema), true)));
-	ico_arg(&args, UUIDPGetDatum(&row->root_id));
-	ico_arg(&args, Int32GetDatum(row->episode));
-	ico_arg(&args, ico_status_datum(row->after));
-	ico_arg(&args, row->kind);
-	ico_arg(&args, row->currency);
-	ico_arg(&args, row->value);
-	ico_arg(&args, Int64GetDatum(row->item_count));
-	ico_arg(&args, row->furthest_step);
-	arg_pointer(&args, row->context);
-	ico_arg(&args, BoolGetDatum(row->bot));
-	arg_instant(&args, row->created_at);
-	arg_instant(&args, row->abandoned_at);
-	arg_pointer(&args, PointerGetDatum(row->order_ref));
-	arg_pointer(&args, row->paid_amount);
-	arg_pointer(&args, PointerGetDatum(row->message_id));
-	ico_arg_text(&args, row->campaign);
-	if (row->message_id == NULL)
-		ico_arg_null(&args);
-	else
-		ico_arg(&args, Int32GetDatum(row->step));
-	ico_arg_text(&args, row->variant);
-	(void) ico_execute(&history, args.values, args.nulls);
-	(void) ico_execute(&tail, args.values, args.nulls);
 }
 
 void

@@ -117,6 +117,7 @@ typedef struct IcoEventRow
 	text	   *variant;
 } IcoEventRow;
 
+/* event.c: both rows of an event */
 extern void ico_put_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event, const IcoStatus *before,
 						  const IcoEventRow *row);
 /* an event that changes no state */
