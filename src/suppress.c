@@ -13,8 +13,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -44,31 +46,32 @@ ico_is_suppression(const char *reason)
 }
 
 /*
- * $1 shop_id  $2 the address, normal  $3 message_id  $4 reason  $5 at.  A waiting
- * message goes to the address that its order has when it is claimed, so that is
- * what counts.  The named message is locked in any state: its row is to be
- * written next.
+ * A waiting message goes to the address that its order has when it is claimed, so
+ * that is what counts.  The named message ($3) is locked in any state: its row is
+ * to be written next.
  */
-#define CANCEL(lock) \
-	"WITH m AS (SELECT m.id FROM incomplete_orders.messages m WHERE m.shop_id" EQ "$1 AND m.id" EQ "ANY (ARRAY(" \
-	"   SELECT x.id FROM incomplete_orders.open_orders o JOIN incomplete_orders.messages x" \
-	"    ON x.shop_id" EQ "o.shop_id AND x.root_id" EQ "o.root_id AND x.order_id" EQ "o.id" \
-	"   WHERE o.shop_id" EQ "$1 AND o.email IS NOT NULL AND pg_catalog.lower(o.email COLLATE pg_catalog.\"C\")" EQ "$2" \
-	"    AND x.status" EQ "ANY ('{queued,sending}')" \
-	"   UNION ALL SELECT $3 WHERE $3 IS NOT NULL)) ORDER BY m.id FOR UPDATE" lock ")," \
-	" c AS (UPDATE incomplete_orders.messages c SET status = 'cancelled', reason = $4 FROM m, incomplete_orders.open_orders o" \
-	"  WHERE c.shop_id" EQ "$1 AND c.id" EQ "m.id AND c.status" EQ "ANY ('{queued,sending}')" \
-	"  AND o.shop_id" EQ "$1 AND o.id" EQ "c.order_id AND pg_catalog.lower(o.email COLLATE pg_catalog.\"C\")" EQ "$2" \
-	"  RETURNING c.*)" \
-	" INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)" \
-	" SELECT c.shop_id, c.order_id, c.episode, c.campaign, c.step, c.ordinal, c.id, $5, $4 FROM c"
+#define LOCK_MESSAGES(lock) \
+	"SELECT m.id FROM incomplete_orders.messages m WHERE m.shop_id" EQ "$1 AND m.id" EQ "ANY (ARRAY(" \
+	"  SELECT x.id FROM incomplete_orders.open_orders o JOIN incomplete_orders.messages x" \
+	"   ON x.shop_id" EQ "o.shop_id AND x.root_id" EQ "o.root_id AND x.order_id" EQ "o.id" \
+	"  WHERE o.shop_id" EQ "$1 AND o.email IS NOT NULL AND pg_catalog.lower(o.email COLLATE pg_catalog.\"C\")" EQ "$2" \
+	"   AND x.status" EQ "ANY ('{queued,sending}')" \
+	"  UNION ALL SELECT $3 WHERE $3 IS NOT NULL)) ORDER BY m.id FOR UPDATE" lock
 
-static void
-cancel_messages(int32 shop_id, text *address, const pg_uuid_t *message_id, const char *reason, TimestampTz at, bool wait)
+/*
+ * Locks them all, in a statement of its own: a row that a join does not come to
+ * would be locked later, behind the suppression, and two could wait for each other.
+ * Their ids, or 0 when there are none.
+ */
+static Datum
+lock_messages(int32 shop_id, text *address, const pg_uuid_t *message_id, bool wait)
 {
-	static IcoPlan waiting = {"itutz", CANCEL("")};
-	static IcoPlan skipping = {"itutz", CANCEL(" SKIP LOCKED")};
+	static IcoPlan waiting = {"itu", LOCK_MESSAGES("")};
+	static IcoPlan skipping = {"itu", LOCK_MESSAGES(" SKIP LOCKED")};
 	IcoArgs		args = {0};
+	uint64		n;
+	Datum	   *ids;
+	bool		isnull;
 
 	ico_arg(&args, Int32GetDatum(shop_id));
 	ico_arg_text(&args, address);
@@ -76,9 +79,35 @@ cancel_messages(int32 shop_id, text *address, const pg_uuid_t *message_id, const
 		ico_arg_null(&args);
 	else
 		ico_arg(&args, UUIDPGetDatum(message_id));
+	n = ico_execute(wait ? &waiting : &skipping, args.values, args.nulls);
+	if (n == 0)
+		return (Datum) 0;
+	ids = palloc(n * sizeof(Datum));
+	for (uint64 i = 0; i < n; i++)
+		ids[i] = ico_column(i, 1, &isnull);
+	return PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+static void
+cancel_messages(int32 shop_id, text *address, Datum ids, const char *reason, TimestampTz at)
+{
+	static IcoPlan plan = {
+		"iUttz",
+		"WITH c AS (UPDATE incomplete_orders.messages c SET status = 'cancelled', reason = $4"
+		"  FROM incomplete_orders.open_orders o WHERE c.shop_id" EQ "$1 AND c.id" EQ "ANY ($2)"
+		"  AND c.status" EQ "ANY ('{queued,sending}') AND o.shop_id" EQ "$1 AND o.id" EQ "c.order_id"
+		"  AND pg_catalog.lower(o.email COLLATE pg_catalog.\"C\")" EQ "$3 RETURNING c.*)"
+		" INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)"
+		" SELECT c.shop_id, c.order_id, c.episode, c.campaign, c.step, c.ordinal, c.id, $5, $4 FROM c"
+	};
+	IcoArgs		args = {0};
+
+	ico_arg(&args, Int32GetDatum(shop_id));
+	ico_arg(&args, ids);
+	ico_arg_text(&args, address);
 	ico_arg(&args, CStringGetTextDatum(reason));
 	ico_arg(&args, TimestampTzGetDatum(at));
-	(void) ico_execute(wait ? &waiting : &skipping, args.values, args.nulls);
+	(void) ico_execute(&plan, args.values, args.nulls);
 }
 
 bool
@@ -94,11 +123,15 @@ ico_suppress(int32 shop_id, text *email, const char *scope, const char *reason, 
 	};
 	int64		keys[ICO_PERSON_KEYS];
 	IcoArgs		args = {0};
+	text	   *address = ico_normal_email(email);
+	Datum		ids;
 
 	Assert(ico_is_suppression(reason));
 	if (ico_person_keys(shop_id, NULL, email, NULL, keys) == 0)
 		return false;
-	cancel_messages(shop_id, ico_normal_email(email), message_id, reason, at, wait);
+	ids = lock_messages(shop_id, address, message_id, wait);
+	if (DatumGetPointer(ids) != NULL)
+		cancel_messages(shop_id, address, ids, reason, at);
 	ico_arg(&args, Int32GetDatum(shop_id));
 	ico_arg(&args, Int64GetDatum(keys[0]));
 	ico_arg(&args, CStringGetTextDatum(scope));
