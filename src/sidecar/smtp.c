@@ -33,6 +33,7 @@ typedef struct Slot
 	size_t		sent;			/* of the body */
 	int			reply;			/* to the last command; 0: none yet */
 	bool		login;			/* the last command was of AUTH */
+	bool		leaving;		/* it was QUIT, behind a refusal */
 	char		error[CURL_ERROR_SIZE];
 } Slot;
 
@@ -63,6 +64,10 @@ follow_command(Slot *slot, const char *line, size_t length)
 		SmtpPhase	phase;
 	}			commands[] = {{"MAIL ", SMTP_MAIL}, {"RCPT ", SMTP_RCPT}, {"DATA", SMTP_DATA}};
 
+	/* libcurl takes its leave after a refusal; the refusal is what counts. */
+	slot->leaving = slot->reply >= 400 && is_command(line, length, "QUIT");
+	if (slot->leaving)
+		return;
 	slot->reply = 0;
 	slot->login = is_command(line, length, "AUTH ");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
@@ -107,7 +112,7 @@ follow_reply(Slot *slot, const char *line, size_t length)
 {
 	while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
 		length--;
-	if (length < 3 || !are_digits(line, 3) || (length > 3 && line[3] == '-'))
+	if (slot->leaving || length < 3 || !are_digits(line, 3) || (length > 3 && line[3] == '-'))
 		return;
 	slot->reply = (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
 	keep_reply(slot->mail, line, length);
@@ -405,6 +410,7 @@ smtp_start(Smtp *smtp, SmtpMail *mail)
 	slot->error[0] = '\0';
 	slot->sent = 0;
 	slot->reply = 0;
+	slot->leaving = false;
 	mail->phase = SMTP_CONNECT;
 	mail->response[0] = mail->code[0] = '\0';
 	mail->began = loop_now();
