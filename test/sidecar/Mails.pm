@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Sidecar;
 use Time::HiRes ();
 
-our @EXPORT = qw(mail_server mail_start mail_stop hold_next let_go accepted mail_url kill_server pause);
+our @EXPORT = qw(mail_server mail_start mail_stop hold held let_go accepted mail_url kill_server pause);
 
 # mail_server(folder or undef): starts mail_server.py on a port of its own.
 sub mail_server
@@ -43,12 +43,19 @@ sub mail_stop
 	return;
 }
 
-# hold_next(mail): the next mail is accepted, and its 250 waits; its Message-ID, or undef.
-sub hold_next
+# hold(mail): the 250 of the next mail will wait.
+sub hold
 {
-	my ($mail, $seconds) = @_;
+	my ($mail) = @_;
 	$mail->{out} = '';
 	$mail->{in} .= "hold\n";
+	return await($mail, sub { $mail->{out} =~ /^holding$/m });
+}
+
+# held(mail, seconds): waits for that mail; its Message-ID, or undef if none comes in that time.
+sub held
+{
+	my ($mail, $seconds) = @_;
 	my $end = time + ($seconds // 60);
 	await($mail, sub { $mail->{out} =~ /^held \S+$/m || time >= $end });
 	return $mail->{out} =~ /^held (\S+)$/m ? $1 : undef;

@@ -9,7 +9,7 @@ answered ({"mail": Message-ID, "at", "to", "sha256", "bytes"}), and one once the
 
 Commands on stdin, answers on stdout, a line each:
 
-    hold    the next mail is accepted, then "held MESSAGE-ID" is printed, and its 250 waits
+    hold    "holding" is printed; the next mail is accepted, "held MESSAGE-ID" printed, and its 250 waits
     go      the 250 is written, then "answered MESSAGE-ID" is printed
 
 What becomes of a mail is told by how its recipient begins:
@@ -94,21 +94,30 @@ class Session(SMTP):
                 print("answered", message_id, flush=True)
 
 
+async def end_with(parent):
+    # Others may have inherited the other end of our stdin.
+    while os.getppid() == parent:
+        await asyncio.sleep(1)
+    os._exit(0)
+
+
 async def main(port, log, folder=None):
     loop = asyncio.get_running_loop()
     server = Server(log, folder)
     await loop.create_server(
         lambda: Session(server, hostname="mail.example", ident="test", loop=loop, data_size_limit=10_000_000, timeout=3600),
         "127.0.0.1", port, reuse_address=True)
+    orphaned = loop.create_task(end_with(os.getppid()))
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     print("ready", flush=True)
-    # The end of stdin is the end of whoever started us.
     while command := await commands.readline():
         if command == b"hold\n":
             server.hold = True
+            print("holding", flush=True)
         elif command == b"go\n":
             server.go.set()
+    orphaned.cancel()
 
 
 asyncio.run(main(int(sys.argv[1]), *sys.argv[2:]))

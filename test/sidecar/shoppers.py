@@ -7,12 +7,12 @@ Again and again somebody buys, buys under another session, unsubscribes, comes b
 order that nobody touched yet, every other time one whose message is just being sent.  What
 was done is a JSON line in LOG once its commit was seen: {"order", "action", "before", "after"}.
 A lost connection makes the outcome unknown: {"order", "action", "unknown": true}, and the order is left alone.
-It ends with its stdin.
+It ends when it is asked to (SIGTERM), between two of these, or with whoever started it.
 """
 import json
 import os
 import random
-import select
+import signal
 import sys
 import time
 
@@ -38,7 +38,10 @@ def main(seed, log):
     rng = random.Random(int(seed))
     out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     touched, ids, db = set(), None, None
-    while not select.select([sys.stdin], [], [], rng.random() * 0.03)[0]:
+    stop, parent = [], os.getppid()
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    while not stop and os.getppid() == parent:
+        time.sleep(rng.random() * 0.03)
         what = None
         try:
             if not db:
