@@ -249,22 +249,25 @@ take_turns(int wanted, DueShop **shops)
 static void
 note_places(Claiming *claiming, int first, DueShop **shops, int n, int share)
 {
-	int			kept = 0;
+	int		   *rows = palloc0((n + 1) * sizeof(int));
 	int			place = turn + n;
+	int			kept = 0;
+	int			s = 0;
 
+	/* they come shop by shop */
+	for (int c = first; c < claiming->n; c++)
+	{
+		const IcoClaim *claim = claiming->claims[c];
+
+		while (shops[s]->shop_id != claim->shop_id)
+			s = (s + 1) % n;
+		shops[s]->due_at = claim->due_at;
+		shops[s]->id = claim->id;
+		rows[s]++;
+	}
 	for (int i = 0; i < n; i++)
 	{
-		int			rows = 0;
-
-		for (int c = first; c < claiming->n; c++)
-		{
-			if (claiming->claims[c]->shop_id != shops[i]->shop_id)
-				continue;
-			shops[i]->due_at = claiming->claims[c]->due_at;
-			shops[i]->id = claiming->claims[c]->id;
-			rows++;
-		}
-		if (rows < share)
+		if (rows[i] < share)
 			shops[i]->shop_id = 0;
 	}
 	turn = 0;
