@@ -246,7 +246,7 @@ find_repeat(const Sending *sending, pg_uuid_t *id)
 {
 	static IcoPlan plan = {
 		"iuuttt",
-		"SELECT m.id, ($5 IS NULL OR m.message_type" EQ "$5) AND m.subject IS NOT DISTINCT FROM $6"
+		"SELECT m.id, ($5 IS NULL OR m.message_type" EQ "$5) AND COALESCE(m.subject, '')" EQ "COALESCE($6, '')"
 		" FROM incomplete_orders.messages m WHERE m.shop_id" EQ "$1 AND m.root_id" EQ "$2 AND m.order_id" EQ "$3"
 		" AND m.idempotency_key" EQ "$4"
 	};

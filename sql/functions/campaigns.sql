@@ -24,11 +24,11 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_later';
 COMMENT ON FUNCTION incomplete_orders._later(timestamptz, interval) IS
 	'at + span with days of 24 hours and months of 30 days, whatever the time zone of the session';
 
-CREATE FUNCTION incomplete_orders._arm_orders(shop_id integer, campaign text) RETURNS bigint
+CREATE FUNCTION incomplete_orders._arm_orders(shop_id integer, campaign text, anew boolean) RETURNS bigint
 LANGUAGE c STRICT SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_arm_orders';
-ALTER FUNCTION incomplete_orders._arm_orders(integer, text) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._arm_orders(integer, text) IS
-	'Abandoned orders that a campaign which is on should mail, and that wait for nothing, get the instant of their next step; how many';
+ALTER FUNCTION incomplete_orders._arm_orders(integer, text, boolean) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._arm_orders(integer, text, boolean) IS
+	'Abandoned orders that a campaign which is on should mail, and that wait for nothing, get the instant of their next step; anew: those that wait as well. How many changed';
 
 CREATE FUNCTION incomplete_orders._tick_messages(shops integer[], at timestamptz, per_shop integer, most integer)
 RETURNS TABLE (shop_id integer, queued integer, skipped integer, more boolean)
@@ -79,12 +79,12 @@ BEGIN
 	SET enabled = true, changed_at = clock_timestamp(),
 		not_before = least(CASE WHEN c.enabled THEN c.not_before END, incomplete_orders._later(instant, -not_older_than))
 	WHERE c.shop_id = entered AND c.campaign = enable_campaign.campaign;
-	PERFORM incomplete_orders._arm_orders(entered, enable_campaign.campaign);
+	PERFORM incomplete_orders._arm_orders(entered, enable_campaign.campaign, true);
 END
 $$;
 ALTER FUNCTION incomplete_orders.enable_campaign(text, text, interval, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.enable_campaign(text, text, interval, timestamptz) IS
-	'Turns a campaign (cart, payment, partial) on: tick queues its steps for orders of that kind abandoned from not_older_than ago on, never for older ones. Orders abandoned since then get what is due next; called again, it can only reach further back. IC002, 22023';
+	'Turns a campaign (cart, payment, partial) on: tick queues its steps for orders of that kind abandoned from not_older_than ago on, never for older ones. Orders abandoned since then get what is due next; called again, it can only reach further back, and waiting orders follow steps that were changed (by the owner, in campaign_steps) meanwhile. IC002, 22023';
 
 CREATE FUNCTION incomplete_orders.disable_campaign(campaign text, shop text DEFAULT NULL, at timestamptz DEFAULT now()) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -117,7 +117,7 @@ COMMENT ON FUNCTION incomplete_orders.disable_campaign(text, text, timestamptz) 
 CREATE FUNCTION incomplete_orders._tick_campaigns(shops integer[]) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(sum(incomplete_orders._arm_orders(c.shop_id, c.campaign)), 0)::bigint FROM incomplete_orders.campaigns c
+	SELECT coalesce(sum(incomplete_orders._arm_orders(c.shop_id, c.campaign, false)), 0)::bigint FROM incomplete_orders.campaigns c
 	WHERE c.enabled AND c.changed_at > clock_timestamp() - interval '10 minutes'
 		AND c.shop_id = ANY ($1) AND c.shop_id = ANY ((SELECT incomplete_orders._visible_shops('tick', '*'))::integer[])
 $$;

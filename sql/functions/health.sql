@@ -38,7 +38,9 @@ BEGIN
 	check_name := 'overdue';
 	SELECT s.shop, clock - o.next_action_at AS age INTO seen
 	FROM incomplete_orders.shops s CROSS JOIN LATERAL (
-		SELECT q.next_action_at FROM incomplete_orders.open_orders q WHERE q.shop_id = s.shop_id ORDER BY q.next_action_at LIMIT 1) o
+		SELECT least((SELECT q.next_action_at FROM incomplete_orders.open_orders q WHERE q.shop_id = s.shop_id ORDER BY q.next_action_at LIMIT 1),
+			(SELECT q.next_message_at FROM incomplete_orders.open_orders q WHERE q.shop_id = s.shop_id AND q.next_message_at IS NOT NULL
+				ORDER BY q.next_message_at LIMIT 1)) AS next_action_at) o
 	WHERE s.shop_id = ANY (shop_ids) ORDER BY o.next_action_at LIMIT 1;
 	IF seen.age IS NULL OR seen.age <= interval '0' THEN
 		state := 'ok';

@@ -291,6 +291,18 @@ SELECT step, reason FROM pg_temp.ledger WHERE name = 'by hand';
 SELECT incomplete_orders.enable_campaign('cart', 'camp', at => '2025-05-05 10:00');
 RESET ROLE;
 
+-- Steps that the owner changed count for what waits once the campaign is turned on again.
+BEGIN;
+CALL pg_temp.cart('shorter', '2025-05-20 10:00', 'shorter@example.com');
+CALL pg_temp.cart('by hand too', '2025-05-20 10:00', 'hand@example.com');
+CALL pg_temp.tick('2025-05-20 12:00');
+SELECT incomplete_orders.send_recovery_email(pg_temp.id('by hand too'), at => '2025-05-20 12:30') IS NOT NULL AS sent;
+SELECT name, next_message_at FROM pg_temp.sequence WHERE name IN ('shorter', 'by hand too') ORDER BY name;
+UPDATE incomplete_orders.campaign_steps SET delay = '4 hours' WHERE shop_id = :shop AND campaign = 'cart' AND step = 2;
+SELECT incomplete_orders.enable_campaign('cart', 'camp', at => '2025-05-20 13:00');
+SELECT name, next_message_at FROM pg_temp.sequence WHERE name IN ('shorter', 'by hand too') ORDER BY name;
+ROLLBACK;
+
 -- Steps that the owner puts in another order, or too close together, are never two at once.
 BEGIN;
 UPDATE incomplete_orders.campaign_steps SET delay = CASE step WHEN 1 THEN interval '2 hours' WHEN 2 THEN '1 hour' ELSE '2 hours' END WHERE shop_id = :shop AND campaign = 'cart';
