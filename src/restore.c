@@ -403,8 +403,11 @@ static void
 restore_closed(Restore *restore, const IcoOrder *closed, pg_uuid_t *id)
 {
 	const IcoShop *shop = &restore->token.shop;
-	text	   *own_session = cstring_to_text(psprintf(SESSION_PREFIX "%s", restore->token.session));
+	char		name[ICO_TOKEN_CHARS + 1];
+	text	   *own_session;
 
+	ico_token_session(&restore->token, name);
+	own_session = cstring_to_text(psprintf(SESSION_PREFIX "%s", name));
 	if (restore->session_id == NULL)
 		restore->session_id = own_session;
 

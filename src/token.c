@@ -202,23 +202,6 @@ same_tag(const uint8 *a, const uint8 *b)
 	return difference == 0;
 }
 
-/*
- * The name of a session for the cart of this message.  The same key signs it,
- * but other bytes than any token's, so neither can be made of the other.
- */
-static void
-name_session(const IcoSecret *key, const pg_uuid_t *message_id, char *session)
-{
-	static const char prefix[] = "session";
-	uint8		plain[sizeof(prefix) + sizeof(pg_uuid_t)];
-	uint8		mac[MAC_BYTES];
-
-	memcpy(plain, prefix, sizeof(prefix));
-	memcpy(plain + sizeof(prefix), message_id, sizeof(pg_uuid_t));
-	ico_hmac512(key, plain, sizeof(plain), mac);
-	encode(mac, session);
-}
-
 /* The link that a token opens, or -1; no door yet. */
 static int
 verify(text *given, Parsed *parsed, IcoToken *found)
@@ -248,7 +231,7 @@ verify(text *given, Parsed *parsed, IcoToken *found)
 	found->message_id = parsed->message_id;
 	found->link = match;
 	write_tokens(plain, mac, &found->all);
-	name_session(key, &parsed->message_id, found->session);
+	found->key_id = parsed->key_id;
 	return match;
 }
 
@@ -264,6 +247,26 @@ ico_enter_token(IcoRight right, text *given, int links, IcoToken *found)
 	/* by the clock, whatever instant the caller works at */
 	if (day_of(GetCurrentTransactionStartTimestamp()) > parsed.day + valid_days[link])
 		ico_refuse_token("It has expired.");
+}
+
+/*
+ * The same key signs it as the token, but other bytes than any token's, so
+ * neither can be made of the other.
+ */
+void
+ico_token_session(const IcoToken *token, char session[ICO_TOKEN_CHARS + 1])
+{
+	static const char prefix[] = "session";
+	const IcoSecret *key = ico_secret(ICO_SECRET_LINK, token->key_id);
+	uint8		plain[sizeof(prefix) + sizeof(pg_uuid_t)];
+	uint8		mac[MAC_BYTES];
+
+	if (key == NULL)			/* deleted since the token was read */
+		ico_refuse_token(ICO_NOT_THAT_LINK);
+	memcpy(plain, prefix, sizeof(prefix));
+	memcpy(plain + sizeof(prefix), &token->message_id, sizeof(pg_uuid_t));
+	ico_hmac512(key, plain, sizeof(plain), mac);
+	encode(mac, session);
 }
 
 /* _link_tokens(message_id, issued, OUT restore, OUT click, OUT open, OUT unsubscribe, OUT not_me) */

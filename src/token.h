@@ -40,7 +40,7 @@ typedef struct IcoToken
 	pg_uuid_t	message_id;
 	IcoLink		link;
 	IcoLinkTokens all;			/* the message's other ones, of the same key and day */
-	char		session[ICO_TOKEN_CHARS + 1];	/* a name that only holders of this message's links can learn */
+	int			key_id;
 	IcoShop		shop;
 } IcoToken;
 
@@ -50,6 +50,11 @@ typedef struct IcoToken
  * the right.  token may be NULL.
  */
 extern void ico_enter_token(IcoRight right, text *token, int links, IcoToken *found);
+/*
+ * The name of a session for the cart of this message; nobody without a link of
+ * the message can learn it.
+ */
+extern void ico_token_session(const IcoToken *token, char session[ICO_TOKEN_CHARS + 1]);
 /* the detail of every refusal from which nothing may be learned */
 #define ICO_NOT_THAT_LINK "It is not a link of this kind in a message of a shop that may be used here."
 /* for a true token, another detail says why it leads nowhere any more; never returns */
