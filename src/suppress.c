@@ -96,7 +96,8 @@ cancel_messages(int32 shop_id, text *address, Datum ids, const char *reason, Tim
 		"WITH c AS (UPDATE incomplete_orders.messages c SET status = 'cancelled', reason = $4"
 		"  FROM incomplete_orders.open_orders o WHERE c.shop_id" EQ "$1 AND c.id" EQ "ANY ($2)"
 		"  AND c.status" EQ "ANY ('{queued,sending}') AND o.shop_id" EQ "$1 AND o.id" EQ "c.order_id"
-		"  AND pg_catalog.lower(o.email COLLATE pg_catalog.\"C\")" EQ "$3 RETURNING c.*)"
+		/* not in the words of its index: each message's order is found by its id, however many have the address */
+		"  AND COALESCE(pg_catalog.lower(o.email COLLATE pg_catalog.\"C\"), '')" EQ "$3 RETURNING c.*)"
 		" INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)"
 		" SELECT c.shop_id, c.order_id, c.episode, c.campaign, c.step, c.ordinal, c.id, $5, $4 FROM c"
 	};
