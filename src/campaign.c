@@ -214,8 +214,9 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 	"  SELECT d.shop_id, d.id, d.episode, d.campaign, COALESCE(d.step, d.sequence_step), $2, d.reason" \
 	"  FROM moved d WHERE d.reason IS NOT NULL), " \
 	ICO_QUEUED_CTES("NULL", on_conflict) \
-	" SELECT d.shop_id, pg_catalog.count(*)::integer, pg_catalog.count(m.id)::integer, pg_catalog.count(d.reason)::integer" \
-	" FROM d LEFT JOIN m ON m.shop_id" EQ "d.shop_id AND m.order_id" EQ "d.id GROUP BY d.shop_id ORDER BY d.shop_id"
+	" SELECT d.shop_id, pg_catalog.count(*)::integer," \
+	" (pg_catalog.count(*) FILTER (WHERE d.id" EQ "ANY (SELECT m.order_id FROM m)))::integer," \
+	" pg_catalog.count(d.reason)::integer FROM d GROUP BY d.shop_id ORDER BY d.shop_id"
 
 typedef struct Queueing
 {

@@ -26,6 +26,13 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 #define ICO_SUPPRESSION(o, keys) \
 	"(SELECT su.reason FROM incomplete_orders.suppressions su WHERE su.shop_id" EQ o ".shop_id" \
 	" AND su.person" EQ "ANY (" keys ") ORDER BY su.at LIMIT 1)"
+/*
+ * po: what that person bought, key by key.  With ANY (keys) and a bound on
+ * ordered_at the planner prefers to read all that the shop sold in that time.
+ */
+#define ICO_PURCHASES(o, keys, bound) \
+	"pg_catalog.unnest(" keys ") pk (person) CROSS JOIN LATERAL (SELECT pp.* FROM incomplete_orders.person_orders pp" \
+	" WHERE pp.shop_id" EQ o ".shop_id AND pp.person" EQ "pk.person AND " bound " OFFSET 0) po"
 /* the purchase po is not a part of the order itself */
 #define ICO_OF_ANOTHER(o) \
 	" AND NOT EXISTS (SELECT 1 FROM incomplete_orders.orders pr WHERE pr.shop_id" EQ "po.shop_id" \
@@ -34,8 +41,8 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
  * Whether that person ordered since this episode of the order began.
  */
 #define ICO_HAS_ORDERED(o, keys) \
-	"EXISTS (SELECT 1 FROM incomplete_orders.person_orders po WHERE po.shop_id" EQ o ".shop_id" \
-	" AND po.person" EQ "ANY (" keys ") AND po.ordered_at" GT o ".created_at" \
+	"EXISTS (SELECT 1 FROM " ICO_PURCHASES(o, keys, "pp.ordered_at" GT o ".created_at") \
+	" WHERE true" \
 	" AND (" o ".episode" EQ "1 OR po.ordered_at" GE o ".last_activity_at OR po.ordered_at" GE \
 	"(SELECT pg_catalog.max(pe.at) FROM incomplete_orders.order_events pe WHERE pe.shop_id" EQ o ".shop_id" \
 	"  AND pe.order_id" EQ o ".id AND pe.event" EQ "'reanimated'))" \
@@ -46,9 +53,8 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
  * cart behind, or the customer looked at it again.
  */
 #define ICO_ALREADY_BOUGHT(o, keys, attribution_window) \
-	"EXISTS (SELECT 1 FROM incomplete_orders.person_orders po WHERE po.shop_id" EQ o ".shop_id" \
-	" AND po.person" EQ "ANY (" keys ") AND po.ordered_at" LE o ".created_at" \
-	" AND incomplete_orders._later(po.ordered_at, " attribution_window ")" GT o ".created_at" ICO_OF_ANOTHER(o) \
+	"EXISTS (SELECT 1 FROM " ICO_PURCHASES(o, keys, "pp.ordered_at" LE o ".created_at") \
+	" WHERE incomplete_orders._later(po.ordered_at, " attribution_window ")" GT o ".created_at" ICO_OF_ANOTHER(o) \
 	" AND NOT EXISTS (SELECT 1 FROM incomplete_orders.unnest(" o ".items) pu WHERE pu.filled" LT "pu.quantity" \
 	"  AND NOT EXISTS (SELECT 1 FROM incomplete_orders.order_items pi WHERE pi.shop_id" EQ "po.shop_id" \
 	"   AND pi.order_id" EQ "po.order_id AND pi.sku" EQ "pu.sku)))"
@@ -97,15 +103,18 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 /*
  * The CTEs behind `moved`, which has the orders that were moved on, with the
  * columns of an event, and campaign, step, message_type, template, email and
- * whether the row queues a message: that message and its event.  $2 is at.
+ * whether the row queues a message: that message and its event.  $2 is at.  What
+ * was written is looked up in a hash: the planner takes a CTE that writes for one
+ * row, and would join it by a loop in a loop.
  */
 #define ICO_QUEUED_CTES(actor, on_conflict) \
-	"m AS (INSERT INTO incomplete_orders.messages (shop_id, id, due_at, order_id, root_id, episode, step, campaign," \
+	"w AS MATERIALIZED (SELECT d.*, incomplete_orders._new_id(d.shop_id) AS message_id FROM moved d WHERE d.queues)," \
+	" m AS (INSERT INTO incomplete_orders.messages (shop_id, id, due_at, order_id, root_id, episode, step, campaign," \
 	"  message_type, template, recipient, queued_at, give_up_at)" \
-	"  SELECT d.shop_id, incomplete_orders._new_id(d.shop_id), $2, d.id, d.root_id, d.episode, d.step, d.campaign," \
+	"  SELECT d.shop_id, d.message_id, $2, d.id, d.root_id, d.episode, d.step, d.campaign," \
 	"  d.message_type, d.template, d.email, $2, pg_catalog.clock_timestamp()" PLUS "interval '120 hours'" \
-	"  FROM moved d WHERE d.queues" on_conflict " RETURNING shop_id, id, order_id)," \
-	" r AS (SELECT d.*, m.id AS message_id FROM moved d JOIN m ON m.shop_id" EQ "d.shop_id AND m.order_id" EQ "d.id), " \
+	"  FROM w d" on_conflict " RETURNING id, order_id)," \
+	" r AS (SELECT d.* FROM w d WHERE (d.message_id" EQ "ANY (SELECT m.id FROM m)) IS TRUE), " \
 	ICO_EVENT_ROWS("r", "'message_queued'", "$2", actor, "NULL", "r.status", "NULL", ", campaign, step, message_id", \
 				   ", r.campaign, r.step, r.message_id") "," \
 	" t AS (" ICO_EVENT_TAIL ")"

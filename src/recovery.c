@@ -119,8 +119,7 @@ static IcoPlan queue_plan = {
 	"  AND NOT EXISTS (SELECT 1 FROM incomplete_orders.message_skips s WHERE s.shop_id" EQ "d.shop_id"
 	"   AND s.order_id" EQ "d.id AND s.episode" EQ "d.episode AND s.step" EQ "d.ledger_step AND s.reason" EQ "d.reason)), "
 	ICO_QUEUED_CTES("$5", ICO_ONCE)
-	OUTCOME " LEFT JOIN m ON m.shop_id" EQ "d.shop_id AND m.order_id" EQ "d.id"
-	" WHERE d.reason IS NOT NULL OR m.id IS NOT NULL ORDER BY d.id"
+	OUTCOME " WHERE d.reason IS NOT NULL OR d.id" EQ "ANY (SELECT m.order_id FROM m) ORDER BY d.id"
 };
 
 static int32
