@@ -364,6 +364,9 @@ add_headers(const Request *request, const Answer *answer, struct MHD_Response *r
 	add_header(response, "X-Content-Type-Options", "nosniff");
 	add_header(response, "X-Frame-Options", "DENY");
 	add_header(response, "X-Robots-Tag", "noindex, nofollow");
+	/* Asked to stop: a connection that is kept would go on asking. */
+	if (request->http->old_socket >= 0)
+		add_header(response, "Connection", "close");
 	if (answer->type != NULL)
 		add_header(response, "Content-Type", answer->type);
 	if (answer->location != NULL)

@@ -287,7 +287,7 @@ pool_is_free(const Pool *pool)
 bool
 pool_is_away(const Pool *pool)
 {
-	return count(pool, SLOT_DOWN) == pool->size && loop_now() < pool->retry_at;
+	return pool->closed || (count(pool, SLOT_DOWN) == pool->size && loop_now() < pool->retry_at);
 }
 
 /* Hands out what waits; a question without an idle connection has one made for it. */
@@ -296,6 +296,8 @@ dispatch(Pool *pool)
 {
 	int			wanted = 0;
 
+	if (pool->closed)
+		return;
 	for (int i = 0; i < pool->size && pool->first != NULL; i++)
 	{
 		if (pool->slots[i].state == SLOT_IDLE)
@@ -365,6 +367,8 @@ pool_deadline(const Pool *pool)
 	int64_t		deadline = NEVER;
 	bool		down = false;
 
+	if (pool->closed)
+		return NEVER;
 	for (int i = 0; i < pool->size; i++)
 	{
 		const Slot *slot = &pool->slots[i];
@@ -386,10 +390,11 @@ pool_deadline(const Pool *pool)
 	return deadline;
 }
 
-/* Who still waits is told; what runs is cancelled. */
+/* Who still waits is told; what runs is cancelled.  Whoever asks from now on is told at once. */
 void
 pool_close(Pool *pool)
 {
+	pool->closed = true;
 	for (int i = 0; i < pool->size; i++)
 	{
 		Slot	   *slot = &pool->slots[i];
@@ -402,12 +407,5 @@ pool_close(Pool *pool)
 		if (ask != NULL)
 			fail_ask(ask, EX_TEMPFAIL, "stopped");
 	}
-	while (pool->first != NULL)
-	{
-		Ask		   *ask = pool->first;
-
-		pool->first = ask->next;
-		fail_ask(ask, EX_TEMPFAIL, "stopped");
-	}
-	pool->last = &pool->first;
+	fail_waiting(pool);
 }

@@ -57,6 +57,7 @@ typedef struct Pool
 	Backoff		backoff;
 	int64_t		retry_at;		/* no connection is tried before */
 	bool		ever;			/* at least one was made */
+	bool		closed;			/* nothing is asked any more */
 	int			lasting;		/* exit code of an error that only an administrator mends */
 } Pool;
 

@@ -161,9 +161,12 @@ stop(Server *server)
 	visits_stop(&server->visits);
 	while (server->visits.asked > 0 && server->loop->stops < 2 && loop_now() < deadline)
 		turn(server, deadline);
-	/* Who still waits for the database is told; an answer needs a turn to be sent. */
+	/* Who still waits for the database is told, and may take a moment to hear it. */
 	pool_close(&server->pool);
-	http_turn(server->http);
+	deadline = loop_now() + SECOND;
+	do
+		turn(server, deadline);
+	while (http_busy(server->http) > 0 && loop_now() < deadline);
 	http_stop(server->http);
 	visits_free(&server->visits);
 }

@@ -466,7 +466,8 @@ is(ask('GET', '/healthz')->{status}, 200, 'it lives');
 	cmp_ok(time - $began, '<', 1.5, 'slow database: neither waits');
 	is(http_read($_)->{status}, 200, 'slow database: the slow ones are answered, too') for @waiting;
 
-	link_behaves(pause => 60);
+	# longer than anybody here waits
+	link_behaves(pause => 600);
 	$began = time;
 	$page = ask('GET', "/r/$token{r}");
 	is($page->{status}, 503, 'hanging database');
@@ -603,19 +604,46 @@ unlike($all_bodies, qr/jane|doe\@|shopper\.example/i, 'still no address in any a
 
 {
 	link_behaves(pause => 1);
+	my $late = make_message($node, 'mock');
 	my $waiting = http_connect($server);
-	print $waiting "GET /r/$token{r} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" . join('', map { "$_: $browser{$_}\r\n" } keys %browser) . "\r\n";
+	print $waiting 'GET /r/' . link_token($late, 'r') . " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" . join('', map { "$_: $browser{$_}\r\n" } keys %browser) . "\r\n";
 	sleep 0.3;
 	my $idle = http_connect($server);
-	my $count = events();
 	kill 'TERM', $run->{pid};
 	is(http_read($waiting)->{status}, 200, 'stopping: a request that has begun is answered');
 	my ($code, $seconds) = finish($run);
 	is($code, 0, 'stopping: exit code');
 	cmp_ok($seconds, '<', 8, 'stopping: without waiting for silent clients');
-	cmp_ok(events(), '>', $count, 'stopping: the visit is recorded');
+	is(sql("SELECT event, machine FROM incomplete_orders.mock_events JOIN incomplete_orders.mock_messages USING (message_id) WHERE beginning = '$late'"), 'clicked|f',
+		'stopping: the visit is recorded');
 	like($run->{err}, qr/event=stop/, 'stopping: says so');
 	ok(!eval { http_connect($server) }, 'stopping: nobody listens');
+	link_behaves(pause => 0);
+}
+
+# In a hurry, with a request that would wait: it is told, and so is who keeps asking.
+{
+	start_server();
+	# longer than anybody here waits
+	link_behaves(pause => 600);
+	my $kept = http_connect($server);
+	print $kept "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+	is(http_read($kept)->{headers}{connection} // '', '', 'in a hurry: a connection is kept');
+	my $waiting = http_connect($server);
+	print $waiting "GET /r/$token{r} HTTP/1.1\r\nHost: x\r\n\r\n";
+	sleep 0.3;
+	kill 'TERM', $run->{pid};
+	sleep 0.3;
+	print $kept "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+	my $last = http_read($kept);
+	is_deeply([ $last->{status}, lc $last->{headers}{connection} ], [ 200, 'close' ], 'in a hurry: but not while it stops');
+	kill 'TERM', $run->{pid};
+	is(http_read($waiting)->{status}, 503, 'in a hurry: who waits is told');
+	my ($code, $seconds) = finish($run);
+	is($code, 0, 'in a hurry: exit code');
+	cmp_ok($seconds, '<', 3, 'in a hurry: at once');
+	ok(await(undef, sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'incomplete-orders'}) == 0 }),
+		'in a hurry: nothing works on');
 	link_behaves(pause => 0);
 }
 
