@@ -8,6 +8,11 @@ shifted so that the last event happens now. Then the stored orders are compared 
 what follows from the file alone: sums in exact decimal arithmetic, and who came back
 when.
 
+With --mail-days the campaigns are enabled so many days before the end, and every tick
+after that waits until its mails are sent: `incomplete-orders send` must be running.
+The file names no addresses; mails_of_file.py says who is given one, and who must get
+which mail.
+
 The connection comes from the environment (PGHOST, PGPORT, PGUSER, PGDATABASE); it
 must be an administrator's, because only those may pass another time than now.
 """
@@ -26,13 +31,18 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import psycopg
 
+from mails_of_file import address_of, mails_of
+
 CAPTURE = """SELECT incomplete_orders.capture_cart(
     session_id => %b::text, items => %b::incomplete_orders.line_items,
-    customer_id => %b::text, at => %b::timestamptz)"""
+    email => %b::text, customer_id => %b::text, name => %b::text, at => %b::timestamptz)"""
 CONVERT = """SELECT order_id, incomplete_order_id, total, currency
     FROM incomplete_orders.convert_order(id => %b::uuid, at => %b::timestamptz)"""
 
 TICK = "CALL incomplete_orders.tick(at => %b::timestamptz)"
+ENABLE = "SELECT incomplete_orders.enable_campaign(campaign => %s, at => %s)"
+UNSENT = "SELECT count(*) FROM incomplete_orders.messages WHERE status IN ('queued', 'sending')"
+PATIENCE = 60  # seconds in which no mail is sent, then the replay gives up
 
 CURRENCY = "USD"  # of the shop that setup() makes; the file names none
 HOUR = timedelta(hours=1)
@@ -123,14 +133,17 @@ class Progress:
 class Replay:
     """The shop: carts as its customers see them, and the calls it makes."""
 
-    def __init__(self, conn, clock, batch):
+    def __init__(self, conn, clock, batch, mails_from):
         self.conn, self.clock, self.batch = conn, clock, batch
+        self.mails_from = mails_from  # when the campaigns are enabled, or None
+        self.mailing = False
         self.carts = defaultdict(dict)  # session -> sku -> line
         self.ids = {}  # session -> id of its incomplete order
         self.waiting = []  # (kind, session, cursor) of calls whose results are not read yet
         self.orders = {}  # session -> row of convert_order
-        self.captures = self.converts = self.ticks = 0
-        self.ticking = 0.0  # seconds
+        self.captures = self.converts = 0
+        self.ticks = []  # when, in the time of the database
+        self.ticking = self.sending = 0.0  # seconds
 
     def add(self, event, at):
         cart = self.carts[event["session"]]
@@ -145,7 +158,8 @@ class Replay:
                 "unit_price": event["unit_price"],
             }
         items = json.dumps(list(cart.values()), ensure_ascii=False, separators=(",", ":"))
-        cursor = self.conn.execute(CAPTURE, (event["session"], items, event["visitor"], at), prepare=True)
+        email, name = address_of(event["visitor"])
+        cursor = self.conn.execute(CAPTURE, (event["session"], items, email, event["visitor"], name, at), prepare=True)
         self.waiting.append(("add", event["session"], cursor))
         self.captures += 1
 
@@ -167,13 +181,32 @@ class Replay:
                 self.orders[session] = row
         self.waiting.clear()
 
+    def wait_until_sent(self):
+        """The sender's clock is the real one, in which a day of the file takes a second: it must
+        keep up, or customers would be back before their mail left."""
+        began = progress = time.monotonic()
+        before = None
+        while unsent := self.clock.execute(UNSENT, prepare=True).fetchone()[0]:
+            if unsent != before:
+                before, progress = unsent, time.monotonic()
+            elif time.monotonic() - progress > PATIENCE:
+                raise SystemExit(f"replay: {unsent} mails wait, and none was sent for {PATIENCE} s: is incomplete-orders send running?")
+            time.sleep(0.005)
+        self.sending += time.monotonic() - began
+
     def tick(self, at):
+        if self.mails_from and not self.mailing and at >= self.mails_from:
+            for kind in "cart", "payment", "partial":
+                self.clock.execute(ENABLE, (kind, self.mails_from))
+            self.mailing = True
         began = time.monotonic()
         report = self.clock.execute(TICK, (at,), prepare=True).fetchone()[0]
         if not report["finished"]:
             raise SystemExit(f"replay: tick at {at} did not finish: {report}")
-        self.ticks += 1
+        self.ticks.append(at)
         self.ticking += time.monotonic() - began
+        if self.mailing:
+            self.wait_until_sent()
 
     def run(self, events, shift, progress):
         with self.conn.pipeline() as pipeline:
@@ -219,7 +252,7 @@ class Check:
         self.failed = True
         print(f"  NOT OK  {text}: {len(wrong):,} differ, such as")
         for key in wrong[:3]:
-            print(f"          session {key}: found {found.get(key)}, the file says {expected.get(key)}")
+            print(f"          {key}: found {found.get(key)}, the file says {expected.get(key)}")
 
 
 def value_of(rows):
@@ -275,7 +308,48 @@ def verify(conn, replay, expected, lives, shift):
                {s: (v[1], v[2] and v[2] + shift, *v[3:]) for s, v in lives.items()})
     check.same("... and has the state that it should have by now",
                {r[1]: r[2] for r in incomplete}, {s: v[0] for s, v in lives.items()})
-    return not check.failed, incomplete, orders, stories
+    return check, incomplete, orders, stories
+
+
+def verify_mails(conn, check, replay, events, shift):
+    """Each mail and each row of the ledger, against the file. Returns the reasons of the ledger with their numbers."""
+    mails, refused = mails_of(events, [t - shift for t in replay.ticks], replay.mails_from - shift, CUT_OFF)
+    session = "JOIN incomplete_orders.incomplete_orders i ON (i.shop_id, i.id) = (m.shop_id, m.order_id)"
+    found = {tuple(row[:3]): (row[3], row[4] - shift, row[5]) for row in conn.execute(
+        f"""SELECT i.session_id, m.episode, m.step, m.recipient, m.queued_at, m.status::text
+        FROM incomplete_orders.messages m {session} WHERE m.ordinal = 0""")}
+    ledger = [((row[0], row[1], row[2]), row[3]) for row in conn.execute(
+        f"SELECT i.session_id, m.episode, m.step, m.reason FROM incomplete_orders.message_skips m {session}")]
+    check.same(f"{len(mails):,} mails were queued, each when it should be, and sent to the right person",
+               found, {key: (*value, "sent") for key, value in mails.items()})
+    check.same(f"{len(refused):,} were not, each for the right reason, which is in the ledger once",
+               dict(ledger), refused)
+    check.equal("... and no message has two entries there", len(ledger), len(refused))
+    reasons = defaultdict(int)
+    for _, reason in ledger:
+        reasons[reason] += 1
+    return found, reasons
+
+
+REASONS = {
+    "no_recipient": "nobody told an address for the cart",
+    "ordered": "the person ordered something in the meantime",
+    "already_bought": "the person had just bought what is in it",
+    "customer_returned": "the customer was back at the cart",
+    "converted": "the cart had been bought",
+}
+
+
+def summarize_mails(replay, mails, reasons):
+    days = (replay.ticks[-1] - replay.mails_from).days
+    print(f"\nRecovery mails, in the last {days} days\n")
+    print(f"  sent                 {len(mails):>8,}  to {len({m[0] for m in mails.values()}):,} people")
+    for step, name in (1, "1 hour after"), (2, "24 hours after"), (3, "72 hours after"):
+        print(f"    {name:<18} {sum(key[2] == step for key in mails):>8,}")
+    print(f"  not sent             {sum(reasons.values()):>8,}")
+    for reason, number in sorted(reasons.items(), key=lambda r: -r[1])[:5]:
+        print(f"    {reason:<18} {number:>8,}  {REASONS.get(reason, '')}")
+    print(f"  {replay.sending:.1f} s were spent waiting for the mails of each tick to be sent")
 
 
 def summarize(incomplete, orders, stories, replay, seconds):
@@ -302,15 +376,18 @@ def summarize(incomplete, orders, stories, replay, seconds):
     for currency in sorted(won.keys() | left.keys()):
         print(f"  {currency:<12} {money(won, currency):>16} {money(left, currency):>16}")
     calls = replay.captures + replay.converts
-    print(f"\n  {calls:,} calls in {seconds - replay.ticking:.1f} s: {calls / (seconds - replay.ticking):,.0f} a second from one client")
+    seconds -= replay.ticking + replay.sending
+    print(f"\n  {calls:,} calls in {seconds:.1f} s: {calls / seconds:,.0f} a second from one client")
     print(f"  ({replay.captures:,} captures, {replay.converts:,} conversions; not waiting for the disk)")
-    print(f"  {replay.ticks:,} ticks, one an hour, in {replay.ticking:.1f} s: {replay.ticking / replay.ticks * 1000:.0f} ms each")
+    ticks = len(replay.ticks)
+    print(f"  {ticks:,} ticks, one an hour, in {replay.ticking:.1f} s: {replay.ticking / ticks * 1000:.0f} ms each")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("file", help="cart_events.csv.gz")
     parser.add_argument("--batch", type=int, default=500, help="calls in one transaction (default 500)")
+    parser.add_argument("--mail-days", type=int, help="enable the campaigns so many days before the end (default: not at all)")
     options = parser.parse_args()
 
     sys.stdout.reconfigure(errors="replace")  # a terminal without block characters
@@ -325,17 +402,22 @@ def main():
         conn.execute("SELECT incomplete_orders.configure_shop('default', %s)", (json.dumps({"expiry": f"{EXPIRY.days} days"}),))
         conn.commit()
         clock.execute("SET synchronous_commit = off")
-        replay = Replay(conn, clock, options.batch)
         shift = datetime.now(timezone.utc) - last
+        mails_from = last + shift - timedelta(days=options.mail_days) if options.mail_days else None
+        replay = Replay(conn, clock, options.batch, mails_from)
         began = time.monotonic()
         replay.run(events, shift, Progress(len(events)))
         seconds = time.monotonic() - began
         conn.execute("SET synchronous_commit = on")
         conn.commit()
         print("\nChecked against the file, summed there in exact decimals\n")
-        good, incomplete, orders, stories = verify(conn, replay, expected, lives, shift)
+        check, incomplete, orders, stories = verify(conn, replay, expected, lives, shift)
+        if mails_from:
+            mails, reasons = verify_mails(conn, check, replay, events, shift)
         summarize(incomplete, orders, stories, replay, seconds)
-    return 0 if good else 1
+        if mails_from:
+            summarize_mails(replay, mails, reasons)
+    return 1 if check.failed else 0
 
 
 if __name__ == "__main__":
