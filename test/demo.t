@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=$(mktemp "${TMPDIR:-/tmp}/demo.XXXXXX")
-trap 'rm -f "$out" "$out.small.gz"; make demo-stop >/dev/null 2>&1' EXIT
+trap 'rm -f "$out" "$out".*; make demo-stop >/dev/null 2>&1' EXIT
 n=0
 
 # ok NAME COMMAND...: passes if the command succeeds.
@@ -29,6 +29,14 @@ is() {
 refused() { ! "$@" >"$out" 2>&1; }
 says() { grep -qF -- "$1" "$out"; }
 silent_about() { ! says "$1"; }
+# the programs of the demo; those of them that still run
+numbers() { cat .demo/{mail-sink,serve,send}.pid; }
+gone() {
+	local pid
+	for pid in "$@"; do
+		! kill -0 "$pid" 2>/dev/null || return
+	done
+}
 query() { .demo/psql -XAtc "$1"; }
 
 # until_true COMMAND...: polls for up to a minute.
@@ -49,10 +57,13 @@ until_true grep -q '10%\|11%\|12%' "$out"
 kill -9 -- -$demo
 until_true eval '! kill -0 -- -$demo'
 server=$(head -n 1 .demo/data/postmaster.pid)
+left=$(numbers)
 ok 'a killed demo leaves its server' kill -0 "$server"
+ok '... and its programs' eval '[ "$(wc -w <<<"$left")" = 3 ] && kill -0 $left'
 ok 'the next one runs to its end' eval 'make demo >"$out" 2>&1'
 ok '... and says that it removed the rest' says 'Removing what an earlier demo left behind'
 ok '... with the server' eval '! kill -0 "$server" 2>/dev/null'
+ok '... and the programs' gone $left
 ok 'every session has its order' says 'ok      26,426 sessions, one incomplete order each'
 ok 'every purchase was converted once' says 'ok      7,166 purchases, each converted exactly once'
 ok 'all checks agree with the file' silent_about 'NOT OK'
@@ -76,6 +87,60 @@ is 'the value of all orders is that of the file' "$(query 'SELECT sum(total) * 1
 is 'pg_cron is there' "$(query "SELECT count(*) FROM pg_extension WHERE extname = 'pg_cron'")" 1
 is 'the last event is now' "$(query "SELECT max(last_activity_at) > now() - interval '1 hour' FROM incomplete_orders.incomplete_orders")" t
 
+# The mails. The sender goes on after the replay, so both numbers may still grow.
+ok 'the right people were mailed at the right time' says 'each when it should be, and sent to the right person'
+ok 'the ledger says why the others were not' says 'each for the right reason, which is in the ledger once'
+arrived() { find .demo/mail/ -name '*.eml' | wc -l; }
+ok 'as many mails arrived as were sent' until_true eval '[ "$(arrived)" = "$(query "SELECT count(*) FROM incomplete_orders.messages WHERE status = '"'sent'"'")" ]'
+is 'the first line of the index counts them' "$(awk 'NR == 1 { print $1 > 1000, $4 == $1 }' .demo/mail/index)" '1 1'
+last=$(gzip -dc test/data/cart_events.csv.gz | tail -n 1 | cut -d , -f 2)
+ok 'the messages are read from the database' eval '{
+	query "SELECT last_activity_at FROM incomplete_orders.incomplete_orders WHERE session_id = '"'$last'"'"
+	query "COPY (SELECT m.mail_message_id, i.session_id, m.episode, m.step, m.recipient FROM incomplete_orders.messages m
+		JOIN incomplete_orders.incomplete_orders i ON (i.shop_id, i.id) = (m.shop_id, m.order_id)
+		WHERE m.mail_message_id IS NOT NULL) TO STDOUT (FORMAT csv)"; } >"$out.messages"'
+while IFS= read -r verdict; do
+	ok "${verdict#*ok }" test "${verdict%%ok*}" = ''
+done < <(/usr/bin/python3 test/demo_mails.py .demo/mail test/data/cart_events.csv.gz "$out.messages" 2>&1)
+
+# The saved mail's link, followed as a person does.
+ok 'one mail is kept at a fixed place, with its HTML part' eval 'grep -q "^List-Unsubscribe: " .demo/example.eml && grep -qi "<html" .demo/example.html'
+link=$(<.demo/example.link)
+example=$(sed -n 's/^Message-ID: *\(<.*>\).*/\1/Ip' .demo/example.eml)
+state() {
+	query "SELECT o.status, o.episode - m.episode, o.recovery_attempts > 0 FROM incomplete_orders.messages m
+		JOIN incomplete_orders.open_orders o ON (o.shop_id, o.id) = (m.shop_id, m.order_id) WHERE m.mail_message_id = '$example'"
+}
+# http METHOD URL: the status; the page is in $out. Form as the page's own button sends it.
+http() {
+	/usr/bin/python3 - "$@" >"$out" 2>"$out.status" <<'END'
+import sys, urllib.request, urllib.error
+method, url = sys.argv[1:]
+request = urllib.request.Request(url, method=method, data=b"" if method == "POST" else None,
+    headers={"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", "Accept": "text/html"})
+try:
+    answer = urllib.request.urlopen(request, timeout=20)
+except urllib.error.HTTPError as error:
+    answer = error
+sys.stdout.buffer.write(answer.read())
+print(answer.status, file=sys.stderr)
+END
+	cat "$out.status"
+}
+is 'its cart is still abandoned' "$(state)" 'abandoned|0|t'
+is 'its link answers' "$(http GET "$link")" 200
+ok '... with a page about the cart that names nobody' eval 'grep -q "<form" "$out" && ! grep -q "visitor-" "$out"'
+is '... to look is not to come back' "$(state)" 'abandoned|0|t'
+is '... its button answers' "$(http POST "$link")" 200
+is '... and the cart is back, in its next episode' "$(state)" 'pending|1|t'
+is 'a link that nobody made leads nowhere' "$(http GET "${link%/*}/$(printf 'A%.0s' {1..43})")" 404
+
+# What the demo says one can try, word for word.
+ok 'the demo says how to mail yourself' eval '.demo/psql -c "SELECT 1" >/dev/null && make demo >"$out" 2>&1 && grep -q "^  .demo/psql -c " "$out"'
+grep '^  .demo/psql -c ' "$out" >"$out.try"
+ok '... which works' eval 'bash -e "$out.try" >"$out" 2>&1'
+ok '... and the mail comes' until_true grep -q 'me@example.com .*' .demo/mail/index
+
 port=$(<.demo/port)
 tcp=(psql -XAt -h 127.0.0.1 -p "$port" -U postgres -d shop -c 'SELECT 1')
 is 'the password is for its owner only' "$(stat -c %a .demo/password)" 600
@@ -96,8 +161,13 @@ ok 'a replay that does not match its file fails' \
 ok '... and says what' says 'NOT OK'
 
 server=$(head -n 1 .demo/data/postmaster.pid)
+left=$(numbers)
+folder=$(realpath .demo)
 ok 'demo-stop' eval 'make demo-stop >"$out" 2>&1'
 ok '... stops the server' until_true eval '! kill -0 "$server"'
-ok '... and leaves nothing' test ! -e .demo
+ok '... and its programs' gone $left
+# (the brackets: not the grep itself)
+ok '... and leaves no process' eval '! grep -lsqz "$folder[/]" /proc/[0-9]*/cmdline'
+ok '... and no file' test ! -e .demo -a ! -L .demo -a ! -e "$folder"
 ok 'demo-stop without a demo is no failure' eval 'make demo-stop >"$out" 2>&1'
 echo "1..$n"
