@@ -42,6 +42,7 @@ CONVERT = """SELECT order_id, incomplete_order_id, total, currency
 TICK = "CALL incomplete_orders.tick(at => %b::timestamptz)"
 ENABLE = "SELECT incomplete_orders.enable_campaign(campaign => %s, at => %s)"
 UNSENT = "SELECT count(*) FROM incomplete_orders.messages WHERE status IN ('queued', 'sending')"
+DISAGREES = 3  # exit code: replayed to the end, but not all agrees with the file
 PATIENCE = 60  # seconds in which no mail is sent, then the replay gives up
 
 CURRENCY = "USD"  # of the shop that setup() makes; the file names none
@@ -417,7 +418,7 @@ def main():
         summarize(incomplete, orders, stories, replay, seconds)
         if mails_from:
             summarize_mails(replay, mails, reasons)
-    return 1 if check.failed else 0
+    return DISAGREES if check.failed else 0
 
 
 if __name__ == "__main__":
