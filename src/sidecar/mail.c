@@ -347,7 +347,14 @@ put_pictures(Making *making)
 {
 	char	   *colour = text_colour(member(making->shop, "colour"), COLOUR);
 	const char *logo = member(making->shop, "logo_url");
+	const json_t *item;
+	bool		pictures = false;
+	size_t		i;
 
+	/* Where no line has one the lines need no room for it. */
+	json_array_foreach(json_object_get(making->fields, "items"), i, item)
+		pictures = pictures || *member(item, "image_url") != '\0';
+	json_object_set_new(making->layout, "pictures", json_boolean(pictures));
 	put(making->layout, "logo_url", g_strdup(text_is_url(logo) ? logo : ""));
 	put(making->layout, "button_colour", g_strdup(text_contrast(colour)));
 	put(making->layout, "colour", colour);
