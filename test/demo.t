@@ -133,6 +133,10 @@ ok '... with a page about the cart that names nobody' eval 'grep -q "<form" "$ou
 is '... to look is not to come back' "$(state)" 'abandoned|0|t'
 is '... its button answers' "$(http POST "$link")" 200
 is '... and the cart is back, in its next episode' "$(state)" 'pending|1|t'
+unsubscribe=$(/usr/bin/python3 -c 'import email.policy, sys
+print(email.message_from_binary_file(sys.stdin.buffer, policy=email.policy.default)["List-Unsubscribe"].strip("<>"))' <.demo/example.eml)
+is 'the address in List-Unsubscribe takes a POST' "$(http POST "$unsubscribe")" 200
+is '... and that person is mailed no more' "$(query "SELECT string_agg(reason, ',') FROM incomplete_orders.suppressions")" unsubscribed
 is 'a link that nobody made leads nowhere' "$(http GET "${link%/*}/$(printf 'A%.0s' {1..43})")" 404
 
 # What the demo says one can try, word for word.
