@@ -58,6 +58,23 @@ recipient_of(int32 shop_id, const pg_uuid_t *message_id)
 	return DatumGetTextPP(ico_column(0, 1, &isnull));
 }
 
+/* The person that a deleted message went to: retention keeps that much of it. */
+static bool
+past_recipient(int32 shop_id, const pg_uuid_t *message_id, int64 *person)
+{
+	static IcoPlan plan = {
+		"iu", "SELECT r.person FROM incomplete_orders.past_recipients r WHERE r.shop_id" EQ "$1 AND r.message_id" EQ "$2"
+	};
+	IcoArgs		args;
+	bool		isnull;
+
+	message_args(&args, shop_id, message_id);
+	if (ico_execute(&plan, args.values, args.nulls) == 0)
+		return false;
+	*person = DatumGetInt64(ico_column(0, 1, &isnull));
+	return true;
+}
+
 static void
 mark_unsubscribed(const IcoToken *token, TimestampTz at)
 {
@@ -84,7 +101,9 @@ ico_unsubscribe(PG_FUNCTION_ARGS)
 {
 	char	   *scope = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	IcoToken	token;
+	const char *reason;
 	text	   *recipient;
+	int64		person;
 	TimestampTz at;
 
 	if (scope == NULL || (strcmp(scope, "recovery") != 0 && strcmp(scope, "all") != 0))
@@ -97,11 +116,16 @@ ico_unsubscribe(PG_FUNCTION_ARGS)
 					ICO_LINK_BIT(ICO_LINK_UNSUBSCRIBE) | ICO_LINK_BIT(ICO_LINK_NOT_ME), &token);
 	at = ico_enter_at(fcinfo, 2, &token.shop);
 	recipient = recipient_of(token.shop.shop_id, &token.message_id);
-	if (recipient == NULL)
+	reason = token.link == ICO_LINK_NOT_ME ? "not_me" : "unsubscribed";
+	if (recipient != NULL)
+	{
+		(void) ico_suppress(token.shop.shop_id, recipient, scope, reason, at, &token.message_id, true);
+		mark_unsubscribed(&token, at);
+	}
+	else if (past_recipient(token.shop.shop_id, &token.message_id, &person))
+		(void) ico_suppress_person(token.shop.shop_id, person, scope, reason, at, &token.message_id);
+	else
 		ico_refuse_token("Its message is not kept any more.");
-	(void) ico_suppress(token.shop.shop_id, recipient, scope, token.link == ICO_LINK_NOT_ME ? "not_me" : "unsubscribed",
-						at, &token.message_id, true);
-	mark_unsubscribed(&token, at);
 	SPI_finish();
 	PG_RETURN_BOOL(true);
 }
@@ -115,8 +139,9 @@ ico_preview_unsubscribe(PG_FUNCTION_ARGS)
 	static IcoPlan plan = {
 		"iu",
 		"SELECT m.id, s.shop, s.name, COALESCE(" LOCALE("open_orders") ", " LOCALE("closed_orders") ", 'en'), s.logo_url, s.colour"
-		" FROM incomplete_orders.messages m, incomplete_orders.shops s"
-		" WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2 AND s.shop_id" EQ "$1"
+		" FROM (SELECT q.id, q.order_id FROM incomplete_orders.messages q WHERE q.shop_id" EQ "$1 AND q.id" EQ "$2"
+		"  UNION ALL SELECT r.message_id, NULL FROM incomplete_orders.past_recipients r"
+		"  WHERE r.shop_id" EQ "$1 AND r.message_id" EQ "$2 LIMIT 1) m, incomplete_orders.shops s WHERE s.shop_id" EQ "$1"
 	};
 	MemoryContext caller = CurrentMemoryContext;
 	TupleDesc	desc;

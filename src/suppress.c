@@ -112,8 +112,8 @@ cancel_messages(int32 shop_id, text *address, Datum ids, const char *reason, Tim
 }
 
 bool
-ico_suppress(int32 shop_id, text *email, const char *scope, const char *reason, TimestampTz at,
-			 const pg_uuid_t *message_id, bool wait)
+ico_suppress_person(int32 shop_id, int64 person, const char *scope, const char *reason, TimestampTz at,
+					const pg_uuid_t *message_id)
 {
 	static IcoPlan plan = {
 		"iIttzu",
@@ -122,19 +122,11 @@ ico_suppress(int32 shop_id, text *email, const char *scope, const char *reason, 
 		" SET reason = EXCLUDED.reason, at = EXCLUDED.at, message_id = EXCLUDED.message_id"
 		" WHERE " REASON_RANK("EXCLUDED.reason") GT REASON_RANK("s.reason")
 	};
-	int64		keys[ICO_PERSON_KEYS];
 	IcoArgs		args = {0};
-	text	   *address = ico_normal_email(email);
-	Datum		ids;
 
 	Assert(ico_is_suppression(reason));
-	if (ico_person_keys(shop_id, NULL, email, NULL, keys) == 0)
-		return false;
-	ids = lock_messages(shop_id, address, message_id, wait);
-	if (DatumGetPointer(ids) != NULL)
-		cancel_messages(shop_id, address, ids, reason, at);
 	ico_arg(&args, Int32GetDatum(shop_id));
-	ico_arg(&args, Int64GetDatum(keys[0]));
+	ico_arg(&args, Int64GetDatum(person));
 	ico_arg(&args, CStringGetTextDatum(scope));
 	ico_arg(&args, CStringGetTextDatum(reason));
 	ico_arg(&args, TimestampTzGetDatum(at));
@@ -143,6 +135,22 @@ ico_suppress(int32 shop_id, text *email, const char *scope, const char *reason, 
 	else
 		ico_arg(&args, UUIDPGetDatum(message_id));
 	return ico_execute(&plan, args.values, args.nulls) > 0;
+}
+
+bool
+ico_suppress(int32 shop_id, text *email, const char *scope, const char *reason, TimestampTz at,
+			 const pg_uuid_t *message_id, bool wait)
+{
+	int64		keys[ICO_PERSON_KEYS];
+	text	   *address = ico_normal_email(email);
+	Datum		ids;
+
+	if (ico_person_keys(shop_id, NULL, email, NULL, keys) == 0)
+		return false;
+	ids = lock_messages(shop_id, address, message_id, wait);
+	if (DatumGetPointer(ids) != NULL)
+		cancel_messages(shop_id, address, ids, reason, at);
+	return ico_suppress_person(shop_id, keys[0], scope, reason, at, message_id);
 }
 
 static text *

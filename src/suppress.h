@@ -25,6 +25,10 @@
 extern bool ico_suppress(int32 shop_id, text *email, const char *scope, const char *reason, TimestampTz at,
 						 const pg_uuid_t *message_id, bool wait);
 
+/* the same of a person whose address is not known any more: what waits is left to the claim */
+extern bool ico_suppress_person(int32 shop_id, int64 person, const char *scope, const char *reason, TimestampTz at,
+								const pg_uuid_t *message_id);
+
 /* reasons of suppressions: suppressed hard_bounce unsubscribed not_me complaint erased */
 extern bool ico_is_suppression(const char *reason);
 

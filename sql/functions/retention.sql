@@ -1,6 +1,11 @@
 -- What is kept no longer.  Whole months go with their partition
 -- (partitions.sql); here are the rows that go before, or that remained.
 
+CREATE FUNCTION incomplete_orders._unsubscribe_key(shop_id integer, recipient text) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT (incomplete_orders._person_keys($1, NULL, $2, NULL))[1] $$;
+COMMENT ON FUNCTION incomplete_orders._unsubscribe_key(integer, text) IS 'What stays of the address that a deleted message went to';
+
 -- One shop's closed orders between two ids, the oldest first: those whose
 -- retention is over go, with their notes, edits, messages and events.  PL/pgSQL keeps the
 -- plan, which over all partitions takes longer to make than to run; the settings
@@ -25,6 +30,10 @@ BEGIN
 		WHERE c.shop_id = _retire.shop_id AND c.id = due.id AND c.id > after AND c.id < before RETURNING c.id, c.root_id
 	), messages AS (
 		DELETE FROM incomplete_orders.messages m USING gone WHERE m.shop_id = _retire.shop_id AND m.root_id = gone.root_id AND m.order_id = gone.id
+		RETURNING m.shop_id, m.id, m.recipient, m.sent_at
+	), recipients AS (
+		INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
+		SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL
 	), skips AS (
 		DELETE FROM incomplete_orders.message_skips k USING gone WHERE k.shop_id = _retire.shop_id AND k.order_id = gone.id
 	), notes AS (
@@ -59,9 +68,14 @@ BEGIN
 	DELETE FROM incomplete_orders.order_changes n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before
 		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
 		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
-	DELETE FROM incomplete_orders.messages n WHERE n.shop_id = _retire_orphans.shop_id AND n.id < before
-		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
-		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
+	WITH messages AS (
+		DELETE FROM incomplete_orders.messages n WHERE n.shop_id = _retire_orphans.shop_id AND n.id < before
+			AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
+			AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id)
+		RETURNING n.shop_id, n.id, n.recipient, n.sent_at
+	)
+	INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
+	SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL;
 	DELETE FROM incomplete_orders.message_skips n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before
 		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
 		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
@@ -71,20 +85,24 @@ ALTER FUNCTION incomplete_orders._retire_orphans(integer, uuid) OWNER TO incompl
 COMMENT ON FUNCTION incomplete_orders._retire_orphans(integer, uuid) IS 'Deletes notes, edits, messages and their ledger of orders older than that id which are gone';
 
 -- No order lives longer than its shop's expiry after it was begun, or begun again.
-CREATE FUNCTION incomplete_orders._retire_purchases(shop_id integer, at timestamptz) RETURNS void
+CREATE FUNCTION incomplete_orders._retire_persons(shop_id integer, at timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
 	DELETE FROM incomplete_orders.person_orders p USING incomplete_orders.shops s
-	WHERE p.shop_id = _retire_purchases.shop_id AND s.shop_id = _retire_purchases.shop_id
-		AND p.ordered_at < incomplete_orders._later(incomplete_orders._later(_retire_purchases.at, -s.expiry), -s.attribution_window);
+	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
+		AND p.ordered_at < incomplete_orders._later(incomplete_orders._later(_retire_persons.at, -s.expiry), -s.attribution_window);
+	-- the links of a message last five years; two days, because they count days
+	DELETE FROM incomplete_orders.past_recipients p
+	WHERE p.shop_id = _retire_persons.shop_id
+		AND p.message_id < incomplete_orders._id_at(greatest(_retire_persons.at - interval '1828 days', 'epoch'));
 END
 $$;
-ALTER FUNCTION incomplete_orders._retire_purchases(integer, timestamptz) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._retire_purchases(integer, timestamptz) IS
-	'Deletes what person_orders has of a shop''s purchases that can stop no message any more';
+ALTER FUNCTION incomplete_orders._retire_persons(integer, timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._retire_persons(integer, timestamptz) IS
+	'Deletes what is known of a shop''s persons and of no use any more: purchases that can stop no message, recipients of messages whose links are no longer valid';
 
 -- A sweep over all shops, once a day, in as many calls as it takes; where it is
 -- stands in heartbeats.  Orders that closed long after they began are looked at
@@ -168,7 +186,7 @@ BEGIN
 			END IF;
 		END IF;
 		PERFORM incomplete_orders._retire_orphans(shop.shop_id, incomplete_orders._id_at(greatest(edge - shop.retention, 'epoch')));
-		PERFORM incomplete_orders._retire_purchases(shop.shop_id, edge);
+		PERFORM incomplete_orders._retire_persons(shop.shop_id, edge);
 		cursor_id := zero;
 	END LOOP;
 	UPDATE incomplete_orders.heartbeats h
@@ -211,6 +229,10 @@ BEGIN
 				RETURNING c.shop_id, c.id, c.root_id, c.reference, c.closed_at
 			), messages AS (
 				DELETE FROM incomplete_orders.messages m USING gone WHERE m.shop_id = gone.shop_id AND m.root_id = gone.root_id AND m.order_id = gone.id
+				RETURNING m.shop_id, m.id, m.recipient, m.sent_at
+			), recipients AS (
+				INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
+				SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL
 			), skips AS (
 				DELETE FROM incomplete_orders.message_skips k USING gone WHERE k.shop_id = gone.shop_id AND k.order_id = gone.id
 			), notes AS (

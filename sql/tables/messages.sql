@@ -114,6 +114,14 @@
 			message_id uuid,
 			PRIMARY KEY (shop_id, person, scope)
 		);
+		-- Whom a message went to that retention has deleted: its unsubscribe link must
+		-- work for as long as it is valid.
+		CREATE TABLE incomplete_orders.past_recipients (
+			shop_id integer NOT NULL,
+			message_id uuid NOT NULL,
+			person bigint NOT NULL,
+			PRIMARY KEY (shop_id, message_id)
+		);
 		-- Which person ordered, and when, by keyed hashes of customer, address and
 		-- phone: for as long as it can stop a message.
 		CREATE TABLE incomplete_orders.person_orders (

@@ -357,9 +357,9 @@ SELECT name, (SELECT count(*) FROM pg_temp.mails q WHERE q.name = m.name) AS mes
 FROM made m WHERE name IN ('kept', 'swept') ORDER BY name;
 -- expiry and attribution window of the shop: 35 days
 SELECT count(*) FROM incomplete_orders.convert_order(pg_temp.id('kept'), at => '2025-08-02 10:00');
-SELECT incomplete_orders._retire_purchases(:shop, '2025-09-06 10:00');
+SELECT incomplete_orders._retire_persons(:shop, '2025-09-06 10:00');
 SELECT ordered_at FROM incomplete_orders.person_orders WHERE shop_id = :shop;
-SELECT incomplete_orders._retire_purchases(:shop, '2025-09-06 10:00:01');
+SELECT incomplete_orders._retire_persons(:shop, '2025-09-06 10:00:01');
 SELECT ordered_at FROM incomplete_orders.person_orders WHERE shop_id = :shop;
 
 DROP VIEW pg_temp.sequence, pg_temp.mails, pg_temp.ledger, pg_temp.campaigns;

@@ -195,6 +195,24 @@ BEGIN;
 DELETE FROM incomplete_orders.messages WHERE id = :'message';
 SELECT incomplete_orders.open_link(:'open');
 ROLLBACK;
+-- Retention deletes message and order: unsubscribing by the link in the mail works all the same, other links do not.
+BEGIN;
+SELECT id AS past, unsubscribe AS past_unsubscribe, open AS past_open FROM lnk.mailed('past', :'cart') \gset
+UPDATE incomplete_orders.messages SET status = 'sent' WHERE order_id = :'past';
+SELECT incomplete_orders.dismiss_order(:'past');
+SELECT incomplete_orders._allow_retention();
+SELECT deleted > 0 AS deleted FROM incomplete_orders._retire(:shop_id, '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', now(), 1000);
+SELECT count(*) AS messages FROM incomplete_orders.messages WHERE order_id = :'past';
+SELECT shop, shop_name, locale FROM incomplete_orders.preview_unsubscribe(:'past_unsubscribe');
+SELECT incomplete_orders.unsubscribe(:'past_unsubscribe'), incomplete_orders.unsubscribe(:'past_unsubscribe', 'all');
+SELECT s.scope, s.reason FROM incomplete_orders.suppressions s
+WHERE s.shop_id = :shop_id AND s.person = (incomplete_orders._person_keys(:shop_id, NULL, 'past@example.com', NULL))[1] ORDER BY s.scope;
+SELECT incomplete_orders._retire_persons(:shop_id, now() + interval '5 years');
+SELECT incomplete_orders.unsubscribe(:'past_unsubscribe') AS while_it_is_valid;
+SELECT incomplete_orders._retire_persons(:shop_id, now() + interval '5 years 10 days');
+SELECT count(*) AS past_recipients FROM incomplete_orders.past_recipients WHERE shop_id = :shop_id;
+SELECT incomplete_orders.open_link(:'past_open');
+ROLLBACK;
 \set VERBOSITY default
 SET client_min_messages = warning;
 DROP SCHEMA lnk CASCADE;

@@ -219,7 +219,7 @@ SELECT r.relation, ten.answer(CASE r.kind WHEN 'sequence' THEN format('SELECT ne
 FROM (VALUES ('open_orders', 'table'), ('closed_orders', 'table'), ('orders', 'table'), ('order_items', 'table'), ('order_refunds', 'table'),
 	('order_events', 'table'), ('order_event_tail', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
 	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('templates', 'table'),
-	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('person_orders', 'table'),
+	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'),
 	('shops', 'table'), ('reference_seq', 'sequence'), ('order_number_seq', 'sequence'), ('event_seq', 'sequence')) r (relation, kind);
 SELECT incomplete_orders._visible_shops('export_shop', '*') = ARRAY[:b] AS only_own;
 SELECT DISTINCT shop_id = :b AS only_own FROM incomplete_orders.list_orders('*', page_size => 100);
