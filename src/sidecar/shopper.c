@@ -145,6 +145,19 @@ answer_failure(Request *request, const Failure *failure)
 	}
 }
 
+/* Is there something to show?  If not, the request is answered. */
+static bool
+has_row(Request *request, const PGresult *result, const Failure *failure)
+{
+	if (result == NULL)
+		answer_failure(request, failure);
+	else if (PQntuples(result) == 0)
+		answer_bad_link(request);
+	else
+		return true;
+	return false;
+}
+
 static Pool *
 pool_of(const Request *request)
 {
@@ -214,17 +227,12 @@ on_cart(void *arg, const PGresult *result, const Failure *failure)
 	Request    *request = arg;
 	Look		look;
 
-	if (result == NULL)
-		answer_failure(request, failure);
-	else if (PQntuples(result) == 0)
-		answer_bad_link(request);
-	else
-	{
-		look = look_of(request, result);
-		note_visit(request, VISIT_CLICK, "r", PQgetvalue(result, 0, CART_MESSAGE_ID));
-		if (!answer_settled(request, &look, result))
-			page_cart(request, &look, result);
-	}
+	if (!has_row(request, result, failure))
+		return;
+	look = look_of(request, result);
+	note_visit(request, VISIT_CLICK, "r", PQgetvalue(result, 0, CART_MESSAGE_ID));
+	if (!answer_settled(request, &look, result))
+		page_cart(request, &look, result);
 }
 
 void
@@ -298,19 +306,14 @@ on_restored_cart(void *arg, const PGresult *result, const Failure *failure)
 	char	   *location;
 	Look		look;
 
-	if (result == NULL)
-		answer_failure(request, failure);
-	else if (PQntuples(result) == 0)
-		answer_bad_link(request);
+	if (!has_row(request, result, failure))
+		return;
+	location = location_of(value_of(result, CART_RESTORE_URL), request->parameters[0], request->values[KEPT_ID]);
+	look = look_of(request, result);
+	if (location != NULL)
+		redirect(request, HTTP_SEE_OTHER, location);
 	else
-	{
-		location = location_of(value_of(result, CART_RESTORE_URL), request->parameters[0], request->values[KEPT_ID]);
-		look = look_of(request, result);
-		if (location != NULL)
-			redirect(request, HTTP_SEE_OTHER, location);
-		else
-			page_restored(request, &look, result, request->values[KEPT_REMOVED], request->values[KEPT_CHANGED]);
-	}
+		page_restored(request, &look, result, request->values[KEPT_REMOVED], request->values[KEPT_CHANGED]);
 }
 
 /* It was refused, because of what became of the order meanwhile: that is what to show. */
@@ -320,16 +323,11 @@ on_refused_cart(void *arg, const PGresult *result, const Failure *failure)
 	Request    *request = arg;
 	Look		look;
 
-	if (result == NULL)
-		answer_failure(request, failure);
-	else if (PQntuples(result) == 0)
-		answer_bad_link(request);
-	else
-	{
-		look = look_of(request, result);
-		if (!answer_settled(request, &look, result))
-			page_message(request, HTTP_GONE, &look, T_CLOSED_TITLE, T_CLOSED_TEXT);
-	}
+	if (!has_row(request, result, failure))
+		return;
+	look = look_of(request, result);
+	if (!answer_settled(request, &look, result))
+		page_message(request, HTTP_GONE, &look, T_CLOSED_TITLE, T_CLOSED_TEXT);
 }
 
 static void
@@ -342,16 +340,8 @@ on_restored(void *arg, const PGresult *result, const Failure *failure)
 		ask_by_token(request, cart_sql, NULL, on_refused_cart);
 		return;
 	}
-	if (result == NULL)
-	{
-		answer_failure(request, failure);
+	if (!has_row(request, result, failure))
 		return;
-	}
-	if (PQntuples(result) == 0)
-	{
-		answer_bad_link(request);
-		return;
-	}
 	for (int i = KEPT_ID; i <= KEPT_CHANGED; i++)
 		request->values[i] = PQgetisnull(result, 0, i) ? NULL : strdup(PQgetvalue(result, 0, i));
 	/* In its new state, in a statement of its own. */
@@ -393,16 +383,8 @@ on_target(void *arg, const PGresult *result, const Failure *failure)
 	char		link[16];
 	char	   *location;
 
-	if (result == NULL)
-	{
-		answer_failure(request, failure);
+	if (!has_row(request, result, failure))
 		return;
-	}
-	if (PQntuples(result) == 0)
-	{
-		answer_bad_link(request);
-		return;
-	}
 	url = PQgetisnull(result, 0, 1) ? NULL : PQgetvalue(result, 0, 1);
 	token = restore_token(url, request->parameters[0]);
 	snprintf(link, sizeof(link), "c%s", request->parameters[1]);
@@ -488,16 +470,11 @@ on_link(void *arg, const PGresult *result, const Failure *failure)
 	const Ending *ending = ending_of(request);
 	Look		look;
 
-	if (result == NULL)
-		answer_failure(request, failure);
-	else if (PQntuples(result) == 0)
-		answer_bad_link(request);
-	else
-	{
-		look = look_of_link(request, result);
-		note_visit(request, VISIT_LOOK, ending->link, PQgetvalue(result, 0, LINK_MESSAGE_ID));
-		page_confirm(request, &look, ending->title, ending->text, ending->button);
-	}
+	if (!has_row(request, result, failure))
+		return;
+	look = look_of_link(request, result);
+	note_visit(request, VISIT_LOOK, ending->link, PQgetvalue(result, 0, LINK_MESSAGE_ID));
+	page_confirm(request, &look, ending->title, ending->text, ending->button);
 }
 
 void
