@@ -27,6 +27,8 @@
 #define LINE_LENGTH 2000
 #define COLOUR "#1f5fbf"
 
+static const char token_letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 static const char layout_html[] =
 #include "mail_html.inc"
 ;
@@ -128,7 +130,11 @@ put_line(json_t *object, const char *key, const json_t *from, const char *name)
 static char *
 link_to(const Making *making, const char *page, const char *token)
 {
-	return g_strdup_printf("%s/%s/%s", making->base_url, page, member(making->links, token));
+	char	   *clean = text_line(member(making->links, token), 100);
+	char	   *link = g_strdup_printf("%s/%s/%s", making->base_url, page, g_strcanon(clean, token_letters, '-'));
+
+	g_free(clean);
+	return link;
 }
 
 /* ---- what a mail is about ---- */
@@ -192,10 +198,12 @@ static void
 put_amount(const Making *making, json_t *object, const char *key, const char *shown_key, const char *amount, const char *currency)
 {
 	char		shown[128];
+	char	   *clean = text_line(amount, 40);
 
-	money_text(shown, sizeof(shown), making->language, amount, currency);
-	put(object, key, text_amount(amount, currency));
+	money_text(shown, sizeof(shown), making->language, clean, currency);
+	put(object, key, text_amount(clean, currency));
 	put(object, shown_key, g_strdup(shown));
+	g_free(clean);
 }
 
 static json_t *

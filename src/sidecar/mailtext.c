@@ -84,7 +84,7 @@ cut_of(const char *line, size_t room)
 	size_t		word = strcspn(line, " ");
 
 	/* A link is of no use in two parts. */
-	if (strncmp(line, "http://", 7) == 0 || strncmp(line, "https://", 8) == 0)
+	if (g_strstr_len(line, (gssize) word, "http://") != NULL || g_strstr_len(line, (gssize) word, "https://") != NULL)
 		return word;
 	for (size_t n = 0; n < room && *at != '\0'; n++)
 	{

@@ -18,7 +18,7 @@ using namespace kainjow;
 
 /* sections inside of each other, bytes of what comes out */
 static const int MAX_DEPTH = 8;
-static const size_t MAX_OUTPUT = 1024 * 1024;
+static const size_t MAX_OUTPUT = 256 * 1024;
 
 struct Template
 {

@@ -4,6 +4,7 @@ package Sidecar;
 use strict;
 use warnings;
 use feature 'state';
+use FindBin;
 use Exporter 'import';
 use IO::Select;
 use IO::Socket::INET;
@@ -12,7 +13,7 @@ use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(program begin await finish connect_to mock_database mock_links make_message link_token http_connect http_read http_request behave notify_socket received);
+our @EXPORT = qw(program begin await finish connect_to mock_database mock_links make_message link_token http_connect http_read http_request behave notify_socket received queue_database python_tests);
 
 # Nothing takes so long but on a machine that does nothing else right.
 my $patience = 60;
@@ -282,6 +283,36 @@ sub http_request
 	my $text = "$method $path HTTP/1.1\r\n" . join('', map { "$_: $all{$_}\r\n" } grep { defined $all{$_} } sort keys %all) . "\r\n" . ($body // '');
 	print $socket $text;
 	return http_read($socket, $method);
+}
+
+# queue_database(node, name): a stand-in for the queue of messages (queue.sql).
+sub queue_database
+{
+	my ($node, $name) = @_;
+	$node->safe_psql('postgres', "CREATE DATABASE $name");
+	$node->safe_psql($name, PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/queue.sql"));
+	return;
+}
+
+# python_tests(file): each of its lines "ok - ..." and "not ok - ..." is a test; its last one is "done".
+sub python_tests
+{
+	my ($file) = @_;
+	my $last = '';
+	# smtp-sink is where administrators' programs are.
+	local $ENV{PATH} = "$ENV{PATH}:/usr/sbin:/usr/local/sbin";
+	local $ENV{PYTHONDONTWRITEBYTECODE} = 1;
+	open(my $out, '-|', 'sh', '-c', 'exec python3 "$0" 2>&1', "$FindBin::RealBin/$file") or die "no python3: $!";
+	while (my $line = <$out>)
+	{
+		chomp $line;
+		$last = $line;
+		if ($line =~ /^(not )?ok - (.*)/) { Test::More::ok(!$1, $2) }
+		else { Test::More::diag($line) if $line ne 'done' }
+	}
+	close $out;
+	Test::More::is("$last $?", 'done 0', "$file ran to its end");
+	return;
 }
 
 # behave(node, database, column => value, ...): what the next ticks of the stand-in do.
