@@ -168,7 +168,7 @@ relay_works(Relay *relay)
 
 /*
  * The mail was not tried.  A kept connection that the server had closed says
- * nothing of the server, until there cannot be one any more.
+ * nothing of the server: the next one is new.
  */
 static void
 take_back(Outbox *outbox, Parcel *parcel)
@@ -176,9 +176,11 @@ take_back(Outbox *outbox, Parcel *parcel)
 	Relay	   *relay = parcel->relay;
 
 	outbox->counts.untried++;
-	relay->strikes++;
-	if (parcel->smtp.phase == SMTP_CONNECT || relay->strikes > 64)
+	if (parcel->smtp.fresh)
+	{
+		relay->strikes++;
 		pause_relay(outbox, relay, parcel->smtp.response);
+	}
 	g_clear_pointer(&parcel->relay, relay_release);
 	g_queue_push_head_link(&outbox->waiting, &parcel->link);
 	outbox->company.news = true;

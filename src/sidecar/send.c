@@ -47,7 +47,7 @@ static const OptionDef send_options[] = {
 	"certificates to trust, instead of the system's"},
 	{"netrc-file", 0, OPTION_TEXT, offsetof(SendOptions, netrc_file), "FILE", NULL, 0, 0,
 	"users and passwords; else SMTP_USER, SMTP_PASSWORD"},
-	{"connections", 0, OPTION_NUMBER, offsetof(SendOptions, connections), "N", "8", 1, 64,
+	{"connections", 0, OPTION_NUMBER, offsetof(SendOptions, connections), "N", "8", 1, SMTP_CONNECTIONS,
 	"how many at once"},
 	{"rate", 0, OPTION_NUMBER, offsetof(SendOptions, rate), "N", NULL, 1, 100000,
 	"no more mails than that in a second"},

@@ -56,6 +56,8 @@ typedef enum SmtpPhase
 } SmtpPhase;
 
 #define SMTP_RESPONSE 512
+#define SMTP_CONNECTIONS 64		/* at most */
+#define SMTP_EXTRA_FDS 8
 
 /* The first part is the caller's, and stays where it is until the mail is back. */
 typedef struct SmtpMail
@@ -69,6 +71,7 @@ typedef struct SmtpMail
 
 	SmtpResult	result;
 	SmtpPhase	phase;
+	bool		fresh;			/* its connection was made for it */
 	char		response[SMTP_RESPONSE];	/* the server's, or why there is none; printable ASCII */
 	char		code[16];		/* the reply as figures, "550 5.1.1", or "" */
 	int64_t		began;
