@@ -168,7 +168,7 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 /* what falls due for the order itself, before $2 */
 #define STEP_OF_LIFE \
 	"incomplete_orders._due_step(o.status, incomplete_orders.item_count(o.items)" EQ "0, o.last_activity_at," \
-	" o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline, n.cut_off, n.attribution_window)"
+	" o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline, s.cut_off, s.attribution_window)"
 
 /* reasons that end the sequence; with any other the next step is decided at its time */
 #define FINAL "customer_returned,campaign_disabled,before_campaign,lost,expired"
@@ -178,29 +178,26 @@ ico_arm_orders(PG_FUNCTION_ARGS)
  * messages, their events and the ledger, and count by shop.
  *	$1 shops  $2 at  $3 per shop or the order  $4 most
  * What follows from a state that is not written yet is no message: the rounds
- * before this one may have run out of time.  behind and following are the step
- * before a step and the delay of the one after it.
+ * before this one may have run out of time.  Steps are looked up through their
+ * index, row by row: the planner takes a CTE for few rows, and might join all due
+ * orders with all steps of all shops by comparing each with each.
  */
 #define QUEUE(which, on_conflict) \
 	"WITH due AS MATERIALIZED (SELECT o.* FROM pg_catalog.unnest($1) s (shop_id)" \
 	"  CROSS JOIN LATERAL (SELECT " ICO_DUE_COLUMNS ", o.status, o.abandoned_at FROM incomplete_orders.open_orders o" \
 	"   WHERE o.shop_id" EQ "s.shop_id AND o.next_message_at" LE "$2 " which " FOR UPDATE SKIP LOCKED) o LIMIT $4)," \
-	" n AS MATERIALIZED (SELECT c.shop_id, c.kind, c.campaign, c.enabled, c.not_before, s.attribution_window, s.cut_off," \
-	"  cs.step, cs.delay, cs.message_type, cs.template, pg_catalog.lag(cs.step, 1, 0) OVER w AS behind," \
-	"  pg_catalog.lead(cs.delay) OVER w AS following" \
-	"  FROM incomplete_orders.shops s JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "s.shop_id" \
-	"  LEFT JOIN incomplete_orders.campaign_steps cs ON cs.shop_id" EQ "c.shop_id AND cs.campaign" EQ "c.campaign" \
-	"  WHERE s.shop_id" EQ "ANY ($1) WINDOW w AS (PARTITION BY c.shop_id, c.campaign ORDER BY cs.step))," \
-	" d AS MATERIALIZED (SELECT o.*, n.campaign, n.step, n.delay, n.message_type, n.template, n.following," \
+	" d AS MATERIALIZED (SELECT o.*, c.campaign, n.step, n.delay, n.message_type, n.template, f.delay AS following," \
 	"  CASE WHEN o.status" NE "'abandoned' THEN 'customer_returned'" \
 	"   WHEN n.step IS NULL THEN NULL" \
-	"   WHEN NOT n.enabled THEN 'campaign_disabled'" \
-	"   WHEN o.abandoned_at" LT "n.not_before THEN 'before_campaign'" \
+	"   WHEN NOT c.enabled THEN 'campaign_disabled'" \
+	"   WHEN o.abandoned_at" LT "c.not_before THEN 'before_campaign'" \
 	"   WHEN o.next_action_at" LE "$2 AND (" STEP_OF_LIFE ").due_at" LE "$2 THEN (" STEP_OF_LIFE ").step" \
-	"   " ICO_REFUSAL("o", "p.keys", "n.attribution_window", "") \
+	"   " ICO_REFUSAL("o", "p.keys", "s.attribution_window", "") \
 	"  END AS reason" \
-	" FROM due o LEFT JOIN n ON n.shop_id" EQ "o.shop_id AND n.kind" EQ "o.kind" \
-	"  AND n.behind" LE "o.sequence_step AND n.step" GT "o.sequence_step" \
+	" FROM due o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id" \
+	" LEFT JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "o.shop_id AND c.kind" EQ "o.kind" \
+	" LEFT JOIN LATERAL " ICO_STEP_BEHIND("c", "o.sequence_step") " n ON true" \
+	" LEFT JOIN LATERAL " ICO_STEP_BEHIND("c", "n.step") " f ON true" \
 	" CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone) AS keys OFFSET 0) p)," \
 	/* a row that changed since the snapshot is not found again: the next round takes it */ \
 	" moved AS (UPDATE incomplete_orders.open_orders o SET" \
