@@ -17,6 +17,9 @@
  * again each time.  What comes in before that place is found when the list is
  * made anew: when it is used up, and every second.
  *
+ * The steps of one order keep their distance also when they come here together,
+ * because no sender was there: one that is too near to the one before it is moved.
+ *
  * Memory: the list lives in QueueContext under TopMemoryContext, everything else
  * in the SPI context of the call.
  */
@@ -221,6 +224,7 @@ add_claim(Claiming *claiming, int row)
 	c->mail_message_id = text_column(row, 15);
 	c->queued_at = DatumGetTimestampTz(ico_column(row, 16, &isnull));
 	c->give_up_at = DatumGetTimestampTz(ico_column(row, 17, &isnull));
+	c->root_id = *DatumGetUUIDP(ico_column(row, 18, &isnull));
 	if (c->attempts >= ICO_MAX_ATTEMPTS)
 		c->reason = "attempts_exhausted";
 	else if (c->give_up_at <= claiming->now)
@@ -288,7 +292,7 @@ lock_round(Claiming *claiming, int wanted)
 	static IcoPlan plan = {
 		"AZUzi",
 		"SELECT m.row, m.shop_id, m.id, m.due_at, m.attempts, m.token, m.order_id, m.episode, m.step, m.campaign,"
-		" m.message_type, m.template, m.subject, m.recipient, m.mail_message_id, m.queued_at, m.give_up_at"
+		" m.message_type, m.template, m.subject, m.recipient, m.mail_message_id, m.queued_at, m.give_up_at, m.root_id"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) s (shop_id, due_at, id) CROSS JOIN LATERAL (SELECT q.ctid AS row, q.*"
 		"  FROM incomplete_orders.messages q WHERE q.shop_id" EQ "s.shop_id AND q.status" EQ "ANY (" WAITING ")"
 		"  AND ROW(q.due_at, q.id)" GT "ROW(s.due_at, s.id) AND q.due_at" LE "$4"
@@ -525,6 +529,105 @@ check_persons(Claiming *claiming)
 	}
 }
 
+/* ---- the distance between the steps of a sequence ---- */
+
+/* how long a step waits for the one before it to be sent, and then again */
+#define STEP_WAIT (5 * USECS_PER_SEC)
+
+static bool
+is_later_step(const IcoClaim *c)
+{
+	return c->locked && c->reason == NULL && c->step > 1;
+}
+
+/* A step before that of c, in the row: c may not be sent before this. */
+static TimestampTz
+not_before(const Claiming *claiming, const IcoClaim *c, int row)
+{
+	bool		isnull;
+	bool		waits = DatumGetBool(ico_column(row, 2, &isnull));
+	TimestampTz due_at = DatumGetTimestampTz(ico_column(row, 3, &isnull));
+	TimestampTz give_up_at = DatumGetTimestampTz(ico_column(row, 4, &isnull));
+	TimestampTz sent_at;
+
+	if (waits)
+		return Max(due_at, claiming->now) + STEP_WAIT;
+	sent_at = DatumGetTimestampTz(ico_column(row, 5, &isnull));
+	/* both were given the same time to be sent: as far apart as they were queued */
+	return isnull ? claiming->now : sent_at + Max(c->give_up_at - give_up_at, 0);
+}
+
+/*
+ * A step that was sent late pushes those behind it: while no sender was there
+ * several of them may have come together here.
+ */
+static void
+keep_distance(Claiming *claiming)
+{
+	static IcoPlan plan = {
+		"AAUAA",
+		"SELECT k.n, p.status" EQ "ANY (" WAITING "), p.due_at, p.give_up_at, p.sent_at"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) k (n, shop_id, root_id, episode, step)"
+		" JOIN incomplete_orders.messages p ON p.shop_id" EQ "k.shop_id AND p.root_id" EQ "k.root_id"
+		" AND p.episode" EQ "k.episode AND p.step" LT "k.step AND p.step" GT "0"
+		" AND p.status" EQ "ANY ('{queued,sending,sent}'::incomplete_orders.message_status[])"
+	};
+	static IcoPlan move = {
+		"RZ",
+		"UPDATE incomplete_orders.messages m SET due_at = k.due_at"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (row, due_at) WHERE m.ctid" EQ "k.row"
+	};
+	Datum	   *columns[5];
+	Datum		values[5];
+	uint64		rows;
+	bool		isnull;
+	int			n = 0;
+
+	for (int i = 0; i < lengthof(columns); i++)
+		columns[i] = palloc((claiming->n + 1) * sizeof(Datum));
+	for (int i = 0; i < claiming->n; i++)
+	{
+		IcoClaim   *c = claiming->claims[i];
+
+		if (!is_later_step(c))
+			continue;
+		columns[0][n] = Int32GetDatum(i);
+		columns[1][n] = Int32GetDatum(c->shop_id);
+		columns[2][n] = UUIDPGetDatum(&c->root_id);
+		columns[3][n] = Int32GetDatum(c->episode);
+		columns[4][n++] = Int32GetDatum(c->step);
+	}
+	if (n == 0)
+		return;
+	for (int i = 0; i < lengthof(columns); i++)
+		values[i] = array_of(columns[i], n, i == 2 ? UUIDOID : INT4OID);
+	rows = ico_execute(&plan, values, NULL);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		IcoClaim   *c = claiming->claims[DatumGetInt32(ico_column(i, 1, &isnull))];
+		TimestampTz at = not_before(claiming, c, i);
+
+		if (at > claiming->now)
+			c->due_at = c->later ? Max(c->due_at, at) : at;
+		c->later |= at > claiming->now;
+	}
+	n = 0;
+	for (int i = 0; i < claiming->n; i++)
+	{
+		IcoClaim   *c = claiming->claims[i];
+
+		if (!is_later_step(c) || !c->later)
+			continue;
+		columns[0][n] = PointerGetDatum(&c->row);
+		columns[1][n++] = TimestampTzGetDatum(c->due_at);
+	}
+	if (n == 0)
+		return;
+	values[0] = array_of(columns[0], n, TIDOID);
+	values[1] = array_of(columns[1], n, TIMESTAMPTZOID);
+	(void) ico_execute(&move, values, NULL);
+}
+
 /* ---- what is written ---- */
 
 #define END_MESSAGES(set) \
@@ -623,11 +726,12 @@ settle_lot(Claiming *claiming)
 
 	lock_orders(claiming);
 	check_persons(claiming);
+	keep_distance(claiming);
 	end_messages(claiming, false);
 	end_messages(claiming, true);
 	for (int i = 0; i < claiming->n; i++)
 	{
-		if (claiming->claims[i]->locked && claiming->claims[i]->reason == NULL)
+		if (claiming->claims[i]->locked && claiming->claims[i]->reason == NULL && !claiming->claims[i]->later)
 			good[n++] = claiming->claims[i];
 	}
 	if (n == 0)

@@ -28,8 +28,9 @@ typedef struct IcoClaim
 	int32		attempts;		/* before this claim */
 	int64		token;			/* before this claim */
 	pg_uuid_t	order_id;
+	pg_uuid_t	root_id;
 	int32		episode;
-	int32		step;
+	int32		step;			/* of the sequence; 0: by hand */
 	text	   *campaign;
 	text	   *message_type;
 	text	   *template;
@@ -42,7 +43,7 @@ typedef struct IcoClaim
 	/* why it is not claimed after all, or NULL */
 	const char *reason;
 	bool		dead;			/* for that reason */
-	bool		later;			/* somebody has the order's row: left as it is */
+	bool		later;			/* somebody has the order's row: left as it is; or until due_at */
 	bool		locked;			/* the order is open, and its row locked */
 
 	/* the order, when it is locked */

@@ -377,6 +377,37 @@ SELECT * FROM incomplete_orders.claim_messages('w');
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
+-- Steps that waited while there was no sender do not leave together: the first one goes, and
+-- the next keeps the distance from it that they were queued with.
+SELECT q.cart('q-steps', email => 'steps@example.com') AS steps \gset
+SELECT q.queue(:'steps', 1), q.queue(:'steps', 2), q.queue(:'steps', 3) \gset step_
+UPDATE incomplete_orders.messages SET give_up_at = give_up_at - make_interval(hours => 72 - CASE step WHEN 1 THEN 1 WHEN 2 THEN 24 ELSE 72 END) WHERE order_id = :'steps';
+CREATE VIEW q.steps AS SELECT step, status, attempts, round(extract(epoch FROM due_at - now()) / 3600) AS hours FROM q.messages WHERE session = 'q-steps';
+SELECT c.message -> 'message' ->> 'step' AS step, c.message_id AS first, c.token FROM incomplete_orders.claim_messages('w') c \gset claimed_
+\echo :claimed_step
+SELECT * FROM q.steps ORDER BY step;
+-- nor while the first is on its way, or failed for now
+SELECT q.make_due('q-steps');
+UPDATE incomplete_orders.messages SET due_at = now() + interval '10 minutes' WHERE id = :'claimed_first';
+SELECT count(*) AS claimed FROM incomplete_orders.claim_messages('w');
+SELECT incomplete_orders.ack_message(:'claimed_first', :claimed_token);
+SELECT q.make_due('q-steps');
+SELECT count(*) AS claimed FROM incomplete_orders.claim_messages('w');
+SELECT * FROM q.steps ORDER BY step;
+-- 23 hours later
+UPDATE incomplete_orders.messages SET sent_at = sent_at - interval '23 hours' WHERE id = :'claimed_first';
+SELECT q.make_due('q-steps');
+SELECT c.message -> 'message' ->> 'step' AS step, c.message_id AS second, c.token FROM incomplete_orders.claim_messages('w') c \gset claimed_
+\echo :claimed_step
+SELECT incomplete_orders.ack_message(:'claimed_second', :claimed_token);
+SELECT q.make_due('q-steps');
+SELECT count(*) AS claimed FROM incomplete_orders.claim_messages('w');
+SELECT * FROM q.steps ORDER BY step;
+-- what was given up pushes nothing
+UPDATE incomplete_orders.messages SET status = 'dead', sent_at = NULL WHERE order_id = :'steps' AND step < 3;
+SELECT q.make_due('q-steps');
+SELECT c.message -> 'message' ->> 'step' AS step FROM incomplete_orders.claim_messages('w') c;
+
 -- A claim that is taken back is found again.
 SELECT q.queue(q.cart('q-8', email => 'eight@example.com')) IS NOT NULL AS queued;
 BEGIN;
