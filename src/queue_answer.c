@@ -526,12 +526,13 @@ extend_lease(const Answer *answer, TimestampTz until, bool untried)
 	return ico_execute(untried ? &back : &longer, values, NULL) > 0;
 }
 
-/* extend_message(message_id, token, lease); '0': given back, never tried */
+/* extend_message(message_id, token, lease, untried); '0', or untried: given back, never tried */
 Datum
 ico_extend_message(PG_FUNCTION_ARGS)
 {
 	Answer		answer = {0};
 	int64		lease = PG_ARGISNULL(2) ? -1 : ico_span(PG_GETARG_DATUM(2));
+	bool		untried = lease == 0 || (!PG_ARGISNULL(3) && PG_GETARG_BOOL(3));
 	Held		held;
 	bool		good;
 
@@ -542,11 +543,11 @@ ico_extend_message(PG_FUNCTION_ARGS)
 				 errhint("It counts from now; 0 gives the message back, and the attempt is not counted.")));
 	SPI_connect();
 	enter_answer(fcinfo, ICO_RIGHT_extend_message, &answer);
-	good = answer.token > 0 && extend_lease(&answer, answer.now + lease, lease == 0);
+	good = answer.token > 0 && extend_lease(&answer, answer.now + lease, untried);
 	if (!good)
 	{
 		/* given back before, or ended while it was being sent: only the first is what was asked for */
-		good = is_last_claim(&answer, &held) && lease == 0 && strcmp(held.status, "queued") == 0;
+		good = is_last_claim(&answer, &held) && untried && strcmp(held.status, "queued") == 0;
 	}
 	SPI_finish();
 	PG_RETURN_BOOL(good);

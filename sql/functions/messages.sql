@@ -19,11 +19,11 @@ ALTER FUNCTION incomplete_orders.fail_message OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.fail_message IS
 	'The message could not be sent: tried again later, or dead when permanent or given up. A reply with 5.1.x (no such recipient) suppresses the address. False: somebody else has claimed it since';
 
-CREATE FUNCTION incomplete_orders.extend_message(message_id uuid, token bigint, lease interval) RETURNS boolean
+CREATE FUNCTION incomplete_orders.extend_message(message_id uuid, token bigint, lease interval, untried boolean DEFAULT false) RETURNS boolean
 LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_extend_message';
 ALTER FUNCTION incomplete_orders.extend_message OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.extend_message IS
-	'A new lease, from now; 0 gives the message back, never tried. False: it is not to be sent any more, or somebody else has claimed it since';
+	'A new lease, from now; 0 gives the message back, never tried, and so does untried, due when the lease would end. False: it is not to be sent any more, or somebody else has claimed it since';
 
 CREATE FUNCTION incomplete_orders.retry_message(message_id uuid, at timestamptz DEFAULT now()) RETURNS boolean
 LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_retry_message';

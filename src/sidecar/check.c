@@ -115,7 +115,7 @@ check_rights(Check *check)
 							 " FROM pg_catalog.unnest('{incomplete_orders.claim_messages(text\\,integer\\,interval),"
 							 "incomplete_orders.ack_message(uuid\\,bigint\\,text),"
 							 "incomplete_orders.fail_message(uuid\\,bigint\\,boolean\\,text),"
-							 "incomplete_orders.extend_message(uuid\\,bigint\\,interval),"
+							 "incomplete_orders.extend_message(uuid\\,bigint\\,interval\\,boolean),"
 							 "incomplete_orders._next_message_due(),incomplete_orders.queue_status(text),"
 							 "incomplete_orders.sender_settings(text)}'::pg_catalog.text[]) f(name)");
 	bool		well = result != NULL;

@@ -17,6 +17,9 @@
 
 #include "outbox.h"
 
+/* mails that wait for a rate's next turn; the others wait in the queue */
+#define LIMITED_HELD 8
+
 const double outbox_bounds[8] = {0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30};
 
 static int	outbox_wait(void *arg, struct pollfd *fds, int n, int timeout);
@@ -318,27 +321,32 @@ begin(Outbox *outbox, Parcel *parcel, Relay *relay)
 	}
 }
 
-/* When this one may begin: now or earlier, at a time, or never (it is settled, or given up). */
-static int64_t
-try_one(Outbox *outbox, Parcel *parcel)
+/*
+ * It cannot go now, and others can: so that it is not in their way it goes back to
+ * the queue, for a time at which it may be its turn.
+ */
+static void
+put_off(Outbox *outbox, Parcel *parcel, int64_t until)
 {
-	int64_t		now = loop_now();
-	Relay	   *relay = outbox->save_dir == NULL ? relays_find(&outbox->relays, parcel->shop) : NULL;
-	int64_t		when = rates_when(&outbox->rates, parcel->shop, parcel->domain);
+	g_queue_unlink(&outbox->waiting, &parcel->link);
+	parcel->later = until - loop_now();
+	if (parcel->later < SECOND)
+		parcel->later = SECOND;
+	outbox_settle(outbox, parcel, "later", NULL);
+}
 
-	if (relay != NULL && relay->paused_until > when)
-		when = relay->paused_until;
-	if (when > now)
-		return when;
+/* It may go. */
+static void
+send_one(Outbox *outbox, Parcel *parcel, Relay *relay)
+{
 	g_queue_unlink(&outbox->waiting, &parcel->link);
 	/* It belongs to somebody else soon, or does already. */
-	if (parcel->lease_end < now + outbox->reserve)
+	if (parcel->lease_end < loop_now() + outbox->reserve)
 	{
 		log_parcel(outbox, parcel, "warn", "lease_over", NULL);
 		parcel_free(parcel);
-		return now;
 	}
-	if (relay == NULL && outbox->save_dir == NULL)
+	else if (relay == NULL && outbox->save_dir == NULL)
 		refuse(outbox, parcel, false, "the shop has no relay, and there is no --smtp-url");
 	else if (make_mail(outbox, parcel, relay))
 	{
@@ -347,7 +355,33 @@ try_one(Outbox *outbox, Parcel *parcel)
 		else
 			begin(outbox, parcel, relay);
 	}
-	return now;
+}
+
+/*
+ * Sends one, or puts it off, or leaves it waiting.  Returns when it may go; *limited
+ * counts those that only have to wait for their turn.
+ */
+static int64_t
+try_one(Outbox *outbox, Parcel *parcel, int *limited)
+{
+	int64_t		now = loop_now();
+	Relay	   *relay = outbox->save_dir == NULL ? relays_find(&outbox->relays, parcel->shop) : NULL;
+	int64_t		when = rates_when(&outbox->rates, parcel->shop, parcel->domain);
+
+	if (relay != NULL && relay->paused_until > now)
+	{
+		if (relays_paused_until(&outbox->relays) <= now)
+			put_off(outbox, parcel, relay->paused_until);
+		return relay->paused_until;
+	}
+	if (when <= now)
+		send_one(outbox, parcel, relay);
+	else if (rates_are_single(&outbox->rates) && ++*limited > LIMITED_HELD)
+	{
+		outbox->last_turn = rates_reserve(&outbox->rates, parcel->shop, parcel->domain, now);
+		put_off(outbox, parcel, outbox->last_turn);
+	}
+	return when;
 }
 
 /* Gives the free connections what may go.  Returns when the next one may. */
@@ -356,11 +390,12 @@ start_some(Outbox *outbox)
 {
 	int64_t		next = NEVER;
 	GList	   *link = outbox->waiting.head;
+	int			limited = 0;
 
 	while (link != NULL && !outbox->stopping && outbox->loop->stops == 0 && smtp_has_room(outbox->smtp))
 	{
 		GList	   *following = link->next;
-		int64_t		when = try_one(outbox, link->data);
+		int64_t		when = try_one(outbox, link->data, &limited);
 
 		if (when > loop_now() && when < next)
 			next = when;

@@ -26,7 +26,8 @@ typedef struct Parcel
 	Relay	   *relay;			/* held, while it is on its way */
 	Mail		mail;
 	SmtpMail	smtp;
-	const char *verdict;		/* what the database is told: sent, rejected, deferred, back */
+	const char *verdict;		/* what the database is told: sent, rejected, deferred, back, later */
+	int64_t		later;			/* how much, in microseconds */
 	char	   *response;
 	GList		link;			/* in one of the lists */
 } Parcel;
@@ -55,6 +56,7 @@ typedef struct Outbox
 	int64_t		reserve;		/* a mail needs so much of its lease to begin */
 	bool		verbose;
 	bool		stopping;		/* nothing begins any more */
+	int64_t		last_turn;		/* of those that a rate put off */
 	GQueue		waiting;
 	GQueue		flying;
 	GQueue		settled;		/* the database is to be told */

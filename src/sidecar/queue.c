@@ -111,8 +111,8 @@ queue_claim(Sender *sender, int most, Failure *failure)
 static json_t *
 record_of(const Parcel *parcel)
 {
-	return json_pack("{s:s, s:s, s:s, s:s?}", "id", parcel->id, "token", parcel->token, "what", parcel->verdict,
-					 "response", parcel->response);
+	return json_pack("{s:s, s:s, s:s, s:s?, s:f}", "id", parcel->id, "token", parcel->token, "what", parcel->verdict,
+					 "response", parcel->response, "seconds", (double) parcel->later / SECOND);
 }
 
 static void
@@ -137,10 +137,11 @@ tell(Sender *sender, json_t *records, Failure *failure)
 		"SELECT r.id, r.what, CASE r.what"
 		" WHEN 'sent' THEN incomplete_orders.ack_message(r.id, r.token, r.response)"
 		" WHEN 'back' THEN incomplete_orders.extend_message(r.id, r.token, pg_catalog.make_interval())"
+		" WHEN 'later' THEN incomplete_orders.extend_message(r.id, r.token, pg_catalog.make_interval(secs => r.seconds), true)"
 		" WHEN 'keep' THEN incomplete_orders.extend_message(r.id, r.token, pg_catalog.make_interval(secs => $2::pg_catalog.float8))"
 		" ELSE incomplete_orders.fail_message(r.id, r.token, r.what OPERATOR(pg_catalog.=) 'rejected', r.response) END"
 		" FROM pg_catalog.jsonb_to_recordset($1::pg_catalog.jsonb)"
-		" r(id pg_catalog.uuid, token pg_catalog.int8, what pg_catalog.text, response pg_catalog.text)"
+		" r(id pg_catalog.uuid, token pg_catalog.int8, what pg_catalog.text, response pg_catalog.text, seconds pg_catalog.float8)"
 		" ORDER BY r.id",
 		2, values, ANSWER_LIMIT, STOP_GRACE
 	};
@@ -224,7 +225,14 @@ queue_record(Sender *sender, Failure *failure)
 		count_stale(sender, result);
 		PQclear(result);
 		for (; n > 0; n--)
-			parcel_free(g_queue_pop_head_link(settled)->data);
+		{
+			Parcel	   *parcel = g_queue_pop_head_link(settled)->data;
+
+			/* It is due again, perhaps before what the queue said of its next one. */
+			if (strcmp(parcel->verdict, "sent") != 0 && strcmp(parcel->verdict, "rejected") != 0)
+				sender->next_claim = 0;
+			parcel_free(parcel);
+		}
 	}
 	sender->one_by_one = false;
 	return true;

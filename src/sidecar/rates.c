@@ -12,6 +12,14 @@
 #include "rates.h"
 
 #define MANY 10000
+#define LONGEST_RESERVATION (3600 * SECOND)
+
+/* of one shop, or of one domain */
+typedef struct Limit
+{
+	int64_t		next;			/* when its next mail may go */
+	int64_t		reserved;		/* the last turn that was given to one that was put off */
+} Limit;
 
 void
 rates_init(Rates *rates, int all, int per_shop, int per_domain)
@@ -34,9 +42,9 @@ rates_free(Rates *rates)
 static int64_t
 next_of(GHashTable *table, const char *key)
 {
-	const int64_t *next = g_hash_table_lookup(table, key);
+	const Limit *limit = g_hash_table_lookup(table, key);
 
-	return next != NULL ? *next : 0;
+	return limit != NULL ? limit->next : 0;
 }
 
 /* From when on a mail of that shop to that domain may go. */
@@ -56,7 +64,9 @@ rates_when(const Rates *rates, const char *shop, const char *domain)
 static gboolean
 is_past(gpointer key, gpointer value, gpointer now)
 {
-	return *(int64_t *) value <= *(int64_t *) now;
+	const Limit *limit = value;
+
+	return limit->next <= *(int64_t *) now && limit->reserved <= *(int64_t *) now;
 }
 
 /* A loop wakes up a little late: that much is made up for. */
@@ -66,18 +76,63 @@ step(int64_t next, int rate, int64_t now)
 	return (next + SECOND / 20 >= now ? next : now) + SECOND / rate;
 }
 
+static Limit *
+limit_of(GHashTable *table, const char *key, int64_t now)
+{
+	Limit	   *limit = g_hash_table_lookup(table, key);
+
+	if (limit != NULL)
+		return limit;
+	if (g_hash_table_size(table) >= MANY)
+		g_hash_table_foreach_remove(table, is_past, &now);
+	limit = g_new0(Limit, 1);
+	g_hash_table_insert(table, g_strdup(key), limit);
+	return limit;
+}
+
 static void
 take(GHashTable *table, const char *key, int rate, int64_t now)
 {
-	int64_t    *next;
+	Limit	   *limit;
 
 	if (rate <= 0)
 		return;
-	if (g_hash_table_size(table) >= MANY)
-		g_hash_table_foreach_remove(table, is_past, &now);
-	next = g_new(int64_t, 1);
-	*next = step(next_of(table, key), rate, now);
-	g_hash_table_replace(table, g_strdup(key), next);
+	limit = limit_of(table, key, now);
+	limit->next = step(limit->next, rate, now);
+}
+
+/* The turn behind the last one that was given away. */
+static int64_t
+reserve(GHashTable *table, const char *key, int rate, int64_t now)
+{
+	Limit	   *limit;
+
+	if (rate <= 0)
+		return now;
+	limit = limit_of(table, key, now);
+	if (limit->reserved < limit->next)
+		limit->reserved = limit->next;
+	limit->reserved += SECOND / rate;
+	if (limit->reserved > now + LONGEST_RESERVATION)
+		limit->reserved = now + LONGEST_RESERVATION;
+	return limit->reserved;
+}
+
+/* When it may be the turn of a mail that is put off: each gets a turn of its own. */
+int64_t
+rates_reserve(Rates *rates, const char *shop, const char *domain, int64_t now)
+{
+	int64_t		by_shop = reserve(rates->shops, shop, rates->per_shop, now);
+	int64_t		by_domain = reserve(rates->domains, domain, rates->per_domain, now);
+
+	return by_shop > by_domain ? by_shop : by_domain;
+}
+
+/* Is there a limit that may stop one mail, and not another? */
+bool
+rates_are_single(const Rates *rates)
+{
+	return rates->per_shop > 0 || rates->per_domain > 0;
 }
 
 void

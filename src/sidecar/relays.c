@@ -223,6 +223,17 @@ relays_paused_until(const Relays *relays)
 	return first == NEVER ? 0 : first;
 }
 
+bool
+relays_are_all_up(const Relays *relays)
+{
+	for (guint i = 0; i < relays->list->len; i++)
+	{
+		if (((const Relay *) g_ptr_array_index(relays->list, i))->paused_until != 0)
+			return false;
+	}
+	return true;
+}
+
 /* Does at least one work, as far as we know? */
 bool
 relays_are_tested(const Relays *relays)

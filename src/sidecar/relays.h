@@ -36,6 +36,7 @@ extern bool relays_load(Relays *relays, const char *default_url, const char *fil
 extern void relays_free(Relays *relays);
 extern Relay *relays_find(const Relays *relays, const char *shop);
 extern int64_t relays_paused_until(const Relays *relays);
+extern bool relays_are_all_up(const Relays *relays);
 extern bool relays_are_tested(const Relays *relays);
 extern Relay *relay_hold(Relay *relay);
 extern void relay_release(Relay *relay);

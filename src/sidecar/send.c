@@ -28,7 +28,7 @@
 #define FLIGHT_GRACE (10 * SECOND)
 /* before a message that is due and locked is asked for again, and before the queue is counted again */
 #define EMPTY_PAUSE SECOND
-#define STATE_PAUSE (10 * SECOND)
+#define STATE_PAUSE (5 * SECOND)
 
 static const OptionDef send_options[] = {
 	{"smtp-url", 0, OPTION_TEXT, offsetof(SendOptions, smtp_url), "URL", NULL, 0, 0,
@@ -289,8 +289,7 @@ work(Sender *sender, Failure *failure)
 		return false;
 	if (paused > 0)
 	{
-		if (sender->next_claim < paused)
-			sender->next_claim = paused;
+		sender->next_claim = paused;
 		return true;
 	}
 	if (!sender->outbox.stopping && sender->next_claim <= loop_now())
@@ -324,6 +323,16 @@ earliest(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+static void
+log_lost(void)
+{
+	LogLine		line;
+
+	log_begin(&line, "warn", "lost");
+	log_text(&line, "message", "the connection to the database ended");
+	log_end(&line);
+}
+
 /* Waits for whatever comes next. */
 static void
 rest(Sender *sender)
@@ -338,8 +347,8 @@ rest(Sender *sender)
 		until = earliest(until, loop_now() + STATE_PAUSE);
 	if (sender->outbox.settled.length > 0 && db->conn != NULL)
 		return;
-	if (loop_wait_news(db->loop, fd, POLLIN, until) == WAKE_READY)
-		(void) db_lost(db);
+	if (loop_wait_news(db->loop, fd, POLLIN, until) == WAKE_READY && db_lost(db))
+		log_lost();
 }
 
 static bool
@@ -403,7 +412,12 @@ once_code(Sender *sender)
 	if (sender->options->save == NULL && relays_paused_until(&sender->outbox.relays) > 0)
 		return EX_UNAVAILABLE;
 	/* What is due and locked gets a second chance. */
-	return sender->empty > 1 || (sender->empty == 1 && sender->next_due > loop_now()) ? EX_OK : -1;
+	if (sender->empty == 0 || (sender->empty == 1 && sender->next_due <= loop_now()))
+		return -1;
+	/* What a rate holds back was due, and is not sent yet. */
+	if (sender->next_due <= sender->outbox.last_turn + SECOND && loop_now() < sender->outbox.last_turn + 2 * SECOND)
+		return -1;
+	return sender->options->save != NULL || relays_are_all_up(&sender->outbox.relays) ? EX_OK : EX_UNAVAILABLE;
 }
 
 static void

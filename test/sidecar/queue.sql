@@ -49,10 +49,11 @@ LANGUAGE sql AS $$
 	SELECT coalesce(incomplete_orders._answer($1, $2, CASE WHEN $3 THEN 'dead' ELSE 'queued' END, now() + interval '1 min', 0, $4,
 		CASE WHEN $3 THEN 'permanent' ELSE 'transient' END), false)
 $$;
-CREATE FUNCTION incomplete_orders.extend_message(message_id uuid, token bigint, lease interval) RETURNS boolean
+CREATE FUNCTION incomplete_orders.extend_message(message_id uuid, token bigint, lease interval, untried boolean DEFAULT false) RETURNS boolean
 LANGUAGE sql AS $$
-	SELECT coalesce(incomplete_orders._answer($1, $2, CASE WHEN $3 > interval '0' THEN 'sending' ELSE 'queued' END, clock_timestamp() + $3,
-		CASE WHEN $3 > interval '0' THEN 0 ELSE -1 END, NULL, CASE WHEN $3 > interval '0' THEN 'extend' ELSE 'back' END), false)
+	SELECT coalesce(incomplete_orders._answer($1, $2, CASE WHEN b THEN 'queued' ELSE 'sending' END, clock_timestamp() + $3,
+		CASE WHEN b THEN -1 ELSE 0 END, NULL, CASE WHEN $3 = interval '0' THEN 'back' WHEN b THEN 'later' ELSE 'extend' END), false)
+	FROM (SELECT $4 OR $3 = interval '0' AS b) x
 $$;
 CREATE FUNCTION incomplete_orders._next_message_due() RETURNS timestamptz
 LANGUAGE sql AS $$ SELECT min(due_at) FROM incomplete_orders.queue WHERE status IN ('queued', 'sending') $$;

@@ -80,7 +80,7 @@ INSERT INTO functions VALUES
 	('claim_messages', 'worker batch lease : message_id token shop recipient message'),
 	('ack_message', 'message_id token response'),
 	('fail_message', 'message_id token permanent response'),
-	('extend_message', 'message_id token lease'),
+	('extend_message', 'message_id token lease untried'),
 	('dead_messages', 'shop : message_id shop order_id recipient message_type attempts response reason dead_since'),
 	('retry_message', 'message_id at'),
 	('discard_message', 'message_id at'),
