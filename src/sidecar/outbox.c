@@ -415,6 +415,7 @@ static int
 outbox_wait(void *arg, struct pollfd *fds, int n, int timeout)
 {
 	Outbox	   *outbox = arg;
+	bool		had_news = outbox->company.news;
 	int64_t		next = start_some(outbox);
 	int64_t		pause;
 	struct pollfd all[4];
@@ -427,6 +428,9 @@ outbox_wait(void *arg, struct pollfd *fds, int n, int timeout)
 	pause = next == NEVER ? NEVER : (next - loop_now() + 999) / 1000;
 	if (pause != NEVER && (timeout < 0 || pause < timeout))
 		timeout = pause > 0 ? (int) pause : 0;
+	/* What was settled without being sent is not to wait for what comes next. */
+	if (outbox->company.news && !had_news)
+		timeout = 0;
 	memcpy(all, fds, (size_t) n * sizeof(fds[0]));
 	all[n] = (struct pollfd) {outbox->tend_fd, POLLIN, 0};
 	ready = smtp_poll(outbox->smtp, all, n + more, timeout);

@@ -489,7 +489,8 @@ send_all(Sender *sender)
 			code = once_code(sender);
 		if (code >= 0)
 			break;
-		if (sender->empty > 0 && held(sender) == 0)
+		/* With --once the line at the end says it. */
+		if (sender->empty > 0 && held(sender) == 0 && !sender->options->once)
 			log_progress(sender);
 		rest(sender);
 	}

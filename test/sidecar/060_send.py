@@ -117,6 +117,15 @@ for connections in 1, 8:
         same((code, {state(m)[0] for m in messages}, [state(m)[0] for m in bad]), (0, {'sent'}, ['dead', 'dead', 'queued']), f'{connections} connections: the others are sent')
         same(len(sink.mails()), 30, f'{connections} connections: once each')
 
+# More than it holds at once, of which none is ever sent.
+empty_queue()
+messages = [enqueue(f'jane{n}>@example.com') for n in range(40)]
+with Sink() as sink:
+    began = time.monotonic()
+    code, _, _ = run('--smtp-url=' + sink.url, '--once', '--connections=1')
+    same((code, {state(m)[0] for m in messages}), (0, {'dead'}), 'many that cannot be sent: all are answered')
+    ok(time.monotonic() - began < 10, 'at once', time.monotonic() - began)
+
 # ---- a server that looks at what it gets ----
 
 
