@@ -47,7 +47,7 @@ class Sink:
             self.port = taken.getsockname()[1]
         program = shutil.which("smtp-sink", path=os.environ["PATH"] + ":/usr/sbin")
         self.process = subprocess.Popen([program, *(["-d", f"{folder}/mail."] if folder else []), f"127.0.0.1:{self.port}", "500"],
-                                        stderr=subprocess.DEVNULL)
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.url = f"smtp://127.0.0.1:{self.port}"
         wait_until(self.answers)
 

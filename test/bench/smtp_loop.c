@@ -51,7 +51,8 @@ fail(const char *what, const char *detail)
 static char *
 address_of(const Mail *mail, const char *header, const char *path)
 {
-	char	   *line = strstr(mail->text, header);
+	/* the header begins with the line end before it, but for that of the first line */
+	char	   *line = strncmp(mail->text, header + 1, strlen(header + 1)) == 0 ? mail->text : strstr(mail->text, header);
 	char	   *end = line == NULL ? NULL : strstr(line, "\r\n");
 	char	   *address;
 	size_t		len;
