@@ -7,6 +7,9 @@
  * when it was queued, links are as old as the message.  Amounts are texts with
  * the decimals of their currency, because a double would round them.
  *
+ * Keys are put in the order in which jsonb keeps them, shorter ones first: it sorts
+ * them in any case, and what is sorted already costs it little.
+ *
  * Memory: the caller's SPI context.  No locks but those of reading.
  */
 #include "postgres.h"
@@ -37,8 +40,8 @@
 /* columns of ico_claim_texts() behind the number */
 enum
 {
-	T_SHOP, T_NAME, T_FROM_EMAIL, T_REPLY_TO, T_POSTAL_ADDRESS, T_LOGO_URL, T_COLOUR, T_BASE_URL, T_RESTORE_URL,
-	T_SUBJECT, T_PREHEADER, T_HEADLINE, T_BODY, T_BUTTON, T_FOOTER, T_COLUMNS
+	T_NAME, T_SHOP, T_COLOUR, T_BASE_URL, T_LOGO_URL, T_REPLY_TO, T_FROM_EMAIL, T_RESTORE_URL, T_POSTAL_ADDRESS,
+	T_BODY, T_BUTTON, T_FOOTER, T_SUBJECT, T_HEADLINE, T_PREHEADER, T_COLUMNS
 };
 
 /* Shop and words of the messages that have all three in common. */
@@ -52,8 +55,8 @@ typedef struct IcoClaimText
 } IcoClaimText;
 
 static const char *const column_names[T_COLUMNS] = {
-	"shop", "name", "from_email", "reply_to", "postal_address", "logo_url", "colour", "base_url", "restore_url",
-	"subject", "preheader", "headline", "body", "button", "footer"
+	"name", "shop", "colour", "base_url", "logo_url", "reply_to", "from_email", "restore_url", "postal_address",
+	"body", "button", "footer", "subject", "headline", "preheader"
 };
 
 /* ---- shops and words ---- */
@@ -173,8 +176,8 @@ read_texts(IcoClaimText *texts, int n)
 {
 	static IcoPlan plan = {
 		"ATTT",
-		"SELECT k.n::pg_catalog.int4, s.shop, s.name, s.from_email, s.reply_to, s.postal_address, s.logo_url, s.colour,"
-		" s.base_url, s.restore_url, t.subject, t.preheader, t.headline, t.body, t.button, t.footer"
+		"SELECT k.n::pg_catalog.int4, s.name, s.shop, s.colour, s.base_url, s.logo_url, s.reply_to, s.from_email,"
+		" s.restore_url, s.postal_address, t.body, t.button, t.footer, t.subject, t.headline, t.preheader"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) WITH ORDINALITY k (shop_id, template, locale, language, n)"
 		" JOIN incomplete_orders.shops s ON s.shop_id" EQ "k.shop_id"
 		" LEFT JOIN LATERAL (SELECT w.* FROM incomplete_orders.templates w WHERE w.template" EQ "k.template"
@@ -334,14 +337,14 @@ put_message(JsonbParseState **state, const IcoClaim *c)
 {
 	begin_object(state, "message");
 	put_uuid(state, "id", &c->id);
-	put_text(state, "message_type", c->message_type);
-	put_text(state, "template", c->template);
-	put_text(state, "campaign", c->campaign);
 	put_int(state, "step", c->step);
-	put_int(state, "attempt", c->attempts + 1);
-	put_instant(state, "queued_at", c->queued_at);
-	put_text(state, "mail_message_id", c->mail_message_id);
 	put_text(state, "locale", c->text->locale);
+	put_int(state, "attempt", c->attempts + 1);
+	put_text(state, "campaign", c->campaign);
+	put_text(state, "template", c->template);
+	put_instant(state, "queued_at", c->queued_at);
+	put_text(state, "message_type", c->message_type);
+	put_text(state, "mail_message_id", c->mail_message_id);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -361,13 +364,13 @@ put_line(JsonbParseState **state, const IcoLine *line, int decimals)
 
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	put_bytes(state, "sku", line->sku, line->sku_len);
+	put_bytes(state, "url", line->url, line->url_len);
 	put_bytes(state, "name", line->name, line->name_len);
 	put_bytes(state, "variant", line->variant, line->variant_len);
 	put_int(state, "quantity", quantity);
-	put_money(state, "unit_price", line->unit_price, decimals);
-	put_money(state, "line_total", line->unit_price * quantity, decimals);
 	put_bytes(state, "image_url", line->image_url, line->image_url_len);
-	put_bytes(state, "url", line->url, line->url_len);
+	put_money(state, "line_total", line->unit_price * quantity, decimals);
+	put_money(state, "unit_price", line->unit_price, decimals);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -443,22 +446,32 @@ static void
 put_words(JsonbParseState **state, const IcoClaim *c)
 {
 	begin_object(state, "text");
-	put_text(state, "subject", c->subject != NULL ? c->subject : c->text->columns[T_SUBJECT]);
-	for (int column = T_SUBJECT + 1; column <= T_FOOTER; column++)
-		put_text(state, column_names[column], c->text->columns[column]);
+	for (int column = T_BODY; column <= T_PREHEADER; column++)
+	{
+		const text *words = c->text->columns[column];
+
+		put_text(state, column_names[column], column == T_SUBJECT && c->subject != NULL ? c->subject : words);
+	}
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
 static void
 put_links(JsonbParseState **state, const IcoClaim *c)
 {
-	static const char *const names[ICO_LINKS] = {"restore", "click", "open", "unsubscribe", "not_me"};
+	static const struct
+	{
+		const char *name;
+		IcoLink		link;
+	}			links[ICO_LINKS] = {
+		{"open", ICO_LINK_OPEN}, {"click", ICO_LINK_CLICK}, {"not_me", ICO_LINK_NOT_ME},
+		{"restore", ICO_LINK_RESTORE}, {"unsubscribe", ICO_LINK_UNSUBSCRIBE}
+	};
 	IcoLinkTokens *tokens = palloc(sizeof(IcoLinkTokens));
 
 	ico_link_tokens(&c->id, c->give_up_at - ICO_GIVE_UP_AFTER, tokens);
 	begin_object(state, "links");
 	for (int i = 0; i < ICO_LINKS; i++)
-		put_string(state, names[i], tokens->token[i]);
+		put_string(state, links[i].name, tokens->token[links[i].link]);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -468,10 +481,10 @@ ico_claim_message(const IcoClaim *c)
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	put_message(&state, c);
-	put_columns(&state, "shop", c->text, T_SHOP, T_RESTORE_URL);
-	put_order(&state, c);
+	put_columns(&state, "shop", c->text, T_NAME, T_POSTAL_ADDRESS);
 	put_words(&state, c);
 	put_links(&state, c);
+	put_order(&state, c);
+	put_message(&state, c);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

@@ -163,15 +163,13 @@ class Bench:
             self.results["snapshot"].append(entry)
             self.note(f"claim of 10 with an old snapshot to one without, µs, {load(clients, 'off')}, last rounds", entry["ours"]["last"], "≤ 3.00",
                       entry["ours"]["last"] <= 3)
-            self.note("the same of the plain lease", entry["plain"]["last"])
+            self.note(f"the same of the plain lease, {load(clients, 'off')}", entry["plain"]["last"])
             self.note(f"claim and ack, slower with an old snapshot, {load(clients, 'off')}, all rounds", entry["ours"]["rate"])
         for side in sides:
             side.conn.close()
 
     def first_claim(self, side):
         """µs of the first claim on a new connection, which knows nothing of what others have passed."""
-        with psycopg.connect(f"dbname={side.name}", autocommit=True) as conn:
-            conn.execute("SELECT * FROM incomplete_orders.claim_messages('nobody', 1, '0')")  # plans
         with psycopg.connect(f"dbname={side.name}", autocommit=True) as conn:
             return timed(conn.execute, "SELECT count(*) FROM incomplete_orders.claim_messages('bench', 10)")[0] * 1e6
 
