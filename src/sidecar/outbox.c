@@ -392,7 +392,7 @@ start_some(Outbox *outbox)
 	GList	   *link = outbox->waiting.head;
 	int			limited = 0;
 
-	while (link != NULL && !outbox->stopping && outbox->loop->stops == 0 && smtp_has_room(outbox->smtp))
+	while (link != NULL && !outbox->stopping && !outbox->unheard && outbox->loop->stops == 0 && smtp_has_room(outbox->smtp))
 	{
 		GList	   *following = link->next;
 		int64_t		when = try_one(outbox, link->data, &limited);

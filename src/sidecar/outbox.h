@@ -56,6 +56,7 @@ typedef struct Outbox
 	int64_t		reserve;		/* a mail needs so much of its lease to begin */
 	bool		verbose;
 	bool		stopping;		/* nothing begins any more */
+	bool		unheard;		/* the database is away: nothing begins whose end could not be recorded */
 	int64_t		last_turn;		/* of those that a rate put off */
 	GQueue		waiting;
 	GQueue		flying;

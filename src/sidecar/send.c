@@ -376,6 +376,7 @@ take_failure(Sender *sender, Failure *failure, const char *event)
 	failure_clear(failure);
 	if (sender->db.conn != NULL && pause > 0)
 		db_close(&sender->db);
+	sender->outbox.unheard = sender->db.conn == NULL;
 	return is_lasting(code) || sender->options->once ? code : -1;
 }
 
@@ -388,12 +389,15 @@ turn(Sender *sender)
 	/* What comes from here on is for the next turn. */
 	sender->outbox.company.news = false;
 	reload(sender);
+	/* Mails move on while we connect. */
+	sender->outbox.unheard = sender->db.conn == NULL;
 	if (sender->db.conn == NULL)
 	{
 		if (loop_now() < sender->reconnect_at)
 			return -1;
 		if (!queue_connect(sender, &failure))
 			return take_failure(sender, &failure, "connect");
+		sender->outbox.unheard = false;
 	}
 	if (!work(sender, &failure))
 		return take_failure(sender, &failure, "queue");
