@@ -16,7 +16,7 @@ What becomes of a mail is told by how its recipient begins:
 
     nouser  no such user: RCPT is refused for good, 550 5.1.1
     busy    RCPT is refused the first time, 451 4.7.1
-    cut     the connection ends behind DATA the first time, nothing is accepted
+    cut     the connection ends behind the body the first time, nothing is accepted
     lost    the mail is accepted, and the connection ends without an answer the first time
 """
 import asyncio
