@@ -98,12 +98,12 @@ def main(folder, events, messages):
         def say(text, detail):
             faults[text].append(f"{path.name}: {detail}")
 
-        # an unread header is not parsed, and hides its defects
+        check_headers(mail, say)
+        text = check_parts(mail, say)
+        # only now: what was not read or decoded yet has shown no defect
         defects = [str(d) for part in mail.walk() for d in (*part.defects, *(d for h in part.values() for d in h.defects))]
         if defects:
             say(PARSES, defects[0])
-        check_headers(mail, say)
-        text = check_parts(mail, say)
         row = known.get(str(mail["Message-ID"]).strip())
         if not row or [a.addr_spec for a in mail["To"].addresses] != [row[3]]:
             say(KNOWN, f"{mail['Message-ID']} to {mail['To']}")
