@@ -7,6 +7,7 @@ mails to one smtp-sink on loopback, over as many connections.  It prints a table
 writes DIR/results.json, and ends with 1 when something that must hold does not.
 """
 
+import atexit
 import glob
 import json
 import os
@@ -48,6 +49,7 @@ class Sink:
         program = shutil.which("smtp-sink", path=os.environ["PATH"] + ":/usr/sbin")
         self.process = subprocess.Popen([program, *(["-d", f"{folder}/mail."] if folder else []), f"127.0.0.1:{self.port}", "500"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        atexit.register(self.stop)
         self.url = f"smtp://127.0.0.1:{self.port}"
         wait_until(self.answers)
 
@@ -60,6 +62,7 @@ class Sink:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
+        atexit.unregister(self.stop)
         self.process.terminate()
         self.process.wait()
 
