@@ -18,15 +18,15 @@ $publisher->start;
 make_roles($publisher);
 fill($publisher, 'shop');
 # the user's own tables stay here
-$publisher->safe_psql('shop', 'DROP TABLE invoices; DROP VIEW big; DROP TABLE carts; CREATE PUBLICATION all_tables FOR ALL TABLES');
+$publisher->safe_psql('shop', 'DROP TABLE invoices; DROP VIEW big; DROP TABLE carts; DROP TABLE links; CREATE PUBLICATION all_tables FOR ALL TABLES');
 
 my $subscriber = new_node('subscriber');
 make_roles($subscriber);
 $subscriber->safe_psql('postgres', 'CREATE DATABASE shop TEMPLATE template0');
 $subscriber->safe_psql('shop', 'CREATE EXTENSION incomplete_orders; SELECT incomplete_orders.setup()');
 $subscriber->safe_psql('shop', q{ALTER TABLE incomplete_orders.open_orders ADD COLUMN warehouse text; ALTER TABLE incomplete_orders.orders ADD COLUMN erp_number integer});
-# the seed of its own setup() would collide with the publisher's
-$subscriber->safe_psql('shop', 'DELETE FROM incomplete_orders.shops');
+# the seeds of its own setup() would collide with the publisher's
+$subscriber->safe_psql('shop', 'DELETE FROM incomplete_orders.shops; DELETE FROM incomplete_orders.templates; DELETE FROM incomplete_orders.secret_keys');
 $subscriber->safe_psql('shop', "CREATE SUBSCRIPTION s CONNECTION 'host=" . $publisher->host . ' port=' . $publisher->port . " dbname=shop' PUBLICATION all_tables");
 
 sub rows
