@@ -11,7 +11,7 @@
  * sent again is the same mail, with the same Message-ID.
  *
  * Memory: what is made on the way belongs to a Making and ends with it; the
- * layouts and words live as long as the program.
+ * layouts, the words and the parsed texts of shops live as long as the program.
  */
 #include <gmime/gmime.h>
 #include <jansson.h>
@@ -41,6 +41,9 @@ static const char words_json[] =
 
 static Template *html_template;
 static Template *text_template;
+/* texts of shops, parsed: a shop's mails say the same again and again */
+static GHashTable *shop_templates;
+#define SHOP_TEMPLATES_MOST 1000
 static json_t *words;
 
 typedef struct Making
@@ -54,6 +57,7 @@ typedef struct Making
 	Language	language;		/* of what the layouts say themselves */
 	char	   *base_url;
 	json_t	   *fields;			/* what the shop's texts may name */
+	TemplateData *data;			/* the same, for the templates */
 	json_t	   *layout;			/* what the layouts name; holds the rendered texts */
 	Mail	   *mail;
 	MailResult	result;			/* MAIL_MADE until something fails */
@@ -73,6 +77,7 @@ mail_init(void)
 		text_template = template_new(layout_text, false, &error);
 	free(error);
 	words = json_loads(words_json, 0, NULL);
+	shop_templates = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) template_free);
 	return html_template != NULL && text_template != NULL && words != NULL;
 }
 
@@ -265,6 +270,23 @@ collect_fields(Making *making)
 
 /* ---- texts ---- */
 
+/* A text of a shop as a template, which stays ours; NULL: it is none. */
+static Template *
+shop_template(const char *text, char **error)
+{
+	Template   *tmpl = g_hash_table_lookup(shop_templates, text);
+
+	if (tmpl != NULL)
+		return tmpl;
+	tmpl = template_new(text, false, error);
+	if (tmpl == NULL)
+		return NULL;
+	if (g_hash_table_size(shop_templates) >= SHOP_TEMPLATES_MOST)
+		g_hash_table_remove_all(shop_templates);
+	g_hash_table_insert(shop_templates, g_strdup(text), tmpl);
+	return tmpl;
+}
+
 /* One field of the template, filled; NULL after a failure. */
 static char *
 fill(Making *making, const char *field)
@@ -275,12 +297,13 @@ fill(Making *making, const char *field)
 
 	if (making->result != MAIL_MADE)
 		return NULL;
-	tmpl = template_new(member(making->text, field), false, &error);
+	if (making->data == NULL)
+		making->data = template_data_new(making->fields);
+	tmpl = shop_template(member(making->text, field), &error);
 	if (tmpl != NULL)
-		filled = template_render(tmpl, making->fields, &error);
+		filled = template_render(tmpl, making->data, &error);
 	if (filled == NULL)
 		give_up(making, MAIL_UNFIT, "template, %s: %s", field, error != NULL ? error : "out of memory");
-	template_free(tmpl);
 	free(error);
 	return filled;
 }
@@ -400,10 +423,12 @@ render_layouts(Making *making)
 {
 	char	   *error = NULL;
 	char	   *text;
+	TemplateData *data = template_data_new(making->layout);
 
 	making->mail->subject = g_strdup(member(making->layout, "subject"));
-	making->mail->html = template_render(html_template, making->layout, &error);
-	text = making->mail->html != NULL ? template_render(text_template, making->layout, &error) : NULL;
+	making->mail->html = template_render(html_template, data, &error);
+	text = making->mail->html != NULL ? template_render(text_template, data, &error) : NULL;
+	template_data_free(data);
 	if (text == NULL)
 		give_up(making, MAIL_UNFIT, "layout: %s", error != NULL ? error : "out of memory");
 	else
@@ -580,6 +605,7 @@ mail_make(const char *message, const char *recipient, const MailDefaults *defaul
 		render_layouts(&making);
 	if (making.result == MAIL_MADE)
 		make_bytes(&making);
+	template_data_free(making.data);
 	json_decref(making.fields);
 	json_decref(making.layout);
 	json_decref(root);

@@ -27,6 +27,11 @@ struct Template
 	explicit Template(const std::string &text) : parsed(text) {}
 };
 
+struct TemplateData
+{
+	mustache::data data;
+};
+
 static std::string
 escape(const std::string &text)
 {
@@ -139,14 +144,14 @@ template_new(const char *text, bool html, char **error)
 }
 
 extern "C" char *
-template_render(Template *tmpl, const json_t *data, char **error)
+template_render(Template *tmpl, const TemplateData *data, char **error)
 {
 	*error = nullptr;
 	try
 	{
 		std::string out;
 
-		tmpl->parsed.render(data_of(data), [&out](const std::string &part) {
+		tmpl->parsed.render(data->data, [&out](const std::string &part) {
 			if (out.size() + part.size() > MAX_OUTPUT)
 				throw std::runtime_error("what came out of a template is too long");
 			out += part;
@@ -160,6 +165,18 @@ template_render(Template *tmpl, const json_t *data, char **error)
 		*error = strdup(e.what());
 		return nullptr;
 	}
+}
+
+extern "C" TemplateData *
+template_data_new(const json_t *json)
+{
+	return new TemplateData{data_of(json)};
+}
+
+extern "C" void
+template_data_free(TemplateData *data)
+{
+	delete data;
 }
 
 extern "C" void

@@ -20,10 +20,15 @@ extern "C"
 #endif
 
 typedef struct Template Template;
+/* what templates are filled from, taken over from JSON once for all of them */
+typedef struct TemplateData TemplateData;
+
+extern TemplateData *template_data_new(const json_t *json);
+extern void template_data_free(TemplateData *data);
 
 /* html: what is put in is escaped.  NULL: it is no template, and error says why. */
 extern Template *template_new(const char *text, bool html, char **error);
-extern char *template_render(Template *tmpl, const json_t *data, char **error);
+extern char *template_render(Template *tmpl, const TemplateData *data, char **error);
 extern void template_free(Template *tmpl);
 
 #ifdef __cplusplus
