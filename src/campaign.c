@@ -192,7 +192,7 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 	"   WHEN NOT c.enabled THEN 'campaign_disabled'" \
 	"   WHEN o.abandoned_at" LT "c.not_before THEN 'before_campaign'" \
 	"   WHEN o.next_action_at" LE "$2 AND (" STEP_OF_LIFE ").due_at" LE "$2 THEN (" STEP_OF_LIFE ").step" \
-	"   " ICO_REFUSAL("o", "p.keys", "s.attribution_window", "") \
+	"   " ICO_REFUSAL("o", "s", "p.keys", "") \
 	"  END AS reason" \
 	" FROM due o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id" \
 	" LEFT JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "o.shop_id AND c.kind" EQ "o.kind" \

@@ -7,6 +7,7 @@
 
 #include "lifecycle.h"
 #include "plan.h"
+#include "rules.h"
 
 /* when the first message of an order that was just abandoned is due, or ICO_NONE */
 extern TimestampTz ico_first_message(const IcoOrder *order);
@@ -61,16 +62,18 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 
 /*
  * All of it, as branches of a CASE with what decides first in front: only null
- * means that a message may be queued.  `otherwise` is a last branch.  What has
- * to be asked of a message before it is sent belongs here.
+ * means that a message may be queued.  s has the settings of the shop;
+ * `otherwise` is a last branch.  What has to be asked of a message before it is
+ * sent belongs here.
  */
-#define ICO_REFUSAL(o, keys, attribution_window, otherwise) \
+#define ICO_REFUSAL(o, s, keys, otherwise) \
 	"WHEN " o ".bot THEN 'bot'" \
 	" WHEN " o ".email IS NULL THEN 'no_recipient'" \
 	" WHEN incomplete_orders.item_count(" o ".items)" LE "incomplete_orders._filled_count(" o ".items) THEN 'empty'" \
 	" ELSE COALESCE(" ICO_SUPPRESSION(o, keys) "," \
+	"  " ICO_UNWANTED(o, s, keys) "," \
 	"  CASE WHEN " ICO_HAS_ORDERED(o, keys) " THEN 'ordered'" \
-	"   WHEN " ICO_ALREADY_BOUGHT(o, keys, attribution_window) " THEN 'already_bought' " otherwise " END)"
+	"   WHEN " ICO_ALREADY_BOUGHT(o, keys, s ".attribution_window") " THEN 'already_bought' " otherwise " END)"
 
 /* --- steps, in SQL --- */
 
@@ -78,7 +81,7 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 #define ICO_DUE_COLUMNS \
 	"o.ctid AS row, o.shop_id, o.id, o.root_id, o.episode, o.kind, o.currency, o.items, o.shipping, o.tax, o.discount," \
 	" o.coupon_discount, o.furthest_step, o.context, o.bot, o.created_at, o.lost_at, o.next_action_at," \
-	" o.last_activity_at, o.expires_at, o.payment_deadline, o.customer_id, o.email, o.phone, o.sequence_step"
+	" o.last_activity_at, o.expires_at, o.payment_deadline, o.customer_id, o.email, o.phone, o.address, o.sequence_step"
 
 /* two messages of one order are never nearer than this, whatever the steps say */
 #define ICO_LEAST_DISTANCE "interval '1 hour'"

@@ -41,6 +41,7 @@
 #include "message.h"
 #include "plan.h"
 #include "queue.h"
+#include "rules.h"
 #include "secret.h"
 #include "tenant.h"
 
@@ -349,6 +350,7 @@ read_order(IcoClaim *c, int row)
 		c->charges[i] = ico_column(row, 18 + i, &isnull);
 	c->expires_at = DatumGetTimestampTz(ico_column(row, 16, &isnull));
 	c->locale = text_column(row, 14);
+	c->unwanted = text_column(row, 22);
 	if (ico_status_of(ico_column(row, 2, &isnull)) != ICO_ABANDONED ||
 		DatumGetInt32(ico_column(row, 3, &isnull)) != c->episode)
 		c->reason = "customer_returned";
@@ -358,6 +360,8 @@ read_order(IcoClaim *c, int row)
 		c->reason = "bot";
 	else if (c->email == NULL)
 		c->reason = "no_recipient";
+	else if (c->unwanted != NULL)
+		c->reason = text_to_cstring(c->unwanted);
 }
 
 /* the arrays by which statements find the orders of claims: number, shop_id, id */
@@ -423,11 +427,12 @@ lock_orders(Claiming *claiming)
 	static IcoPlan plan = {
 		"AAU",
 		"SELECT k.n, o.status, o.episode, o.lost_at IS NOT NULL, o.bot, o.email, o.customer_id, o.phone, o.name,"
-		" o.reference, o.kind, o.currency, o.items, o.context" ARROW_TEXT "'locale', o.id, o.expires_at, o.abandoned_at,"
-		" o.shipping, o.tax, o.discount, o.coupon_discount"
+		" o.reference, o.kind, o.currency, incomplete_orders._mailed_items(o.items, s.exclusions), o.context" ARROW_TEXT "'locale', o.id, o.expires_at, o.abandoned_at,"
+		" o.shipping, o.tax, o.discount, o.coupon_discount, "
+		ICO_UNWANTED("o", "s", "incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone)")
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, id) CROSS JOIN LATERAL (SELECT q.*"
 		"  FROM incomplete_orders.open_orders q WHERE q.shop_id" EQ "k.shop_id AND q.id" EQ "k.id"
-		"  LIMIT 1 FOR SHARE SKIP LOCKED) o"
+		"  LIMIT 1 FOR SHARE SKIP LOCKED) o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"
 	};
 	Datum		values[3];
 	int			wanted = order_arrays(claiming, false, values);

@@ -59,6 +59,7 @@ typedef struct IcoClaim
 	TimestampTz abandoned_at;
 	TimestampTz expires_at;
 	text	   *locale;			/* as captured */
+	text	   *unwanted;		/* by the shop's settings: why it is not mailed, or NULL */
 
 	struct IcoClaimText *text;	/* its shop and its words */
 } IcoClaim;

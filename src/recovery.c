@@ -68,7 +68,7 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
  */
 #define DECIDE(which, lock) \
 	"WITH x AS MATERIALIZED (SELECT " ICO_DUE_COLUMNS ", 'abandoned'::incomplete_orders.order_status AS status," \
-	"  v.abandoned_at, s.attribution_window, s.min_gap, o.lost_at IS NOT NULL" \
+	"  v.abandoned_at, " ICO_SETTINGS("s") ", o.lost_at IS NOT NULL" \
 	"  OR " LIFE("due_at", "'abandoned'", "v.abandoned_at", "NULL") LE "$2 AS lost" \
 	" FROM incomplete_orders.shops s JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "s.shop_id" \
 	" CROSS JOIN LATERAL (SELECT CASE WHEN o.status" EQ "'abandoned' THEN o.abandoned_at" \
@@ -83,7 +83,7 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
 	"  COALESCE(n.step, q.step, 0) AS ledger_step," \
 	"  CASE WHEN q.attempts" GE "$4 OR n.step IS NULL THEN 'attempts_exhausted'" \
 	"   WHEN x.lost THEN 'lost'" \
-	"   " ICO_REFUSAL("x", "p.keys", "x.attribution_window", \
+	"   " ICO_REFUSAL("x", "x", "p.keys", \
 					  "WHEN $2" LT "GREATEST(incomplete_orders._later(q.queued_at, GREATEST(n.delay" MINUS "b.delay, " \
 					  ICO_LEAST_DISTANCE ")), incomplete_orders._later(q.by_hand_at, x.min_gap)) THEN 'not_due'") \
 	"  END AS reason" \
@@ -283,6 +283,10 @@ what_to_do(const char *reason)
 		return "It holds nothing that is not ordered yet.";
 	if (strcmp(reason, "ordered") == 0)
 		return "That person has ordered since: there is nothing to recover.";
+	if (strcmp(reason, "no_consent") == 0)
+		return "The shop mails only those who agreed, and that person did not. Its setting consent_rule may be none where the law lets it.";
+	if (strncmp(reason, "excluded_", 9) == 0 || strcmp(reason, "bot") == 0)
+		return "The setting exclusions of the shop keeps it from being mailed.";
 	for (int i = 0; i < ICO_STATUSES; i++)
 	{
 		if (strcmp(reason, ico_status_names[i]) == 0)
@@ -304,7 +308,9 @@ refuse(const IcoOrder *order, const char *reason)
 
 /*
  * Why this order may not be mailed, or NULL; and what the message is to be.
- * Staff may know better than rules for a bot or for what was bought already.
+ * Staff may know better than rules for a bot or for what was bought already, and
+ * is bound by no gap, cap or quiet hours; what the person or the shop does not
+ * want holds for staff, too.
  */
 static const char *
 look_at_order(Sending *sending)
@@ -313,8 +319,10 @@ look_at_order(Sending *sending)
 		"iu",
 		"SELECT CASE WHEN o.email IS NULL THEN 'no_recipient'"
 		" WHEN incomplete_orders.item_count(o.items)" LE "incomplete_orders._filled_count(o.items) THEN 'empty'"
-		" ELSE COALESCE(" ICO_SUPPRESSION("o", "p.keys") ", CASE WHEN " ICO_HAS_ORDERED("o", "p.keys") " THEN 'ordered' END) END,"
+		" ELSE COALESCE(" ICO_SUPPRESSION("o", "p.keys") ", " ICO_UNWANTED("o", "s", "p.keys") ","
+		"  CASE WHEN " ICO_HAS_ORDERED("o", "p.keys") " THEN 'ordered' END) END,"
 		" q.ordinal, n.message_type, n.template FROM incomplete_orders.open_orders o"
+		" JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"
 		" CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone) AS keys OFFSET 0) p"
 		" CROSS JOIN LATERAL (SELECT pg_catalog.count(*) FILTER (WHERE m.status" NE "'cancelled') AS attempts,"
 		"  COALESCE(pg_catalog.max(m.ordinal) FILTER (WHERE m.step" EQ "0), 0)" PLUS "1 AS ordinal"

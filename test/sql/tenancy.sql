@@ -3,6 +3,7 @@
 \set VERBOSITY terse
 SELECT incomplete_orders.create_shop('ten-a', 'Victim') AS a \gset
 SELECT incomplete_orders.create_shop('ten-b', 'Other') AS b \gset
+UPDATE incomplete_orders.shops SET consent_rule = 'none', min_gap = '0', quiet_from = '0:00', quiet_to = '0:00' WHERE shop_id IN (:a, :b);
 CREATE ROLE regress_ten_b;
 SELECT incomplete_orders.grant_to('regress_ten_b', p, 'ten-b') FROM unnest(ARRAY['app', 'sender', 'analyst', 'admin']) p;
 
