@@ -23,11 +23,6 @@
 #define ICO_AWAKE(o, s, at) \
 	"incomplete_orders._awake(" at ", " o ".context, " o ".address, " s ".time_zone, " s ".quiet_from, " s ".quiet_to)"
 
-/* what the rules need of a shop */
-#define ICO_SETTINGS(s) \
-	s ".cut_off, " s ".attribution_window, " s ".min_gap, " s ".cap_per_episode, " s ".cap_per_person, " s ".consent_rule, " \
-	s ".exclusions, " s ".time_zone, " s ".quiet_from, " s ".quiet_to, " s ".payment_state"
-
 /* messages that count for gap and caps: they were sent, or will be */
 #define ICO_COUNTED "'{queued,sending,sent}'::incomplete_orders.message_status[]"
 /* messages to one person are counted for so long */
