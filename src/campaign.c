@@ -170,7 +170,7 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 #define STEP_OF_LIFE ICO_LIFE("o", "s", "o.status", "o.abandoned_at", "o.lost_at")
 
 /* reasons that end the sequence; with any other the next step is decided at its time */
-#define FINAL "customer_returned,campaign_disabled,before_campaign,lost,expired,cap_per_episode"
+#define FINAL "customer_returned,campaign_disabled,before_campaign,lost,expired"
 
 /*
  * The decision on each row of the CTE `due`, at $2: reason, and wait_until, which

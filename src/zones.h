@@ -72,7 +72,7 @@ static const IcoCountryZone ico_country_zones[] = {
 	{"TG", "Africa/Lome"}, {"TH", "Asia/Bangkok"}, {"TJ", "Asia/Dushanbe"}, {"TK", "Pacific/Fakaofo"},
 	{"TL", "Asia/Dili"}, {"TM", "Asia/Ashgabat"}, {"TN", "Africa/Tunis"}, {"TO", "Pacific/Tongatapu"},
 	{"TR", "Europe/Istanbul"}, {"TT", "America/Port_of_Spain"}, {"TV", "Pacific/Funafuti"}, {"TW", "Asia/Taipei"},
-	{"TZ", "Africa/Dar_es_Salaam"}, {"UA", "Europe/Kiev"}, {"UG", "Africa/Kampala"}, {"UY", "America/Montevideo"},
+	{"TZ", "Africa/Dar_es_Salaam"}, {"UA", "Europe/Kyiv"}, {"UG", "Africa/Kampala"}, {"UY", "America/Montevideo"},
 	{"UZ", "Asia/Tashkent"}, {"VA", "Europe/Vatican"}, {"VC", "America/St_Vincent"}, {"VE", "America/Caracas"},
 	{"VG", "America/Tortola"}, {"VI", "America/St_Thomas"}, {"VN", "Asia/Ho_Chi_Minh"}, {"VU", "Pacific/Efate"},
 	{"WF", "Pacific/Wallis"}, {"WS", "Pacific/Apia"}, {"YE", "Asia/Aden"}, {"YT", "Indian/Mayotte"},

@@ -36,6 +36,8 @@ EXCEPTION WHEN SQLSTATE 'IC015' THEN
 	RETURN reason;
 END
 $$;
+-- what waits was sent at once
+CREATE PROCEDURE pg_temp.deliver() LANGUAGE sql AS $$ UPDATE incomplete_orders.messages SET status = 'sent', sent_at = queued_at WHERE status = 'queued' $$;
 CREATE PROCEDURE pg_temp.configure(settings jsonb) LANGUAGE sql AS $$ SELECT incomplete_orders.configure_shop('rul', settings) $$;
 -- what a claim gives of these, in one batch; the others wait
 CREATE FUNCTION pg_temp.claim() RETURNS TABLE (name text, items text, total text) LANGUAGE sql AS $$
@@ -106,3 +108,239 @@ CALL pg_temp.configure('{"exclusions": {"addresses": ["p3@e.example"], "products
 SELECT count(*) FROM pg_temp.claim();
 SELECT name, step, reason, of_message FROM pg_temp.ledger WHERE of_message AND name LIKE 'e %' ORDER BY name;
 CALL pg_temp.configure('{"exclusions": {}}');
+
+--
+-- One person, several carts: one mail, for the best one.
+--
+CALL pg_temp.configure('{"consent_rule": "none", "quiet_from": null, "quiet_to": null, "min_gap": null}');
+CREATE FUNCTION pg_temp.worth(price numeric, quantity integer DEFAULT 1, sku text DEFAULT 'A') RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_build_array(jsonb_build_object('sku', sku, 'quantity', quantity, 'unit_price', price))
+$$;
+-- by address, customer and phone, whatever way they are written
+CALL pg_temp.cart('b1 best', '2024-04-01 10:00', 'Best@b1.example', pg_temp.worth(30));
+CALL pg_temp.cart('b1 less', '2024-04-01 10:05', 'best@B1.example', pg_temp.worth(20));
+CALL pg_temp.cart('b1 least', '2024-04-01 10:06', 'best@b1.example', pg_temp.worth(10));
+CALL pg_temp.cart('b2 best', '2024-04-01 10:00', 'one@b2.example', pg_temp.worth(30), customer_id => 'b2');
+CALL pg_temp.cart('b2 less', '2024-04-01 10:05', 'two@b2.example', pg_temp.worth(20), customer_id => 'b2');
+CALL pg_temp.cart('b3 best', '2024-04-01 10:00', 'one@b3.example', pg_temp.worth(30), phone => '+49 30 1234');
+CALL pg_temp.cart('b3 less', '2024-04-01 10:05', 'two@b3.example', pg_temp.worth(20), phone => '49-30-1234');
+-- alike: the one with the latest activity; another currency than the shop's comes behind
+CALL pg_temp.cart('b4 earlier', '2024-04-01 10:00', 'b4@b.example', pg_temp.worth(20));
+CALL pg_temp.cart('b4 later', '2024-04-01 10:05', 'b4@b.example', pg_temp.worth(10, 2));
+CALL pg_temp.cart('b5 yen', '2024-04-01 10:00', 'b5@b.example', pg_temp.worth(3000), currency => 'JPY');
+CALL pg_temp.cart('b5 dollar', '2024-04-01 10:00', 'b5@b.example', pg_temp.worth(20));
+-- a better one that nobody would be mailed for stands in nobody's way
+CALL pg_temp.cart('b6 phone only', '2024-04-01 10:00', NULL, pg_temp.worth(90), phone => '555 6');
+CALL pg_temp.cart('b6 bot', '2024-04-01 10:00', 'b6@b.example', pg_temp.worth(90), phone => '555 6', context => '{"bot": true}');
+CALL pg_temp.cart('b6 mailed', '2024-04-01 10:00', 'b6@b.example', pg_temp.worth(10), phone => '555 6');
+CALL pg_temp.cart('b7 still there', '2024-04-01 11:30', 'b7@b.example', pg_temp.worth(90));
+CALL pg_temp.cart('b7 mailed', '2024-04-01 10:00', 'b7@b.example', pg_temp.worth(10));
+-- what is excluded is no value
+CALL pg_temp.configure('{"exclusions": {"products": ["GIFT"]}}');
+CALL pg_temp.cart('b8 gift', '2024-04-01 10:00', 'b8@b.example', pg_temp.worth(500, 1, 'GIFT') || pg_temp.worth(1));
+CALL pg_temp.cart('b8 best', '2024-04-01 10:00', 'b8@b.example', pg_temp.worth(10));
+-- a best one that is mailed later counts already
+CALL pg_temp.cart('b9 later', '2024-04-01 10:50', 'b9@b.example', pg_temp.worth(90));
+CALL pg_temp.cart('b9 sooner', '2024-04-01 10:00', 'b9@b.example', pg_temp.worth(10));
+CALL pg_temp.tick('2024-04-01 12:06');
+SELECT name FROM pg_temp.mails WHERE name LIKE 'b%' ORDER BY name;
+SELECT name, step, reason FROM pg_temp.ledger WHERE name LIKE 'b%' ORDER BY name;
+-- by hand: many go by the rule, one does not
+SELECT name, pg_temp.by_hand(name, '2024-04-01 12:10') FROM unnest('{b1 less}'::text[]) name;
+-- the next step is decided anew: that cart was bought, this one is the best now
+SELECT incomplete_orders.dismiss_order(pg_temp.id('b2 best'), at => '2024-04-01 13:00');
+CALL pg_temp.tick('2024-04-02 12:06');
+SELECT name, step FROM pg_temp.mails WHERE name LIKE 'b%' AND queued_at >= '2024-04-02' ORDER BY name;
+CALL pg_temp.tick('2024-04-05 13:00');
+-- the best has had its sequence, and so has the person
+SELECT name, count(*) FROM pg_temp.mails WHERE name LIKE 'b1%' AND step > 0 GROUP BY name;
+CALL pg_temp.configure('{"exclusions": {}}');
+
+-- without a campaign: the same
+CALL pg_temp.cart('s best', '2024-05-01 10:00', 's@s.example', pg_temp.worth(30));
+CALL pg_temp.cart('s less', '2024-05-01 10:05', 's@s.example', pg_temp.worth(20));
+CALL pg_temp.cart('s too fresh', '2024-05-01 11:51', 's@s.example', pg_temp.worth(40));
+SELECT m.name, r.action, r.reason FROM incomplete_orders.send_recovery_emails(1, shop => 'rul', at => '2024-05-01 12:50') r JOIN made m ON m.id = r.order_id
+WHERE m.name LIKE 's %' ORDER BY 1;
+
+--
+-- The gap between two messages to one person, also of different orders and by hand: the step waits.
+--
+SELECT incomplete_orders.enable_campaign('cart', 'rul', at => '2024-05-01');
+CALL pg_temp.configure('{"min_gap": "30 hours"}');
+CALL pg_temp.cart('g a', '2024-06-01 10:00', 'g@g.example', pg_temp.worth(20));
+CALL pg_temp.tick('2024-06-01 12:00');
+CALL pg_temp.deliver();
+SELECT incomplete_orders.dismiss_order(pg_temp.id('g a'), at => '2024-06-01 12:30');
+CALL pg_temp.cart('g b', '2024-06-01 13:00', 'G@g.example', pg_temp.worth(10));
+CALL pg_temp.cart('g other', '2024-06-01 13:00', 'g2@g.example');
+CALL pg_temp.tick('2024-06-01 15:00');
+SELECT name, queued_at FROM pg_temp.mails WHERE name LIKE 'g %' ORDER BY name;
+SELECT o.session_id, o.sequence_step, o.next_message_at FROM incomplete_orders.open_orders o WHERE o.id = pg_temp.id('g b');
+SELECT step, reason FROM incomplete_orders.why_not_sent(pg_temp.id('g b'));
+CALL pg_temp.tick('2024-06-02 17:59');
+CALL pg_temp.tick('2024-06-02 18:00');
+SELECT name, step, queued_at FROM pg_temp.mails WHERE name = 'g b';
+-- what was never sent counts for nothing: the customer came back
+CALL pg_temp.cart('g b', '2024-06-02 18:10', 'G@g.example', pg_temp.worth(10));
+CALL pg_temp.tick('2024-06-02 20:10');
+CALL pg_temp.deliver();
+SELECT name, step, queued_at, status FROM pg_temp.mails WHERE name = 'g b' ORDER BY queued_at;
+-- staff is not bound, but counts
+SELECT pg_temp.by_hand('g b', '2024-06-02 20:20');
+CALL pg_temp.tick('2024-06-03 19:10');
+SELECT next_message_at FROM incomplete_orders.open_orders WHERE id = pg_temp.id('g b');
+
+--
+-- Caps: in one episode, and for a person in 30 days.
+--
+CALL pg_temp.configure('{"min_gap": null, "cap_per_episode": 2, "cap_per_person": 3}');
+CALL pg_temp.cart('k 1', '2024-07-01 10:00', 'k@k.example');
+CALL pg_temp.tick('2024-07-01 12:00');
+CALL pg_temp.deliver();
+CALL pg_temp.tick('2024-07-02 11:00');
+CALL pg_temp.deliver();
+CALL pg_temp.tick('2024-07-04 11:00');
+SELECT name, step, reason FROM pg_temp.ledger WHERE name = 'k 1';
+SELECT sequence_step, next_message_at FROM incomplete_orders.open_orders WHERE id = pg_temp.id('k 1');
+-- the next episode begins anew, the person does not
+CALL pg_temp.cart('k 1', '2024-07-05 10:00', 'k@k.example', pg_temp.worth(7));
+CALL pg_temp.tick('2024-07-05 12:00');
+CALL pg_temp.deliver();
+CALL pg_temp.tick('2024-07-06 11:00');
+SELECT step, queued_at FROM pg_temp.mails WHERE name = 'k 1' ORDER BY queued_at;
+SELECT name, step, reason FROM pg_temp.ledger WHERE name = 'k 1';
+-- what was queued 30 days ago or earlier counts no more
+CALL pg_temp.cart('k 2', '2024-07-31 10:00', 'k@k.example', pg_temp.worth(9));
+CALL pg_temp.tick('2024-07-31 12:00');
+CALL pg_temp.deliver();
+SELECT count(*) FROM pg_temp.mails WHERE name = 'k 2';
+CALL pg_temp.tick('2024-08-01 11:00');
+SELECT step, reason FROM incomplete_orders.why_not_sent(pg_temp.id('k 2'));
+-- staff is not bound
+SELECT pg_temp.by_hand('k 2', '2024-08-01 12:00');
+CALL pg_temp.configure('{"cap_per_person": 0}');
+CALL pg_temp.cart('k 3', '2024-08-20 10:00', 'k3@k.example');
+CALL pg_temp.tick('2024-08-20 12:00');
+SELECT step, reason FROM incomplete_orders.why_not_sent(pg_temp.id('k 3')) LIMIT 1;
+CALL pg_temp.configure('{"cap_per_episode": 0, "cap_per_person": null}');
+CALL pg_temp.cart('k 4', '2024-08-20 10:00', 'k4@k.example');
+CALL pg_temp.tick('2024-08-20 12:00');
+SELECT step, reason FROM incomplete_orders.why_not_sent(pg_temp.id('k 4')) LIMIT 1;
+CALL pg_temp.configure('{"cap_per_episode": null}');
+
+--
+-- Quiet hours: 21:00 to 08:00 where the person is.
+--
+CREATE FUNCTION pg_temp.awake(at timestamptz, zone text, country text DEFAULT NULL, from_time time DEFAULT '21:00', to_time time DEFAULT '08:00') RETURNS timestamptz LANGUAGE sql AS $$
+	SELECT incomplete_orders._awake(at, jsonb_build_object('time_zone', zone), jsonb_build_object('country', country), 'America/New_York', from_time, to_time)
+$$;
+-- the edges
+SELECT at, pg_temp.awake(at, 'UTC') FROM unnest('{2024-01-10 20:59:59.999999+0,2024-01-10 21:00+0,2024-01-10 23:59:59+0,2024-01-11 00:00+0,2024-01-11 07:59:59.999999+0,2024-01-11 08:00+0}'::timestamptz[]) at;
+-- hours by day; none; nearly all
+SELECT at, pg_temp.awake(at, 'UTC', from_time => '12:00', to_time => '14:30') FROM unnest('{2024-01-10 11:59+0,2024-01-10 12:00+0,2024-01-10 14:30+0}'::timestamptz[]) at;
+SELECT pg_temp.awake('2024-01-10 03:00+0', 'UTC', from_time => '08:00', to_time => '08:00'), pg_temp.awake('2024-01-10 12:00+0', 'UTC', from_time => '8:00', to_time => '07:59');
+SELECT pg_temp.awake('2024-01-10 23:00+0', 'UTC', to_time => '24:00'), pg_temp.awake('infinity', 'UTC');
+-- whose clock: the context's, the country's, the shop's
+SELECT zone, country, pg_temp.awake('2024-01-10 06:30+0', zone, country) FROM (VALUES ('Europe/Berlin', 'JP'), ('Asia/Tokyo', NULL), (NULL, 'DE'), (NULL, ' de '), (NULL, 'JP'), (NULL, 'US'),
+	(NULL, 'Germany'), (NULL, 'XX'), (NULL, NULL), ('Nowhere/Atall', 'JP'), ('', NULL)) x (zone, country);
+SELECT incomplete_orders._awake('2024-01-10 06:30+0', x, x, 'Europe/Paris', '21:00', '08:00') FROM unnest(ARRAY['null', '[]', '"x"', '5']::jsonb[]) x;
+-- every zone that we name is one: then the shop's does not matter
+SELECT count(*) FROM (SELECT chr(65 + a) || chr(65 + b) AS c FROM generate_series(0, 25) a, generate_series(0, 25) b) x
+WHERE incomplete_orders._awake('2024-01-10 12:00+0', NULL, jsonb_build_object('country', c), 'Pacific/Kiritimati', '00:00', '23:59')
+	= incomplete_orders._awake('2024-01-10 12:00+0', NULL, jsonb_build_object('country', c), 'Pacific/Pago_Pago', '00:00', '23:59');
+-- clocks are set forward (31 March, 02:00 to 03:00 in Berlin) and back (27 October, 03:00 to 02:00)
+SELECT at, pg_temp.awake(at, 'Europe/Berlin') FROM unnest('{2024-03-30 20:30+0,2024-10-26 19:30+0}'::timestamptz[]) at;
+SELECT at, pg_temp.awake(at, 'Europe/Berlin', from_time => '00:00', to_time => '02:30') FROM unnest('{2024-03-31 00:30+0,2024-03-31 01:00+0,2024-10-26 23:30+0,2024-10-27 00:40+0,2024-10-27 01:20+0}'::timestamptz[]) at;
+SELECT at, pg_temp.awake(at, 'Europe/Berlin', from_time => '02:30', to_time => '03:30') FROM unnest('{2024-03-31 00:59+0,2024-03-31 01:00+0}'::timestamptz[]) at;
+-- never quiet when it is over, never back, every half hour of a year in zones with all kinds of clocks
+SELECT zone, count(*) FILTER (WHERE a < at OR a > at + interval '12 hours' OR (a AT TIME ZONE zone)::time >= '21:00' OR (a AT TIME ZONE zone)::time < '08:00') AS wrong, count(*) FILTER (WHERE a > at) > 7000 AS quiet
+FROM unnest('{Europe/Berlin,America/New_York,Australia/Lord_Howe,Asia/Kathmandu,Pacific/Apia,Europe/Dublin,Africa/Casablanca,America/Santiago}'::text[]) zone,
+	generate_series('2024-01-01 00:00+0'::timestamptz, '2024-12-31 23:30+0', '30 minutes') at, LATERAL (SELECT pg_temp.awake(at, zone) AS a OFFSET 0) x GROUP BY zone ORDER BY zone;
+
+-- tick lets the step wait, and it is no decision
+CALL pg_temp.cart('q berlin', '2024-09-01 17:30', 'q1@q.example', context => '{"time_zone": "Europe/Berlin"}');
+CALL pg_temp.cart('q japan', '2024-09-01 17:30', 'q2@q.example', address => '{"country": "JP"}');
+CALL pg_temp.cart('q shop', '2024-09-01 17:30', 'q3@q.example');
+CALL pg_temp.tick('2024-09-01 19:30');
+SELECT m.name, o.sequence_step, o.next_message_at FROM incomplete_orders.open_orders o JOIN made m USING (id) WHERE m.name LIKE 'q %' ORDER BY 1;
+SELECT name, step, queued_at FROM pg_temp.mails WHERE name LIKE 'q %' ORDER BY name;
+SELECT count(*) FROM pg_temp.ledger WHERE name LIKE 'q %';
+-- those behind keep their distance from it
+CALL pg_temp.tick('2024-09-02 06:00');
+SELECT step, queued_at FROM pg_temp.mails WHERE name = 'q berlin';
+SELECT sequence_step, next_message_at FROM incomplete_orders.open_orders WHERE id = pg_temp.id('q berlin');
+-- the gap is over in the night: it waits for the morning
+CALL pg_temp.configure('{"min_gap": "40 hours"}');
+CALL pg_temp.tick('2024-09-03 05:00');
+SELECT next_message_at FROM incomplete_orders.open_orders WHERE id = pg_temp.id('q berlin');
+
+--
+-- The dry run says what tick then does, at every instant, whatever happens between.
+--
+CALL pg_temp.configure('{"min_gap": null, "cap_per_episode": 2, "cap_per_person": 4, "exclusions": {"minimum_value": 8, "domains": ["no.example"]}, "consent_rule": "strict"}');
+SELECT incomplete_orders.enable_campaign('payment', 'rul', at => '2025-01-01');
+SELECT setseed(0.25);
+CREATE TEMP TABLE decided (at timestamptz, due_at timestamptz, order_id uuid, step integer, action text, reason text);
+CREATE TEMP TABLE wrong (LIKE decided, said text);
+DO $$
+DECLARE
+	now_is timestamptz := '2025-01-01 09:00';
+	p integer;
+	report jsonb;
+BEGIN
+	FOR n IN 1 .. 60 LOOP
+		FOR i IN 1 .. 12 LOOP
+			p := floor(random() * 40);
+			PERFORM incomplete_orders.capture_cart(format('p %s %s', p, floor(random() * 3)), jsonb_build_array(jsonb_build_object('sku', 'A', 'quantity', 1 + floor(random() * 3), 'unit_price', 4)),
+				email => CASE WHEN p % 9 > 0 THEN format('%s@%s.example', p, CASE WHEN p % 11 = 0 THEN 'no' ELSE 'p' END) END,
+				customer_id => CASE WHEN random() < 0.3 THEN 'p-' || p END,
+				context => jsonb_build_object('time_zone', (ARRAY['Europe/Berlin', 'America/Los_Angeles', 'Asia/Tokyo'])[1 + p % 3],
+					'consent', jsonb_build_object('status', CASE WHEN p % 7 = 0 THEN 'withdrawn' ELSE 'granted' END), 'bot', p % 13 = 0),
+				shop => 'rul', at => now_is - random() * interval '20 minutes');
+		END LOOP;
+		PERFORM incomplete_orders.dismiss_order(o.id, at => now_is) FROM incomplete_orders.open_orders o JOIN incomplete_orders.shops s USING (shop_id)
+		WHERE s.shop = 'rul' AND o.session_id LIKE 'p %' AND random() < 0.01;
+		PERFORM incomplete_orders.convert_order(o.id, at => now_is) FROM incomplete_orders.open_orders o JOIN incomplete_orders.shops s USING (shop_id)
+		WHERE s.shop = 'rul' AND o.session_id LIKE 'p %' AND random() < 0.01;
+		now_is := now_is + CASE WHEN random() < 0.05 THEN interval '6 days' ELSE random() * interval '9 hours' END;
+		CREATE TEMP TABLE said AS SELECT r.* FROM incomplete_orders.preview_recovery('rul', now_is) r;
+		CALL incomplete_orders.tick(report, now_is);
+		INSERT INTO decided SELECT now_is, r.due_at, r.order_id, r.step, r.action, r.reason FROM said r;
+		-- what it did: messages, rows of the ledger, steps that wait for the instant that was said
+		INSERT INTO wrong
+		WITH did AS (
+			SELECT q.order_id, q.step, 'queued' AS action, NULL AS reason FROM incomplete_orders.messages q JOIN incomplete_orders.shops s USING (shop_id)
+			WHERE s.shop = 'rul' AND q.queued_at = now_is
+			UNION ALL SELECT k.order_id, k.step, 'skipped', k.reason FROM incomplete_orders.message_skips k JOIN incomplete_orders.shops s USING (shop_id)
+			WHERE s.shop = 'rul' AND k.at = now_is AND k.message_id IS NULL
+			UNION ALL SELECT r.order_id, r.step, r.action, r.reason FROM said r JOIN incomplete_orders.open_orders o ON o.id = r.order_id
+			WHERE r.action = 'postponed' AND o.next_message_at = r.due_at AND o.status = 'abandoned'
+		), plan AS (SELECT r.order_id, r.step, r.action, r.reason FROM said r)
+		SELECT now_is, NULL::timestamptz, x.*, 'said' FROM (TABLE plan EXCEPT ALL TABLE did) x
+		UNION ALL SELECT now_is, NULL, x.*, 'did' FROM (TABLE did EXCEPT ALL TABLE plan) x;
+		UPDATE incomplete_orders.messages SET status = 'sent', sent_at = queued_at WHERE status = 'queued' AND random() < 0.8;
+		DROP TABLE said;
+	END LOOP;
+END
+$$;
+SELECT action, reason, count(*) > 0 AS seen, bool_and(due_at <= at OR action = 'postponed') AS was_due FROM decided GROUP BY action, reason ORDER BY action, reason;
+SELECT * FROM wrong ORDER BY at LIMIT 10;
+-- and none of it broke a rule
+SELECT count(*) AS too_close FROM (SELECT p.queued_at - lag(p.queued_at) OVER (PARTITION BY p.person ORDER BY p.queued_at, p.message_id) AS gap
+	FROM incomplete_orders.person_messages p JOIN incomplete_orders.messages q ON q.id = p.message_id WHERE p.shop_id = :shop AND p.queued_at > '2025-01-01' AND q.status <> 'cancelled') x WHERE gap < interval '16 hours';
+SELECT count(*) AS in_the_night FROM incomplete_orders.messages q JOIN incomplete_orders.open_orders o ON o.id = q.order_id
+CROSS JOIN LATERAL (SELECT (q.queued_at AT TIME ZONE (o.context ->> 'time_zone'))::time AS clock) c WHERE q.shop_id = :shop AND q.queued_at > '2025-01-01' AND (c.clock < '08:00' OR c.clock >= '21:00');
+SELECT count(*) AS too_many FROM (SELECT FROM incomplete_orders.messages q WHERE q.shop_id = :shop AND q.queued_at > '2025-01-01' AND q.status <> 'cancelled'
+	GROUP BY q.root_id, q.episode HAVING count(*) > 2) x;
+SELECT count(*) AS too_often FROM (SELECT count(*) OVER (PARTITION BY p.person ORDER BY p.queued_at RANGE BETWEEN '30 days' PRECEDING AND CURRENT ROW) AS n
+	FROM incomplete_orders.person_messages p JOIN incomplete_orders.messages q ON q.id = p.message_id WHERE p.shop_id = :shop AND p.queued_at > '2025-01-01' AND q.status <> 'cancelled') x WHERE n > 4;
+-- it changes nothing, also where nothing can be changed
+BEGIN READ ONLY;
+SELECT count(*) > 0 AS some FROM incomplete_orders.preview_recovery('rul', '2025-06-01');
+COMMIT;
+SELECT incomplete_orders.preview_recovery('nowhere');
+SELECT incomplete_orders.preview_recovery('rul', 'infinity');
+
+DROP VIEW pg_temp.mails, pg_temp.ledger;
+SELECT count(*) > 0 AS removed FROM incomplete_orders.delete_shop('rul', false);
