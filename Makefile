@@ -38,6 +38,7 @@ OBJS = \
 	src/recovery.o \
 	src/queue.o \
 	src/queue_message.o \
+	src/queue_timing.o \
 	src/queue_answer.o \
 	src/restore.o \
 	src/closing.o \

@@ -342,5 +342,84 @@ COMMIT;
 SELECT incomplete_orders.preview_recovery('nowhere');
 SELECT incomplete_orders.preview_recovery('rul', 'infinity');
 
+--
+-- The claim asks again, by the clock on the wall: gap, caps and quiet hours.
+--
+UPDATE incomplete_orders.messages SET status = 'cancelled' WHERE shop_id = :shop AND status IN ('queued', 'sending');
+UPDATE incomplete_orders.campaigns SET enabled = false WHERE shop_id = :shop;
+CALL pg_temp.configure('{"min_gap": null, "cap_per_episode": null, "cap_per_person": null, "exclusions": {}, "consent_rule": "none", "quiet_from": "0:00", "quiet_to": "0:00"}');
+-- orders of one person, and of others; each message was queued when the order says
+CREATE PROCEDURE pg_temp.queue(age interval, VARIADIC whose text[]) LANGUAGE plpgsql AS $$
+DECLARE
+	w text;
+BEGIN
+	FOREACH w IN ARRAY whose LOOP
+		CALL pg_temp.cart(w, now() - age - interval '3 hours', split_part(w, ' ', 2) || '@w.example', customer_id => 'w ' || split_part(w, ' ', 2));
+		PERFORM incomplete_orders.mark_abandoned(pg_temp.id(w), at => now() - age - interval '1 hour');
+	END LOOP;
+	INSERT INTO incomplete_orders.messages (shop_id, id, due_at, order_id, root_id, episode, step, campaign, message_type, template, recipient, queued_at, give_up_at)
+	SELECT o.shop_id, incomplete_orders._new_id(o.shop_id), now() - age, o.id, o.root_id, o.episode, 1, 'cart', 'abandoned_cart', 'cart_abandoned', o.email, now() - age, now() + interval '4 days'
+	FROM incomplete_orders.open_orders o WHERE o.id IN (SELECT pg_temp.id(x) FROM unnest(whose) x);
+	INSERT INTO incomplete_orders.person_messages (shop_id, person, queued_at, message_id)
+	SELECT q.shop_id, k, q.queued_at, q.id FROM incomplete_orders.messages q JOIN incomplete_orders.open_orders o ON o.id = q.order_id,
+		unnest(incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone)) k WHERE o.id IN (SELECT pg_temp.id(x) FROM unnest(whose) x);
+END
+$$;
+-- how long those of that name wait still
+CREATE FUNCTION pg_temp.waits(whose text) RETURNS TABLE (name text, status text, reason text, waits interval) LANGUAGE sql AS $$
+	SELECT m.name, m.status::text, m.reason, CASE WHEN m.status = 'queued' THEN date_trunc('hour', q.due_at - now() + interval '30 minutes') END
+	FROM pg_temp.mails m JOIN incomplete_orders.messages q USING (id) WHERE m.name LIKE whose AND q.step = 1 ORDER BY m.name
+$$;
+CREATE PROCEDURE pg_temp.ack(age interval DEFAULT '0') LANGUAGE sql AS $$
+	UPDATE incomplete_orders.messages SET status = 'sent', sent_at = now() - age WHERE status = 'sending'
+$$;
+-- two of one person are due together: the one that was queued first goes, the other after it
+CALL pg_temp.queue('2 hours', 'w1 ann');
+CALL pg_temp.queue('1 hour', 'w2 ann', 'w3 bob');
+SELECT name FROM pg_temp.claim();
+SELECT * FROM pg_temp.waits('w2%');
+CALL pg_temp.ack('3 hours');
+UPDATE incomplete_orders.messages SET due_at = now() - interval '1 minute' WHERE shop_id = :shop AND status = 'queued';
+SELECT name FROM pg_temp.claim();
+SELECT * FROM pg_temp.waits('w2%');
+-- the gap is over
+UPDATE incomplete_orders.messages SET sent_at = now() - interval '16 hours' WHERE shop_id = :shop AND status = 'sent' AND sent_at > now() - interval '1 day';
+UPDATE incomplete_orders.messages SET due_at = now() - interval '1 minute' WHERE shop_id = :shop AND status = 'queued';
+SELECT name FROM pg_temp.claim();
+CALL pg_temp.ack();
+-- by hand at once, whatever was sent
+SELECT pg_temp.by_hand('w1 ann', now());
+SELECT name FROM pg_temp.claim();
+CALL pg_temp.ack();
+-- an address that staff corrected: who gets it is counted
+CALL pg_temp.queue('1 hour', 'w4 cat');
+SELECT incomplete_orders.edit_order(pg_temp.id('w4 cat'), '{"email": "dan@w.example"}', 1) AS version;
+SELECT name FROM pg_temp.claim();
+CALL pg_temp.ack();
+CALL pg_temp.queue('1 hour', 'w5 dan');
+SELECT name FROM pg_temp.claim();
+SELECT * FROM pg_temp.waits('w5%');
+-- caps
+CALL pg_temp.configure('{"min_gap": "0", "cap_per_person": 1}');
+UPDATE incomplete_orders.messages SET due_at = now() - interval '1 minute' WHERE shop_id = :shop AND status = 'queued';
+SELECT name FROM pg_temp.claim();
+SELECT * FROM pg_temp.waits('w5%');
+CALL pg_temp.configure('{"cap_per_person": 10, "cap_per_episode": 0}');
+CALL pg_temp.queue('1 hour', 'w6 eve');
+SELECT name FROM pg_temp.claim();
+SELECT * FROM pg_temp.waits('w6%');
+SELECT name, reason FROM pg_temp.ledger WHERE of_message AND name LIKE 'w%' ORDER BY name;
+CALL pg_temp.configure('{"cap_per_person": null, "cap_per_episode": null, "min_gap": null}');
+-- quiet from an hour ago on for five hours, for all but those by hand
+SELECT incomplete_orders.configure_shop('rul', jsonb_build_object('quiet_from', to_char(now() AT TIME ZONE 'UTC' - interval '1 hour', 'HH24:MI'), 'quiet_to', to_char(now() AT TIME ZONE 'UTC' + interval '4 hours', 'HH24:MI')));
+CALL pg_temp.queue('1 hour', 'w7 fay', 'w8 gus');
+SELECT pg_temp.by_hand('w8 gus', now());
+SELECT name FROM pg_temp.claim();
+SELECT * FROM pg_temp.waits('w7%');
+-- another clock: six hours later, and it leaves
+UPDATE incomplete_orders.open_orders SET context = jsonb_build_object('time_zone', 'Etc/GMT-6') WHERE id = pg_temp.id('w7 fay');
+UPDATE incomplete_orders.messages SET due_at = now() - interval '1 minute' WHERE shop_id = :shop AND status = 'queued' AND recipient LIKE 'fay%';
+SELECT name FROM pg_temp.claim();
+
 DROP VIEW pg_temp.mails, pg_temp.ledger;
 SELECT count(*) > 0 AS removed FROM incomplete_orders.delete_shop('rul', false);
