@@ -12,6 +12,7 @@ OBJS = \
 	src/uuid7.o \
 	src/secret.o \
 	src/rights.o \
+	src/rules.o \
 	src/tenant.o \
 	src/line_items.o \
 	src/line_items_type.o \
@@ -37,6 +38,7 @@ OBJS = \
 	src/recovery.o \
 	src/queue.o \
 	src/queue_message.o \
+	src/queue_timing.o \
 	src/queue_answer.o \
 	src/restore.o \
 	src/closing.o \
@@ -76,6 +78,7 @@ SQL_PARTS = \
 	sql/functions/convert.sql \
 	sql/functions/tick.sql \
 	sql/functions/persons.sql \
+	sql/functions/rules.sql \
 	sql/functions/templates.sql \
 	sql/functions/campaigns.sql \
 	sql/functions/messages.sql \

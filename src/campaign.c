@@ -36,6 +36,7 @@
 PG_FUNCTION_INFO_V1(ico_later);
 PG_FUNCTION_INFO_V1(ico_arm_orders);
 PG_FUNCTION_INFO_V1(ico_tick_messages);
+PG_FUNCTION_INFO_V1(ico_preview_recovery);
 
 /* listeners are told that something was queued, and nothing else */
 #define CHANNEL "incomplete_orders"
@@ -165,47 +166,57 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 
 /* --- queueing in tick ------------------------------------------------------- */
 
-/* what falls due for the order itself, before $2 */
-#define STEP_OF_LIFE \
-	"incomplete_orders._due_step(o.status, incomplete_orders.item_count(o.items)" EQ "0, o.last_activity_at," \
-	" o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline, s.cut_off, s.attribution_window)"
+/* what falls due for the order itself */
+#define STEP_OF_LIFE ICO_LIFE("o", "s", "o.status", "o.abandoned_at", "o.lost_at")
 
 /* reasons that end the sequence; with any other the next step is decided at its time */
 #define FINAL "customer_returned,campaign_disabled,before_campaign,lost,expired"
+
+/*
+ * The decision on each row of the CTE `due`, at $2: reason, and wait_until, which
+ * lets what has none wait.  Steps are looked up through their index, row by row:
+ * the planner takes a CTE for few rows, and might join all due orders with all
+ * steps of all shops by comparing each with each.
+ */
+#define DECIDED \
+	" d AS MATERIALIZED (SELECT o.*, c.campaign, n.step, n.delay, n.message_type, n.template, f.delay AS following, p.keys," \
+	"  w.awake_at AS wait_until, g.over_at" GT "$2 AS too_soon," \
+	"  CASE WHEN o.status" NE "'abandoned' THEN 'customer_returned'" \
+	"   WHEN n.step IS NULL THEN NULL" \
+	"   WHEN NOT c.enabled THEN 'campaign_disabled'" \
+	"   WHEN o.abandoned_at" LT "c.not_before THEN 'before_campaign'" \
+	"   WHEN o.next_action_at" LE "$2 AND (" STEP_OF_LIFE ").due_at" LE "$2 THEN (" STEP_OF_LIFE ").step" \
+	"   " ICO_REFUSAL("o", "s", "p.keys", ICO_TOO_MANY("o", "s", "$2", ICO_GETS_MAIL("o")) \
+					  " WHEN w.awake_at" GT "$2 THEN NULL WHEN h.n" GE "s.cap_per_person THEN 'cap_per_person'") \
+	"  END AS reason" \
+	" FROM due o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id" \
+	" LEFT JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "o.shop_id AND c.kind" EQ "o.kind" \
+	" LEFT JOIN LATERAL " ICO_STEP_BEHIND("c", "o.sequence_step") " n ON true" \
+	" LEFT JOIN LATERAL " ICO_STEP_BEHIND("c", "n.step") " f ON true" \
+	" CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone) AS keys OFFSET 0) p" \
+	ICO_TIMING("o", "s", "p.keys", "$2") ")"
 
 /*
  * One statement for a batch: take due rows, decide, move them on, write the
  * messages, their events and the ledger, and count by shop.
  *	$1 shops  $2 at  $3 per shop or the order  $4 most
  * What follows from a state that is not written yet is no message: the rounds
- * before this one may have run out of time.  Steps are looked up through their
- * index, row by row: the planner takes a CTE for few rows, and might join all due
- * orders with all steps of all shops by comparing each with each.
+ * before this one may have run out of time.
  */
 #define QUEUE(which, on_conflict) \
 	"WITH due AS MATERIALIZED (SELECT o.* FROM pg_catalog.unnest($1) s (shop_id)" \
 	"  CROSS JOIN LATERAL (SELECT " ICO_DUE_COLUMNS ", o.status, o.abandoned_at FROM incomplete_orders.open_orders o" \
 	"   WHERE o.shop_id" EQ "s.shop_id AND o.next_message_at" LE "$2 " which " FOR UPDATE SKIP LOCKED) o LIMIT $4)," \
-	" d AS MATERIALIZED (SELECT o.*, c.campaign, n.step, n.delay, n.message_type, n.template, f.delay AS following," \
-	"  CASE WHEN o.status" NE "'abandoned' THEN 'customer_returned'" \
-	"   WHEN n.step IS NULL THEN NULL" \
-	"   WHEN NOT c.enabled THEN 'campaign_disabled'" \
-	"   WHEN o.abandoned_at" LT "c.not_before THEN 'before_campaign'" \
-	"   WHEN o.next_action_at" LE "$2 AND (" STEP_OF_LIFE ").due_at" LE "$2 THEN (" STEP_OF_LIFE ").step" \
-	"   " ICO_REFUSAL("o", "p.keys", "s.attribution_window", "") \
-	"  END AS reason" \
-	" FROM due o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id" \
-	" LEFT JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "o.shop_id AND c.kind" EQ "o.kind" \
-	" LEFT JOIN LATERAL " ICO_STEP_BEHIND("c", "o.sequence_step") " n ON true" \
-	" LEFT JOIN LATERAL " ICO_STEP_BEHIND("c", "n.step") " f ON true" \
-	" CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone) AS keys OFFSET 0) p)," \
+	DECIDED "," \
 	/* a row that changed since the snapshot is not found again: the next round takes it */ \
 	" moved AS (UPDATE incomplete_orders.open_orders o SET" \
 	"  sequence_step = CASE WHEN d.goes_on THEN d.step ELSE o.sequence_step END," \
-	"  next_message_at = CASE WHEN d.goes_on AND d.following IS NOT NULL" \
+	"  next_message_at = CASE WHEN d.waits THEN d.wait_until WHEN d.goes_on AND d.following IS NOT NULL" \
 	"   THEN " ICO_STEP_DUE("o.abandoned_at", "d.following", "$2", "d.delay") " END" \
-	"  FROM (SELECT d.*, d.reason IS NULL AND d.step IS NOT NULL AS queues, d.step IS NOT NULL" \
-	"    AND (d.reason IS NULL OR d.reason" NE "ALL ('{" FINAL "}'::pg_catalog.text[])) AS goes_on FROM d) d" \
+	"  FROM (SELECT d.*, d.can AND NOT d.waits AS queues, d.step IS NOT NULL AND NOT d.waits" \
+	"    AND (d.reason IS NULL OR d.reason" NE "ALL ('{" FINAL "}'::pg_catalog.text[])) AS goes_on" \
+	"   FROM (SELECT d.*, d.can AND d.wait_until" GT "$2 AS waits" \
+	"    FROM (SELECT d.*, d.reason IS NULL AND d.step IS NOT NULL AS can FROM d) d) d) d" \
 	"  WHERE o.ctid" EQ "d.row RETURNING d.*)," \
 	" k AS (INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, at, reason)" \
 	"  SELECT d.shop_id, d.id, d.episode, d.campaign, COALESCE(d.step, d.sequence_step), $2, d.reason" \
@@ -422,6 +433,58 @@ ico_tick_messages(PG_FUNCTION_ARGS)
 			queue_singly(&q);
 		if (q.queued > 0)
 			Async_Notify(CHANNEL, "");
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/* --- the dry run -------------------------------------------------------------- */
+
+/*
+ * preview_recovery(shop, at): what one tick at that instant would decide, by the
+ * same statement, over the orders as they would be then: those that wait for a
+ * message and those that would be abandoned first.
+ */
+Datum
+ico_preview_recovery(PG_FUNCTION_ARGS)
+{
+#define AS_OF(message_at) \
+	"SELECT " ICO_DUE_COLUMNS ", 'abandoned'::incomplete_orders.order_status AS status, v.abandoned_at, " message_at " AS message_at" \
+	" FROM incomplete_orders.shops s JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "s.shop_id" \
+	" CROSS JOIN LATERAL (SELECT " ICO_ABANDONED_AS_OF("o", "s", "$2") " AS abandoned_at OFFSET 0) v" \
+	" WHERE s.shop_id" EQ "$1 AND v.abandoned_at IS NOT NULL"
+	static IcoPlan plan = {
+		"iz",
+		"WITH due AS MATERIALIZED (" AS_OF("o.next_message_at") " AND o.status" EQ "'abandoned' AND o.next_message_at" LE "$2"
+		"  UNION ALL SELECT q.* FROM (" AS_OF(ICO_FIRST_MESSAGE("o.shop_id", "o.kind", "v.abandoned_at"))
+		"   AND o.status" NE "'abandoned' AND o.next_action_at" LE "$2) q WHERE q.message_at" LE "$2),"
+		DECIDED
+		" SELECT CASE WHEN d.waits THEN d.wait_until ELSE d.message_at END, d.id, d.email, d.campaign, d.step,"
+		"  CASE WHEN d.reason IS NOT NULL THEN 'skipped' WHEN d.waits THEN 'postponed' ELSE 'queued' END,"
+		"  CASE WHEN NOT d.waits THEN d.reason WHEN d.too_soon THEN 'min_gap' ELSE 'quiet_hours' END"
+		" FROM (SELECT d.*, d.reason IS NULL AND d.wait_until" GT "$2 AS waits FROM d) d"
+		" WHERE d.step IS NOT NULL OR d.reason IS NOT NULL ORDER BY 1, d.id"
+	};
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	IcoShop		shop;
+	Datum		values[2];
+	uint64		n;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	ico_enter_shop(ICO_RIGHT_preview_recovery, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0), &shop);
+	values[0] = Int32GetDatum(shop.shop_id);
+	values[1] = TimestampTzGetDatum(ico_enter_at(fcinfo, 1, &shop));
+	n = ico_execute(&plan, values, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Datum		row[7];
+		bool		nulls[7];
+
+		CHECK_FOR_INTERRUPTS();
+		for (int column = 0; column < lengthof(row); column++)
+			row[column] = ico_column(i, column + 1, &nulls[column]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, nulls);
 	}
 	SPI_finish();
 	return (Datum) 0;

@@ -7,6 +7,7 @@
 
 #include "lifecycle.h"
 #include "plan.h"
+#include "rules.h"
 
 /* when the first message of an order that was just abandoned is due, or ICO_NONE */
 extern TimestampTz ico_first_message(const IcoOrder *order);
@@ -61,16 +62,93 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 
 /*
  * All of it, as branches of a CASE with what decides first in front: only null
- * means that a message may be queued.  `otherwise` is a last branch.  What has
- * to be asked of a message before it is sent belongs here.
+ * means that a message may be queued.  s has the settings of the shop;
+ * `otherwise` is a last branch.  What has to be asked of a message before it is
+ * sent belongs here.
  */
-#define ICO_REFUSAL(o, keys, attribution_window, otherwise) \
+#define ICO_REFUSAL(o, s, keys, otherwise) \
 	"WHEN " o ".bot THEN 'bot'" \
 	" WHEN " o ".email IS NULL THEN 'no_recipient'" \
 	" WHEN incomplete_orders.item_count(" o ".items)" LE "incomplete_orders._filled_count(" o ".items) THEN 'empty'" \
 	" ELSE COALESCE(" ICO_SUPPRESSION(o, keys) "," \
+	"  " ICO_UNWANTED(o, s, keys) "," \
 	"  CASE WHEN " ICO_HAS_ORDERED(o, keys) " THEN 'ordered'" \
-	"   WHEN " ICO_ALREADY_BOUGHT(o, keys, attribution_window) " THEN 'already_bought' " otherwise " END)"
+	"   WHEN " ICO_ALREADY_BOUGHT(o, keys, s ".attribution_window") " THEN 'already_bought' " otherwise " END)"
+
+/* --- the person's other carts and messages, in SQL --- */
+
+/* what falls due next for an order that would have these */
+#define ICO_LIFE(o, s, status, abandoned_at, lost_at) \
+	"incomplete_orders._due_step(" status ", incomplete_orders.item_count(" o ".items)" EQ "0, " o ".last_activity_at, " \
+	abandoned_at ", " lost_at ", " o ".expires_at, " o ".payment_deadline, " s ".cut_off, " s ".attribution_window)"
+/*
+ * Since when the order is abandoned, written or not, if at the instant `at` it is
+ * and is neither lost nor expired; else null.
+ */
+#define ICO_ABANDONED_AS_OF(o, s, at) \
+	"CASE WHEN " o ".status" EQ "'abandoned'" \
+	"  THEN CASE WHEN " o ".lost_at IS NULL AND (" o ".next_action_at" GT at " OR (" \
+	ICO_LIFE(o, s, "'abandoned'", o ".abandoned_at", "NULL") ").due_at" GT at ") THEN " o ".abandoned_at END" \
+	" WHEN " o ".next_action_at" LE at " AND (" o ".status" NE "'payment_pending' OR " s ".payment_state IS NULL)" \
+	"  AND (" ICO_LIFE(o, s, o ".status", o ".abandoned_at", o ".lost_at") ").step" EQ "'abandoned'" \
+	"  AND (" ICO_LIFE(o, s, o ".status", o ".abandoned_at", o ".lost_at") ").due_at" LE at \
+	"  AND (" ICO_LIFE(o, s, "'abandoned'", "(" ICO_LIFE(o, s, o ".status", o ".abandoned_at", o ".lost_at") ").due_at", "NULL") \
+	").due_at" GT at \
+	"  THEN (" ICO_LIFE(o, s, o ".status", o ".abandoned_at", o ".lost_at") ").due_at END"
+
+/* the order among those of its person: the shop's own currency, the value, then the latest */
+#define ICO_CART_RANK(o, s) \
+	"ROW(" o ".currency" EQ s ".currency, incomplete_orders._left_value(" o ".items, " s ".exclusions), " \
+	o ".last_activity_at, " o ".id)"
+/*
+ * Whether that person has a better cart that is abandoned, may be mailed, and
+ * fulfils `waits`: there b is its row, bv.abandoned_at since when.
+ */
+#define ICO_OTHER_CART(o, s, at, waits) \
+	"EXISTS (SELECT FROM (SELECT bc.* FROM incomplete_orders.open_orders bc WHERE bc.shop_id" EQ o ".shop_id" \
+	"  AND bc.customer_id" EQ o ".customer_id" \
+	" UNION ALL SELECT be.* FROM incomplete_orders.open_orders be WHERE be.shop_id" EQ o ".shop_id AND be.email IS NOT NULL" \
+	"  AND pg_catalog.lower(be.email COLLATE pg_catalog.\"C\")" EQ "pg_catalog.lower(" o ".email COLLATE pg_catalog.\"C\")" \
+	" UNION ALL SELECT bp.* FROM incomplete_orders.open_orders bp WHERE bp.shop_id" EQ o ".shop_id AND bp.phone IS NOT NULL" \
+	"  AND pg_catalog.translate(bp.phone, ' ()-./+', '')" EQ "pg_catalog.translate(" o ".phone, ' ()-./+', '')) b" \
+	" CROSS JOIN LATERAL (SELECT " ICO_ABANDONED_AS_OF("b", s, at) " AS abandoned_at OFFSET 0) bv" \
+	" WHERE b.id" NE o ".id AND CASE WHEN " ICO_CART_RANK("b", s) GT ICO_CART_RANK(o, s) \
+	" AND bv.abandoned_at IS NOT NULL THEN (" waits ") AND (SELECT CASE " ICO_REFUSAL("b", s, "bk.keys", "") " END" \
+	"  FROM (SELECT incomplete_orders._person_keys(b.shop_id, b.customer_id, b.email, b.phone) AS keys OFFSET 0) bk)" \
+	" IS NULL END)"
+/* ... a message of the campaign waits for it, or it got one since this order was abandoned */
+#define ICO_GETS_MAIL(o) \
+	"CASE WHEN b.status" EQ "'abandoned' THEN b.next_message_at" \
+	" ELSE " ICO_FIRST_MESSAGE("b.shop_id", "b.kind", "bv.abandoned_at") " END IS NOT NULL" \
+	" OR EXISTS (SELECT FROM incomplete_orders.messages bm WHERE bm.shop_id" EQ "b.shop_id AND bm.root_id" EQ "b.root_id" \
+	"  AND bm.queued_at" GE o ".abandoned_at AND bm.status" EQ "ANY (" ICO_COUNTED "))"
+
+/* a row: when a message to that person was queued last, and how many were of late */
+#define ICO_HISTORY(o, s, keys, at) \
+	"(SELECT pg_catalog.max(ph.queued_at) AS last_at, (pg_catalog.count(DISTINCT ph.message_id)" \
+	"  FILTER (WHERE ph.queued_at" GT "incomplete_orders._later(" at ", interval '0'" MINUS ICO_CAP_WINDOW "))) AS n" \
+	" FROM pg_catalog.unnest(" keys ") pk (person) CROSS JOIN LATERAL (SELECT pm.queued_at, pm.message_id" \
+	"  FROM incomplete_orders.person_messages pm WHERE pm.shop_id" EQ o ".shop_id AND pm.person" EQ "pk.person" \
+	"  AND pm.queued_at" LE at " AND pm.queued_at" GT "incomplete_orders._later(" at ", interval '0'" MINUS \
+	"GREATEST(" ICO_CAP_WINDOW ", " s ".min_gap)) OFFSET 0) ph" \
+	" CROSS JOIN LATERAL (SELECT FROM incomplete_orders.messages hm WHERE hm.shop_id" EQ o ".shop_id AND hm.id" EQ "ph.message_id" \
+	"  AND hm.status" EQ "ANY (" ICO_COUNTED ") LIMIT 1) hm)"
+/* how many messages the order had in this episode */
+#define ICO_EPISODE_MESSAGES(o) \
+	"(SELECT pg_catalog.count(*) FROM incomplete_orders.messages em WHERE em.shop_id" EQ o ".shop_id AND em.root_id" EQ o ".root_id" \
+	" AND em.episode" EQ o ".episode AND em.status" EQ "ANY (" ICO_COUNTED "))"
+/*
+ * Laterals h, g and w: that history, when the gap is over, and when it is not
+ * quiet either.
+ */
+#define ICO_TIMING(o, s, keys, at) \
+	" CROSS JOIN LATERAL " ICO_HISTORY(o, s, keys, at) " h" \
+	" CROSS JOIN LATERAL (SELECT GREATEST(" at ", incomplete_orders._later(h.last_at, " s ".min_gap)) AS over_at OFFSET 0) g" \
+	" CROSS JOIN LATERAL (SELECT " ICO_AWAKE(o, s, "g.over_at") " AS awake_at OFFSET 0) w"
+/* the last branches of ICO_REFUSAL for messages that nobody asked for by hand */
+#define ICO_TOO_MANY(o, s, at, waits) \
+	" WHEN " ICO_EPISODE_MESSAGES(o) GE s ".cap_per_episode THEN 'cap_per_episode'" \
+	" WHEN " ICO_OTHER_CART(o, s, at, waits) " THEN 'other_cart'"
 
 /* --- steps, in SQL --- */
 
@@ -78,7 +156,7 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 #define ICO_DUE_COLUMNS \
 	"o.ctid AS row, o.shop_id, o.id, o.root_id, o.episode, o.kind, o.currency, o.items, o.shipping, o.tax, o.discount," \
 	" o.coupon_discount, o.furthest_step, o.context, o.bot, o.created_at, o.lost_at, o.next_action_at," \
-	" o.last_activity_at, o.expires_at, o.payment_deadline, o.customer_id, o.email, o.phone, o.sequence_step"
+	" o.last_activity_at, o.expires_at, o.payment_deadline, o.customer_id, o.email, o.phone, o.address, o.sequence_step"
 
 /* two messages of one order are never nearer than this, whatever the steps say */
 #define ICO_LEAST_DISTANCE "interval '1 hour'"
@@ -102,8 +180,8 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 
 /*
  * The CTEs behind `moved`, which has the orders that were moved on, with the
- * columns of an event, and campaign, step, message_type, template, email and
- * whether the row queues a message: that message and its event.  $2 is at.  What
+ * columns of an event, and campaign, step, message_type, template, email, the
+ * person's keys and whether the row queues a message: that message and its event.  $2 is at.  What
  * was written is looked up in a hash: the planner takes a CTE that writes for one
  * row, and would join it by a loop in a loop.
  */
@@ -114,7 +192,9 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 	"  SELECT d.shop_id, d.message_id, $2, d.id, d.root_id, d.episode, d.step, d.campaign," \
 	"  d.message_type, d.template, d.email, $2, pg_catalog.clock_timestamp()" PLUS "interval '120 hours'" \
 	"  FROM w d" on_conflict " RETURNING id, order_id)," \
-	" r AS (SELECT d.* FROM w d WHERE (d.message_id" EQ "ANY (SELECT m.id FROM m)) IS TRUE), " \
+	" r AS (SELECT d.* FROM w d WHERE (d.message_id" EQ "ANY (SELECT m.id FROM m)) IS TRUE)," \
+	" pm AS (INSERT INTO incomplete_orders.person_messages (shop_id, person, queued_at, message_id)" \
+	"  SELECT DISTINCT r.shop_id, k.person, $2, r.message_id FROM r CROSS JOIN LATERAL pg_catalog.unnest(r.keys) k (person)), " \
 	ICO_EVENT_ROWS("r", "'message_queued'", "$2", actor, "NULL", "r.status", "NULL", ", campaign, step, message_id", \
 				   ", r.campaign, r.step, r.message_id") "," \
 	" t AS (" ICO_EVENT_TAIL ")"

@@ -17,8 +17,8 @@
  * again each time.  What comes in before that place is found when the list is
  * made anew: when it is used up, and every second.
  *
- * The steps of one order keep their distance also when they come here together,
- * because no sender was there: one that is too near to the one before it is moved.
+ * What must not be sent yet, by the distance of steps, the gap between two messages
+ * to one person and the quiet hours, is moved (queue_timing.c).
  *
  * Memory: the list lives in QueueContext under TopMemoryContext, everything else
  * in the SPI context of the call.
@@ -41,6 +41,7 @@
 #include "message.h"
 #include "plan.h"
 #include "queue.h"
+#include "rules.h"
 #include "secret.h"
 #include "tenant.h"
 
@@ -89,8 +90,8 @@ PG_FUNCTION_INFO_V1(ico_next_message_due);
 
 /* ---- arrays for statements over many rows ---- */
 
-static Datum
-array_of(Datum *elements, int n, Oid type)
+Datum
+ico_array_of(Datum *elements, int n, Oid type)
 {
 	int16		len;
 	bool		by_value;
@@ -314,9 +315,9 @@ lock_round(Claiming *claiming, int wanted)
 		places[i] = TimestampTzGetDatum(shops[i]->due_at);
 		last[i] = UUIDPGetDatum(&shops[i]->id);
 	}
-	values[0] = array_of(ids, n, INT4OID);
-	values[1] = array_of(places, n, TIMESTAMPTZOID);
-	values[2] = array_of(last, n, UUIDOID);
+	values[0] = ico_array_of(ids, n, INT4OID);
+	values[1] = ico_array_of(places, n, TIMESTAMPTZOID);
+	values[2] = ico_array_of(last, n, UUIDOID);
 	values[3] = TimestampTzGetDatum(claiming->now);
 	values[4] = Int32GetDatum(share);
 	rows = ico_execute(&plan, values, NULL);
@@ -349,6 +350,11 @@ read_order(IcoClaim *c, int row)
 		c->charges[i] = ico_column(row, 18 + i, &isnull);
 	c->expires_at = DatumGetTimestampTz(ico_column(row, 16, &isnull));
 	c->locale = text_column(row, 14);
+	c->unwanted = text_column(row, 22);
+	c->awake_at = DatumGetTimestampTz(ico_column(row, 23, &isnull));
+	c->min_gap = ico_span(ico_column(row, 24, &isnull));
+	c->cap_per_episode = DatumGetInt32(ico_column(row, 25, &isnull));
+	c->cap_per_person = DatumGetInt32(ico_column(row, 26, &isnull));
 	if (ico_status_of(ico_column(row, 2, &isnull)) != ICO_ABANDONED ||
 		DatumGetInt32(ico_column(row, 3, &isnull)) != c->episode)
 		c->reason = "customer_returned";
@@ -358,6 +364,8 @@ read_order(IcoClaim *c, int row)
 		c->reason = "bot";
 	else if (c->email == NULL)
 		c->reason = "no_recipient";
+	else if (c->unwanted != NULL)
+		c->reason = text_to_cstring(c->unwanted);
 }
 
 /* the arrays by which statements find the orders of claims: number, shop_id, id */
@@ -379,9 +387,9 @@ order_arrays(Claiming *claiming, bool left, Datum *values)
 		shops[n] = Int32GetDatum(c->shop_id);
 		ids[n++] = UUIDPGetDatum(&c->order_id);
 	}
-	values[0] = array_of(numbers, n, INT4OID);
-	values[1] = array_of(shops, n, INT4OID);
-	values[2] = array_of(ids, n, UUIDOID);
+	values[0] = ico_array_of(numbers, n, INT4OID);
+	values[1] = ico_array_of(shops, n, INT4OID);
+	values[2] = ico_array_of(ids, n, UUIDOID);
 	return n;
 }
 
@@ -421,21 +429,24 @@ static void
 lock_orders(Claiming *claiming)
 {
 	static IcoPlan plan = {
-		"AAU",
+		"AAUz",
 		"SELECT k.n, o.status, o.episode, o.lost_at IS NOT NULL, o.bot, o.email, o.customer_id, o.phone, o.name,"
-		" o.reference, o.kind, o.currency, o.items, o.context" ARROW_TEXT "'locale', o.id, o.expires_at, o.abandoned_at,"
-		" o.shipping, o.tax, o.discount, o.coupon_discount"
+		" o.reference, o.kind, o.currency, incomplete_orders._mailed_items(o.items, s.exclusions), o.context" ARROW_TEXT "'locale', o.id, o.expires_at, o.abandoned_at,"
+		" o.shipping, o.tax, o.discount, o.coupon_discount, "
+		ICO_UNWANTED("o", "s", "incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone)") ", "
+		ICO_AWAKE("o", "s", "$4") ", s.min_gap, s.cap_per_episode, s.cap_per_person"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, id) CROSS JOIN LATERAL (SELECT q.*"
 		"  FROM incomplete_orders.open_orders q WHERE q.shop_id" EQ "k.shop_id AND q.id" EQ "k.id"
-		"  LIMIT 1 FOR SHARE SKIP LOCKED) o"
+		"  LIMIT 1 FOR SHARE SKIP LOCKED) o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"
 	};
-	Datum		values[3];
+	Datum		values[4];
 	int			wanted = order_arrays(claiming, false, values);
 	uint64		rows;
 	bool		isnull;
 
 	if (wanted == 0)
 		return;
+	values[3] = TimestampTzGetDatum(claiming->now);
 	rows = ico_execute(&plan, values, NULL);
 	for (uint64 i = 0; i < rows; i++)
 		read_order(claiming->claims[DatumGetInt32(ico_column(i, 1, &isnull))], i);
@@ -465,10 +476,8 @@ make_keys(Keys *keys, int size)
 }
 
 static void
-add_keys(Keys *keys, int number, const IcoClaim *c, text *customer_id, text *email, text *phone)
+add_keys(Keys *keys, int number, const IcoClaim *c, const int64 *persons, int n)
 {
-	int64		persons[ICO_PERSON_KEYS];
-	int			n = ico_person_keys(c->shop_id, customer_id, email, phone, persons);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -503,21 +512,24 @@ check_persons(Claiming *claiming)
 	for (int i = 0; i < claiming->n; i++)
 	{
 		IcoClaim   *c = claiming->claims[i];
+		int64		persons[ICO_PERSON_KEYS];
 
 		if (!c->locked || c->reason != NULL)
 			continue;
-		add_keys(&address, i, c, NULL, c->email, NULL);
-		add_keys(&person, i, c, c->customer_id, c->email, c->phone);
+		(void) ico_person_keys(c->shop_id, NULL, c->email, NULL, persons);
+		add_keys(&address, i, c, persons, 1);
+		c->n_persons = ico_person_keys(c->shop_id, c->customer_id, c->email, c->phone, c->persons);
+		add_keys(&person, i, c, c->persons, c->n_persons);
 	}
 	if (person.n == 0)
 		return;
-	values[0] = array_of(address.numbers, address.n, INT4OID);
-	values[1] = array_of(address.shops, address.n, INT4OID);
-	values[2] = array_of(address.persons, address.n, INT8OID);
-	values[3] = array_of(person.numbers, person.n, INT4OID);
-	values[4] = array_of(person.shops, person.n, INT4OID);
-	values[5] = array_of(person.persons, person.n, INT8OID);
-	values[6] = array_of(person.since, person.n, TIMESTAMPTZOID);
+	values[0] = ico_array_of(address.numbers, address.n, INT4OID);
+	values[1] = ico_array_of(address.shops, address.n, INT4OID);
+	values[2] = ico_array_of(address.persons, address.n, INT8OID);
+	values[3] = ico_array_of(person.numbers, person.n, INT4OID);
+	values[4] = ico_array_of(person.shops, person.n, INT4OID);
+	values[5] = ico_array_of(person.persons, person.n, INT8OID);
+	values[6] = ico_array_of(person.since, person.n, TIMESTAMPTZOID);
 	rows = ico_execute(&plan, values, NULL);
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -527,105 +539,6 @@ check_persons(Claiming *claiming)
 		if (c->reason == NULL)
 			c->reason = text_to_cstring(text_column(i, 2));
 	}
-}
-
-/* ---- the distance between the steps of a sequence ---- */
-
-/* how long a step waits for the one before it to be sent, and then again */
-#define STEP_WAIT (5 * USECS_PER_SEC)
-
-static bool
-is_later_step(const IcoClaim *c)
-{
-	return c->locked && c->reason == NULL && c->step > 1;
-}
-
-/* A step before that of c, in the row: c may not be sent before this. */
-static TimestampTz
-not_before(const Claiming *claiming, const IcoClaim *c, int row)
-{
-	bool		isnull;
-	bool		waits = DatumGetBool(ico_column(row, 2, &isnull));
-	TimestampTz due_at = DatumGetTimestampTz(ico_column(row, 3, &isnull));
-	TimestampTz give_up_at = DatumGetTimestampTz(ico_column(row, 4, &isnull));
-	TimestampTz sent_at;
-
-	if (waits)
-		return Max(due_at, claiming->now) + STEP_WAIT;
-	sent_at = DatumGetTimestampTz(ico_column(row, 5, &isnull));
-	/* both were given the same time to be sent: as far apart as they were queued */
-	return isnull ? claiming->now : sent_at + Max(c->give_up_at - give_up_at, 0);
-}
-
-/*
- * A step that was sent late pushes those behind it: while no sender was there
- * several of them may have come together here.
- */
-static void
-keep_distance(Claiming *claiming)
-{
-	static IcoPlan plan = {
-		"AAUAA",
-		"SELECT k.n, p.status" EQ "ANY (" WAITING "), p.due_at, p.give_up_at, p.sent_at"
-		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) k (n, shop_id, root_id, episode, step)"
-		" JOIN incomplete_orders.messages p ON p.shop_id" EQ "k.shop_id AND p.root_id" EQ "k.root_id"
-		" AND p.episode" EQ "k.episode AND p.step" LT "k.step AND p.step" GT "0"
-		" AND p.status" EQ "ANY ('{queued,sending,sent}'::incomplete_orders.message_status[])"
-	};
-	static IcoPlan move = {
-		"RZ",
-		"UPDATE incomplete_orders.messages m SET due_at = k.due_at"
-		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (row, due_at) WHERE m.ctid" EQ "k.row"
-	};
-	Datum	   *columns[5];
-	Datum		values[5];
-	uint64		rows;
-	bool		isnull;
-	int			n = 0;
-
-	for (int i = 0; i < lengthof(columns); i++)
-		columns[i] = palloc((claiming->n + 1) * sizeof(Datum));
-	for (int i = 0; i < claiming->n; i++)
-	{
-		IcoClaim   *c = claiming->claims[i];
-
-		if (!is_later_step(c))
-			continue;
-		columns[0][n] = Int32GetDatum(i);
-		columns[1][n] = Int32GetDatum(c->shop_id);
-		columns[2][n] = UUIDPGetDatum(&c->root_id);
-		columns[3][n] = Int32GetDatum(c->episode);
-		columns[4][n++] = Int32GetDatum(c->step);
-	}
-	if (n == 0)
-		return;
-	for (int i = 0; i < lengthof(columns); i++)
-		values[i] = array_of(columns[i], n, i == 2 ? UUIDOID : INT4OID);
-	rows = ico_execute(&plan, values, NULL);
-	for (uint64 i = 0; i < rows; i++)
-	{
-		IcoClaim   *c = claiming->claims[DatumGetInt32(ico_column(i, 1, &isnull))];
-		TimestampTz at = not_before(claiming, c, i);
-
-		if (at > claiming->now)
-			c->due_at = c->later ? Max(c->due_at, at) : at;
-		c->later |= at > claiming->now;
-	}
-	n = 0;
-	for (int i = 0; i < claiming->n; i++)
-	{
-		IcoClaim   *c = claiming->claims[i];
-
-		if (!is_later_step(c) || !c->later)
-			continue;
-		columns[0][n] = PointerGetDatum(&c->row);
-		columns[1][n++] = TimestampTzGetDatum(c->due_at);
-	}
-	if (n == 0)
-		return;
-	values[0] = array_of(columns[0], n, TIDOID);
-	values[1] = array_of(columns[1], n, TIMESTAMPTZOID);
-	(void) ico_execute(&move, values, NULL);
 }
 
 /* ---- what is written ---- */
@@ -658,7 +571,7 @@ end_messages(Claiming *claiming, bool dead)
 	}
 	if (n == 0)
 		return;
-	values[0] = array_of(rows, n, TIDOID);
+	values[0] = ico_array_of(rows, n, TIDOID);
 	values[1] = text_array(reasons, n);
 	values[2] = TimestampTzGetDatum(claiming->now);
 	(void) ico_execute(dead ? &kill : &cancel, values, NULL);
@@ -693,13 +606,14 @@ lease_messages(Claiming *claiming, IcoClaim **claims, int n)
 		recipients[i] = claims[i]->email;
 		mail_ids[i] = claims[i]->mail_message_id;
 	}
-	values[0] = array_of(rows, n, TIDOID);
+	values[0] = ico_array_of(rows, n, TIDOID);
 	values[1] = text_array(recipients, n);
 	values[2] = text_array(mail_ids, n);
 	values[3] = TimestampTzGetDatum(claiming->until);
 	values[4] = PointerGetDatum(claiming->worker);
 	if (ico_execute(&plan, values, NULL) != n)
 		elog(ERROR, "message vanished under its lock");
+	ico_note_recipients(claims, n);
 }
 
 static void
@@ -726,7 +640,7 @@ settle_lot(Claiming *claiming)
 
 	lock_orders(claiming);
 	check_persons(claiming);
-	keep_distance(claiming);
+	ico_time_claims(claiming->claims, claiming->n, claiming->now);
 	end_messages(claiming, false);
 	end_messages(claiming, true);
 	for (int i = 0; i < claiming->n; i++)

@@ -10,6 +10,8 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
+#include "secret.h"
+
 /* claims of one message, then it is dead */
 #define ICO_MAX_ATTEMPTS 16
 /* from queueing on, by wall clock; then it is dead */
@@ -59,9 +61,26 @@ typedef struct IcoClaim
 	TimestampTz abandoned_at;
 	TimestampTz expires_at;
 	text	   *locale;			/* as captured */
+	int			n_persons;		/* who it goes to */
+	int64		persons[ICO_PERSON_KEYS];
+	TimestampTz awake_at;		/* from now on not in that person's quiet hours */
+	int64		min_gap;
+	int32		cap_per_episode;
+	int32		cap_per_person;
+	text	   *unwanted;		/* by the shop's settings: why it is not mailed, or NULL */
 
 	struct IcoClaimText *text;	/* its shop and its words */
 } IcoClaim;
+
+extern Datum ico_array_of(Datum *elements, int n, Oid type);
+
+/*
+ * queue_timing.c: moves those that must not be sent yet (later), and gives those
+ * of which there would be too many their reason; remembers a person's message
+ * where it goes to another address than when it was queued.
+ */
+extern void ico_time_claims(IcoClaim **claims, int n, TimestampTz now);
+extern void ico_note_recipients(IcoClaim **claims, int n);
 
 /* queue_message.c: finds shop and words, and sets mail_message_id where it is not set yet */
 extern void ico_claim_texts(IcoClaim **claims, int n);

@@ -68,7 +68,7 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
  */
 #define DECIDE(which, lock) \
 	"WITH x AS MATERIALIZED (SELECT " ICO_DUE_COLUMNS ", 'abandoned'::incomplete_orders.order_status AS status," \
-	"  v.abandoned_at, s.attribution_window, s.min_gap, o.lost_at IS NOT NULL" \
+	"  v.abandoned_at, o.lost_at IS NOT NULL" \
 	"  OR " LIFE("due_at", "'abandoned'", "v.abandoned_at", "NULL") LE "$2 AS lost" \
 	" FROM incomplete_orders.shops s JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "s.shop_id" \
 	" CROSS JOIN LATERAL (SELECT CASE WHEN o.status" EQ "'abandoned' THEN o.abandoned_at" \
@@ -80,14 +80,17 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
 	/* with lost_at given, what is due next is the expiry */ \
 	" AND " LIFE("due_at", "'abandoned'", "v.abandoned_at", "v.abandoned_at") GT "$2" lock ")," \
 	" d AS MATERIALIZED (SELECT x.*, c.campaign, n.step, n.delay, n.message_type, n.template, f.delay AS following," \
-	"  COALESCE(n.step, q.step, 0) AS ledger_step," \
+	"  COALESCE(n.step, q.step, 0) AS ledger_step, p.keys," \
 	"  CASE WHEN q.attempts" GE "$4 OR n.step IS NULL THEN 'attempts_exhausted'" \
 	"   WHEN x.lost THEN 'lost'" \
-	"   " ICO_REFUSAL("x", "p.keys", "x.attribution_window", \
-					  "WHEN $2" LT "GREATEST(incomplete_orders._later(q.queued_at, GREATEST(n.delay" MINUS "b.delay, " \
-					  ICO_LEAST_DISTANCE ")), incomplete_orders._later(q.by_hand_at, x.min_gap)) THEN 'not_due'") \
+	"   " ICO_REFUSAL("x", "s", "p.keys", ICO_TOO_MANY("x", "s", "$2", "b.last_activity_at" LE "$3") \
+					  " WHEN $2" LT "GREATEST(incomplete_orders._later(q.queued_at, GREATEST(n.delay" MINUS "b.delay, " \
+					  ICO_LEAST_DISTANCE ")), incomplete_orders._later(q.by_hand_at, s.min_gap)) THEN 'not_due'" \
+					  " WHEN g.over_at" GT "$2 THEN 'min_gap' WHEN w.awake_at" GT "$2 THEN 'quiet_hours'" \
+					  " WHEN h.n" GE "s.cap_per_person THEN 'cap_per_person'") \
 	"  END AS reason" \
-	" FROM x LEFT JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "x.shop_id AND c.kind" EQ "x.kind" \
+	" FROM x JOIN incomplete_orders.shops s ON s.shop_id" EQ "x.shop_id" \
+	" LEFT JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "x.shop_id AND c.kind" EQ "x.kind" \
 	" CROSS JOIN LATERAL (SELECT pg_catalog.max(m.step) FILTER (WHERE m.ordinal" EQ "0) AS step," \
 	"  (pg_catalog.count(*) FILTER (WHERE m.status" NE "'cancelled'))::integer AS attempts," \
 	"  pg_catalog.max(m.queued_at) FILTER (WHERE m.ordinal" EQ "0) AS queued_at," \
@@ -98,7 +101,8 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
 	" LEFT JOIN incomplete_orders.campaign_steps b ON b.shop_id" EQ "c.shop_id AND b.campaign" EQ "c.campaign" \
 	"  AND b.step" EQ "q.step" \
 	" LEFT JOIN LATERAL " ICO_STEP_BEHIND("c", "GREATEST(n.step, x.sequence_step)") " f ON true" \
-	" CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(x.shop_id, x.customer_id, x.email, x.phone) AS keys OFFSET 0) p)"
+	" CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(x.shop_id, x.customer_id, x.email, x.phone) AS keys OFFSET 0) p" \
+	ICO_TIMING("x", "s", "p.keys", "$2") ")"
 
 #define OUTCOME \
 	" SELECT d.id, d.email, d.message_type, CASE WHEN d.reason IS NULL THEN 'queued' ELSE 'skipped' END, d.reason FROM d"
@@ -115,7 +119,7 @@ static IcoPlan queue_plan = {
 	"   THEN " ICO_STEP_DUE("o.abandoned_at", "d.following", "$2", "d.delay") " END"
 	"  FROM d WHERE o.ctid" EQ "d.row AND d.reason IS NULL RETURNING d.*, true AS queues),"
 	" k AS (INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, at, reason)"
-	"  SELECT d.shop_id, d.id, d.episode, d.campaign, d.ledger_step, $2, d.reason FROM d WHERE d.reason" NE "'not_due'"
+	"  SELECT d.shop_id, d.id, d.episode, d.campaign, d.ledger_step, $2, d.reason FROM d WHERE d.reason" NE "ALL ('{not_due,min_gap,quiet_hours}'::pg_catalog.text[])"
 	"  AND NOT EXISTS (SELECT 1 FROM incomplete_orders.message_skips s WHERE s.shop_id" EQ "d.shop_id"
 	"   AND s.order_id" EQ "d.id AND s.episode" EQ "d.episode AND s.step" EQ "d.ledger_step AND s.reason" EQ "d.reason)), "
 	ICO_QUEUED_CTES("$5", ICO_ONCE)
@@ -283,6 +287,10 @@ what_to_do(const char *reason)
 		return "It holds nothing that is not ordered yet.";
 	if (strcmp(reason, "ordered") == 0)
 		return "That person has ordered since: there is nothing to recover.";
+	if (strcmp(reason, "no_consent") == 0)
+		return "The shop mails only those who agreed, and that person did not. Its setting consent_rule may be none where the law lets it.";
+	if (strncmp(reason, "excluded_", 9) == 0 || strcmp(reason, "bot") == 0)
+		return "The setting exclusions of the shop keeps it from being mailed.";
 	for (int i = 0; i < ICO_STATUSES; i++)
 	{
 		if (strcmp(reason, ico_status_names[i]) == 0)
@@ -304,7 +312,9 @@ refuse(const IcoOrder *order, const char *reason)
 
 /*
  * Why this order may not be mailed, or NULL; and what the message is to be.
- * Staff may know better than rules for a bot or for what was bought already.
+ * Staff may know better than rules for a bot or for what was bought already, and
+ * is bound by no gap, cap or quiet hours; what the person or the shop does not
+ * want holds for staff, too.
  */
 static const char *
 look_at_order(Sending *sending)
@@ -313,8 +323,10 @@ look_at_order(Sending *sending)
 		"iu",
 		"SELECT CASE WHEN o.email IS NULL THEN 'no_recipient'"
 		" WHEN incomplete_orders.item_count(o.items)" LE "incomplete_orders._filled_count(o.items) THEN 'empty'"
-		" ELSE COALESCE(" ICO_SUPPRESSION("o", "p.keys") ", CASE WHEN " ICO_HAS_ORDERED("o", "p.keys") " THEN 'ordered' END) END,"
+		" ELSE COALESCE(" ICO_SUPPRESSION("o", "p.keys") ", " ICO_UNWANTED("o", "s", "p.keys") ","
+		"  CASE WHEN " ICO_HAS_ORDERED("o", "p.keys") " THEN 'ordered' END) END,"
 		" q.ordinal, n.message_type, n.template FROM incomplete_orders.open_orders o"
+		" JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"
 		" CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone) AS keys OFFSET 0) p"
 		" CROSS JOIN LATERAL (SELECT pg_catalog.count(*) FILTER (WHERE m.status" NE "'cancelled') AS attempts,"
 		"  COALESCE(pg_catalog.max(m.ordinal) FILTER (WHERE m.step" EQ "0), 0)" PLUS "1 AS ordinal"
@@ -365,7 +377,10 @@ queue_message(const Sending *sending, const pg_uuid_t *id)
 		"  FROM incomplete_orders.shops s WHERE s.shop_id" EQ "o.shop_id AND o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*),"
 		" m AS (INSERT INTO incomplete_orders.messages (shop_id, id, due_at, order_id, root_id, episode, step, ordinal,"
 		"  message_type, template, subject, recipient, queued_at, give_up_at, idempotency_key)"
-		"  SELECT o.shop_id, $8, $4, o.id, o.root_id, o.episode, 0, $9, $10, $11, $12, o.email, $4, $14, $13 FROM o), "
+		"  SELECT o.shop_id, $8, $4, o.id, o.root_id, o.episode, 0, $9, $10, $11, $12, o.email, $4, $14, $13 FROM o),"
+		" pm AS (INSERT INTO incomplete_orders.person_messages (shop_id, person, queued_at, message_id)"
+		"  SELECT DISTINCT o.shop_id, k.person, $4, $8 FROM o"
+		"  CROSS JOIN LATERAL pg_catalog.unnest(incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone)) k (person)), "
 		ICO_EVENT_CTE("o", ", step, message_id", ", 0, $8") ICO_EVENT_TAIL
 	};
 	IcoEvent	event = {.event = "message_queued", .at = sending->at};

@@ -84,6 +84,7 @@
 	R(F, send_recovery_emails, ICO_SENDER | ICO_ADMIN) \
 	R(F, send_recovery_email, ICO_SENDER | ICO_ADMIN) \
 	R(F, send_recovery_emails_many, ICO_SENDER | ICO_ADMIN) \
+	R(F, preview_recovery, ICO_ADMIN) \
 	R(F, why_not_sent, ICO_ADMIN) \
 	R(F, cleanup, ICO_ADMIN) \
 	R(F, schedule_jobs, ICO_SENDER | ICO_ADMIN) \

@@ -30,9 +30,12 @@ ALTER FUNCTION incomplete_orders._arm_orders(integer, text, boolean) OWNER TO in
 COMMENT ON FUNCTION incomplete_orders._arm_orders(integer, text, boolean) IS
 	'Abandoned orders that a campaign which is on should mail, and that wait for nothing, get the instant of their next step; anew: those that wait as well. How many changed';
 
+-- What decides, here and by hand, is one large statement: compiling it (JIT) takes longer
+-- than running it, and a plan that was made when tables were empty must not read them all later.
 CREATE FUNCTION incomplete_orders._tick_messages(shops integer[], at timestamptz, per_shop integer, most integer)
 RETURNS TABLE (shop_id integer, queued integer, skipped integer, more boolean)
-LANGUAGE c STRICT SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_tick_messages';
+LANGUAGE c STRICT SECURITY DEFINER SET jit = off SET enable_seqscan = off
+AS 'MODULE_PATHNAME', 'ico_tick_messages';
 ALTER FUNCTION incomplete_orders._tick_messages OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._tick_messages IS
 	'One batch of tick: queues what is due of the campaigns of these shops, at most per_shop orders of each, at most so many in all, and notifies whoever listens to incomplete_orders; one row per shop that had any. more: this shop may have more. One row with shop_id null: another tick holds the lock';
@@ -133,17 +136,18 @@ COMMENT ON FUNCTION incomplete_orders._enter_order(text, uuid) IS 'The shop_id o
 CREATE FUNCTION incomplete_orders.send_recovery_emails(hours_after integer DEFAULT 2, max_attempts integer DEFAULT 3, dry_run boolean DEFAULT false,
 	shop text DEFAULT NULL, at timestamptz DEFAULT now())
 RETURNS TABLE (order_id uuid, recipient text, message_type text, action text, reason text)
-LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_send_recovery_emails';
+LANGUAGE c SECURITY DEFINER SET jit = off SET enable_seqscan = off
+AS 'MODULE_PATHNAME', 'ico_send_recovery_emails';
 ALTER FUNCTION incomplete_orders.send_recovery_emails(integer, integer, boolean, text, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.send_recovery_emails(integer, integer, boolean, text, timestamptz) IS
-	'Writes what is due for the shop''s orders, then queues the next step of each abandoned order whose customer has been away for hours_after hours and that had fewer than max_attempts messages since it was abandoned; no campaign need be on. The first step is queued at once, later ones keep the distance that the campaign''s steps have. One row per abandoned order, queued or skipped and why (why_not_sent has the reasons, and attempts_exhausted, not_due). dry_run changes nothing and says the same. The sidecar sends. 22023';
+	'Writes what is due for the shop''s orders, then queues the next step of each abandoned order whose customer has been away for hours_after hours and that had fewer than max_attempts messages since it was abandoned; no campaign need be on. The first step is queued at once, later ones keep the distance that the campaign''s steps have. One row per abandoned order, queued or skipped and why (why_not_sent has the reasons, and attempts_exhausted, not_due, min_gap, quiet_hours). dry_run changes nothing and says the same. The sidecar sends. 22023';
 
 CREATE FUNCTION incomplete_orders.send_recovery_email(id uuid, message_type text DEFAULT NULL, subject text DEFAULT NULL, idempotency_key text DEFAULT NULL,
 	at timestamptz DEFAULT now()) RETURNS uuid
 LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_send_recovery_email';
 ALTER FUNCTION incomplete_orders.send_recovery_email(uuid, text, text, text, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.send_recovery_email(uuid, text, text, text, timestamptz) IS
-	'Queues one message for an abandoned order, whatever was sent before; returns its id. message_type is abandoned_cart, payment_reminder, final_reminder or discount_offer, by default that of as many attempts; subject instead of the template''s. The campaign''s next step then waits for at least the shop''s min_gap. The same key returns the same message. IC003, IC008, IC015 (detail: not_abandoned, converted, expired, dismissed, deleted, reversed, no_recipient, empty, ordered, or why the person is suppressed), 22023';
+	'Queues one message for an abandoned order, whatever was sent before; returns its id. message_type is abandoned_cart, payment_reminder, final_reminder or discount_offer, by default that of as many attempts; subject instead of the template''s. The campaign''s next step then waits for at least the shop''s min_gap. The same key returns the same message. IC003, IC008, IC015 (detail: not_abandoned, converted, expired, dismissed, deleted, reversed, no_recipient, empty, ordered, no_consent, bot and excluded_* (by the shop''s settings), or why the person is suppressed), 22023';
 
 -- Each in a subtransaction of its own, as in _for_each().
 CREATE FUNCTION incomplete_orders.send_recovery_emails_many(ids uuid[], message_type text DEFAULT NULL, subject text DEFAULT NULL,
@@ -190,6 +194,14 @@ $$;
 ALTER FUNCTION incomplete_orders.send_recovery_emails_many(uuid[], text, text, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.send_recovery_emails_many(uuid[], text, text, timestamptz) IS
 	'send_recovery_email() for several orders: one row per id, queued, or refused and why';
+
+CREATE FUNCTION incomplete_orders.preview_recovery(shop text DEFAULT NULL, at timestamptz DEFAULT now())
+RETURNS TABLE (due_at timestamptz, order_id uuid, recipient text, campaign text, step integer, action text, reason text)
+LANGUAGE c SECURITY DEFINER SET jit = off SET enable_seqscan = off
+AS 'MODULE_PATHNAME', 'ico_preview_recovery';
+ALTER FUNCTION incomplete_orders.preview_recovery(text, timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.preview_recovery(text, timestamptz) IS
+	'Who would be mailed by the campaigns that are on, or why not, if tick ran at that instant and not before; changes nothing. One row per order whose next step falls due until then, at due_at: queued, skipped with a reason (those of why_not_sent), or postponed until due_at because of min_gap or quiet_hours. Payments that the shop would be asked about (payment_state) are taken for pending';
 
 CREATE FUNCTION incomplete_orders.why_not_sent(id uuid) RETURNS TABLE (at timestamptz, step integer, reason text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -246,4 +258,4 @@ END
 $$;
 ALTER FUNCTION incomplete_orders.why_not_sent(uuid) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.why_not_sent(uuid) IS
-	'Why an order was mailed or not, oldest first, and last what is true of it now; step 0 is a message by hand. Decided: no_recipient, bot, empty (nothing that is not ordered yet), unsubscribed, not_me, hard_bounce, complaint, erased, suppressed or another reason of suppress(), ordered (by another cart since this one was begun), already_bought (a cart opened soon after a purchase that holds nothing new), campaign_disabled, before_campaign (abandoned before the campaign was to begin), customer_returned, converted, dismissed, deleted, expired, reversed, lost, attempts_exhausted, too_old (not sent within five days), rejected (by the mail server), discarded. Messages: queued, sending, sent. Now: not_abandoned (at: when it will be), not_due (at: when it is), due (tick decides), or one of the above. IC003';
+	'Why an order was mailed or not, oldest first, and last what is true of it now; step 0 is a message by hand. Decided: no_recipient, bot, empty (nothing that is not ordered yet), unsubscribed, not_me, hard_bounce, complaint, erased, suppressed or another reason of suppress(), no_consent (the setting consent_rule), excluded_address, excluded_domain, excluded_customer, excluded_products (nothing else is left to buy), excluded_value (by the setting exclusions), other_cart (that person has a better one, which is mailed), cap_per_episode, cap_per_person (by the settings of these names; the latter counts 30 days), ordered (by another cart since this one was begun), already_bought (a cart opened soon after a purchase that holds nothing new), campaign_disabled, before_campaign (abandoned before the campaign was to begin), customer_returned, converted, dismissed, deleted, expired, reversed, lost, attempts_exhausted, too_old (not sent within five days), rejected (by the mail server), discarded. Messages: queued, sending, sent. Now: not_abandoned (at: when it will be), not_due (at: when it is), due (tick decides), or one of the above. IC003';

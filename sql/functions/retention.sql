@@ -94,6 +94,9 @@ BEGIN
 	DELETE FROM incomplete_orders.person_orders p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
 		AND p.ordered_at < incomplete_orders._later(incomplete_orders._later(_retire_persons.at, -s.expiry), -s.attribution_window);
+	DELETE FROM incomplete_orders.person_messages p USING incomplete_orders.shops s
+	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
+		AND p.queued_at < incomplete_orders._later(_retire_persons.at, -greatest(interval '31 days', s.min_gap));
 	-- the links of a message last five years; two days, because they count days
 	DELETE FROM incomplete_orders.past_recipients p
 	WHERE p.shop_id = _retire_persons.shop_id
@@ -102,7 +105,7 @@ END
 $$;
 ALTER FUNCTION incomplete_orders._retire_persons(integer, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._retire_persons(integer, timestamptz) IS
-	'Deletes what is known of a shop''s persons and of no use any more: purchases that can stop no message, recipients of messages whose links are no longer valid';
+	'Deletes what is known of a shop''s persons and of no use any more: purchases and messages that can stop no message, recipients of messages whose links are no longer valid';
 
 -- A sweep over all shops, once a day, in as many calls as it takes; where it is
 -- stands in heartbeats.  Orders that closed long after they began are looked at

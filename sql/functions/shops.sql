@@ -26,6 +26,7 @@ AS $$
 		('suppressions', 'table', true),
 		('past_recipients', 'table', true),
 		('person_orders', 'table', true),
+		('person_messages', 'table', true),
 		('secret_keys', 'table', false),
 		('heartbeats', 'table', false),
 		('hook_failures', 'table', true),

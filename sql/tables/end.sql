@@ -55,6 +55,7 @@
 	COMMENT ON TABLE incomplete_orders.suppressions IS 'Who may not be mailed, by the keyed hash of the address';
 	COMMENT ON TABLE incomplete_orders.past_recipients IS 'Whom deleted messages went to, by the keyed hash of the address: their unsubscribe links still work';
 	COMMENT ON TABLE incomplete_orders.person_orders IS 'When a person ordered, by keyed hashes: what stops recovery messages to them';
+	COMMENT ON TABLE incomplete_orders.person_messages IS 'Which recovery messages were queued to a person, by keyed hashes: what gap and caps count';
 	COMMENT ON VIEW incomplete_orders.incomplete_orders IS 'Every incomplete order, open and closed, of the shops that the acting role may see';
 	COMMENT ON SEQUENCE incomplete_orders.reference_seq IS 'Source of the INC- references';
 	COMMENT ON SEQUENCE incomplete_orders.order_number_seq IS 'Order numbers where the shop gives none of its own';

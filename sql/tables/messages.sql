@@ -96,7 +96,7 @@
 		);
 
 		-- Keys of our own, never readable but by the owner.  person: keys of persons
-		-- in suppressions and person_orders; link: signs the links in mails.
+		-- in suppressions, person_orders and person_messages; link: signs the links in mails.
 		CREATE TABLE incomplete_orders.secret_keys (
 			purpose text NOT NULL CHECK (purpose IN ('person', 'link')),
 			key_id integer NOT NULL CHECK (key_id BETWEEN 1 AND 32767),
@@ -130,6 +130,15 @@
 			ordered_at timestamptz NOT NULL,
 			order_id uuid NOT NULL,
 			PRIMARY KEY (shop_id, person, ordered_at, order_id)
+		);
+		-- Which messages were queued to a person, and when, by the same keys: for as
+		-- long as the gap between two or a cap can ask for it.
+		CREATE TABLE incomplete_orders.person_messages (
+			shop_id integer NOT NULL,
+			person bigint NOT NULL,
+			queued_at timestamptz NOT NULL,
+			message_id uuid NOT NULL,
+			PRIMARY KEY (shop_id, person, queued_at, message_id)
 		);
 	END IF;		-- schema version 1
 

@@ -21,7 +21,8 @@ ADDRESS = json.dumps({
 
 SHOP_TEXTS = """UPDATE incomplete_orders.shops SET base_url = 'https://' || shop || '.example', from_email = 'orders@' || shop || '.example',
     restore_url = 'https://' || shop || '.example/cart', reply_to = 'help@' || shop || '.example',
-    postal_address = '1 High Street, London W1', logo_url = 'https://' || shop || '.example/logo.png', colour = '#14507a'"""
+    postal_address = '1 High Street, London W1', logo_url = 'https://' || shop || '.example/logo.png', colour = '#14507a',
+    consent_rule = 'none', min_gap = '0', quiet_from = '0:00', quiet_to = '0:00'"""
 
 # Who else is on record: nobody whom a message of the measurement is for.
 OTHERS = """

@@ -2,6 +2,8 @@
 \pset null (null)
 SELECT incomplete_orders.create_shop('lnk', 'Links & Co') AS shop_id \gset
 SELECT incomplete_orders.create_shop('lnk-2', 'Another') AS shop_2 \gset
+-- Consent, gaps and quiet hours have a test of their own (rules).
+UPDATE incomplete_orders.shops SET consent_rule = 'none', min_gap = '0', quiet_from = '0:00', quiet_to = '0:00' WHERE shop_id IN (:shop_id, :shop_2);
 SELECT incomplete_orders.configure_shop('lnk', '{"base_url": "https://shop.example", "restore_url": "https://shop.example/cart?restore={token}", "logo_url": "https://shop.example/l.png", "colour": "#123456"}');
 CREATE SCHEMA lnk;
 -- An order that was abandoned, with a message that was sent for it; its tokens.

@@ -2,6 +2,8 @@
 \set VERBOSITY terse
 SELECT incomplete_orders.create_shop('q-a', 'Shop A', 'EUR') AS a \gset
 SELECT incomplete_orders.create_shop('q-b', 'Shop B') AS b \gset
+-- Consent, gaps and quiet hours have a test of their own (rules).
+UPDATE incomplete_orders.shops SET consent_rule = 'none', min_gap = '0', quiet_from = '0:00', quiet_to = '0:00' WHERE shop_id IN (:a, :b);
 SELECT incomplete_orders.configure_shop('q-a', '{"base_url": "https://www.shop-a.example/", "from_email": "orders@mail.shop-a.example", "restore_url": "https://www.shop-a.example/cart?t={token}"}');
 INSERT INTO incomplete_orders.templates (shop_id, template, locale, subject, preheader, headline, body, button, footer)
 SELECT s, 'q-words', l, CASE s WHEN 0 THEN 'default' ELSE 'own' END || ' ' || l || ' subject', 'preheader', 'headline', 'body', 'button', 'footer'

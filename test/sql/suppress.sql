@@ -2,6 +2,8 @@
 \pset null (null)
 SELECT incomplete_orders.create_shop('sup', 'Suppressions') AS shop_id \gset
 SELECT incomplete_orders.create_shop('sup-2', 'Another') AS shop_2 \gset
+-- Consent, gaps and quiet hours have a test of their own (rules).
+UPDATE incomplete_orders.shops SET consent_rule = 'none', min_gap = '0', quiet_from = '0:00', quiet_to = '0:00' WHERE shop_id IN (:shop_id, :shop_2);
 CREATE SCHEMA sup;
 -- One waiting message of an order, to an address.
 CREATE FUNCTION sup.message(order_id uuid, recipient text, step integer DEFAULT 1, status text DEFAULT 'queued') RETURNS uuid LANGUAGE sql AS $$

@@ -3,6 +3,7 @@
 \set VERBOSITY terse
 SELECT incomplete_orders.create_shop('ten-a', 'Victim') AS a \gset
 SELECT incomplete_orders.create_shop('ten-b', 'Other') AS b \gset
+UPDATE incomplete_orders.shops SET consent_rule = 'none', min_gap = '0', quiet_from = '0:00', quiet_to = '0:00' WHERE shop_id IN (:a, :b);
 CREATE ROLE regress_ten_b;
 SELECT incomplete_orders.grant_to('regress_ten_b', p, 'ten-b') FROM unnest(ARRAY['app', 'sender', 'analyst', 'admin']) p;
 
@@ -114,6 +115,7 @@ INSERT INTO ten.calls (object, call) VALUES
 	('send_recovery_emails', 'SELECT r.recipient, r.reason FROM incomplete_orders.send_recovery_emails(shop => {shop}) r'),
 	('send_recovery_email', 'SELECT incomplete_orders.send_recovery_email({id})'),
 	('send_recovery_emails_many', 'SELECT * FROM incomplete_orders.send_recovery_emails_many(ARRAY[{id}])'),
+	('preview_recovery', 'SELECT r.recipient, r.reason FROM incomplete_orders.preview_recovery({shop}) r'),
 	('why_not_sent', 'SELECT w.reason FROM incomplete_orders.why_not_sent({id}) w'),
 	('why_not_sent', 'SELECT w.reason FROM incomplete_orders.why_not_sent({sold}) w'),
 	('expire_orders', 'SELECT * FROM incomplete_orders.expire_orders()'),
@@ -219,7 +221,7 @@ SELECT r.relation, ten.answer(CASE r.kind WHEN 'sequence' THEN format('SELECT ne
 FROM (VALUES ('open_orders', 'table'), ('closed_orders', 'table'), ('orders', 'table'), ('order_items', 'table'), ('order_refunds', 'table'),
 	('order_events', 'table'), ('order_event_tail', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
 	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('templates', 'table'),
-	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'),
+	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'),
 	('shops', 'table'), ('reference_seq', 'sequence'), ('order_number_seq', 'sequence'), ('event_seq', 'sequence')) r (relation, kind);
 SELECT incomplete_orders._visible_shops('export_shop', '*') = ARRAY[:b] AS only_own;
 SELECT DISTINCT shop_id = :b AS only_own FROM incomplete_orders.list_orders('*', page_size => 100);

@@ -23,6 +23,8 @@ my @mutants = (
 	[ 'the order is looked at under the snapshot of the transaction', 'queue.c', 'if (IsolationUsesXactSnapshot())', 'if (false)', 'claim_convert' ],
 	[ 'suppressions are not looked at again', 'queue.c', 'if (person.n == 0)', 'if (person.n >= 0)', 'claim_unsubscribe' ],
 	[ 'messages are not locked', 'queue.c', 'LIMIT $5 FOR UPDATE SKIP LOCKED', 'LIMIT $5', 'claim_claim' ],
+	[ 'a message to the same person that was queued before is not waited for', 'queue_timing.c', 'c->min_gap > 0 && goes_before', 'c->min_gap < 0 && goes_before', 'claim_person' ],
+	[ 'the gap is not asked for again', 'queue_timing.c', 'now - other->sent_at < c->min_gap', 'false', 'claim_person' ],
 	[ 'a stale token is good for an ack', 'queue_answer.c', 'EQ "$3 AND m.status" NE', 'GE "$3 AND m.status" NE', 'ack_lease' ],
 	[ 'a lease is not for the sender alone', 'queue_answer.c', 'held->token == answer->token', 'held->token >= answer->token', 'ack_lease' ],
 );

@@ -7,7 +7,7 @@ use Exporter 'import';
 
 our @EXPORT = qw(make_shop make_carts claim claimed_of);
 
-# make_shop(node, database): the extension, and a default shop that mails abandoned carts.
+# make_shop(node, database): the extension, and a default shop that mails abandoned carts, anybody's and at any time.
 sub make_shop
 {
 	my ($node, $database) = @_;
@@ -17,7 +17,8 @@ sub make_shop
 		CREATE EXTENSION incomplete_orders;
 		SELECT incomplete_orders.setup();
 		SELECT incomplete_orders.configure_shop('default', '{"from_email": "hello@shop.example", "postal_address": "Shop Ltd, 1 Main Street, Springfield",
-			"base_url": "https://mail.shop.example/", "restore_url": "https://shop.example/cart?restore={token}"}');
+			"base_url": "https://mail.shop.example/", "restore_url": "https://shop.example/cart?restore={token}",
+			"consent_rule": "none", "min_gap": "0", "quiet_from": "0:00", "quiet_to": "0:00"}');
 		SELECT incomplete_orders.enable_campaign('cart');
 		});
 	return;

@@ -107,6 +107,7 @@ INSERT INTO functions VALUES
 	('send_recovery_emails', 'hours_after max_attempts dry_run shop at : order_id recipient message_type action reason'),
 	('send_recovery_email', 'id message_type subject idempotency_key at'),
 	('send_recovery_emails_many', 'ids message_type subject at : id result reason'),
+	('preview_recovery', 'shop at : due_at order_id recipient campaign step action reason'),
 	('why_not_sent', 'id : at step reason'),
 	('total', 'items'),
 	('item_count', 'items'),

@@ -67,7 +67,7 @@ async function shop() {
 // An abandoned cart with a message; the tokens of its links.
 function abandon(session, name, settings) {
   sql(`SELECT incomplete_orders.create_shop('${name}', '${settings.title ?? 'Example Shop'}', 'EUR', 'Europe/Berlin');
-    SELECT incomplete_orders.configure_shop('${name}', '${JSON.stringify(settings.shop)}')`);
+    SELECT incomplete_orders.configure_shop('${name}', '${JSON.stringify({ consent_rule: 'none', ...settings.shop })}')`);
   const id = sql(`SELECT incomplete_orders.capture_cart('${session}', '${JSON.stringify(settings.items)}', email => 'jane.doe@shopper.example', name => 'Jane Doe',
     context => '{"locale": "${settings.locale ?? 'en'}"}', shop => '${name}', at => now() - interval '3 hours')`);
   const message = sql(`SELECT incomplete_orders.mark_abandoned('${id}'); SELECT incomplete_orders.send_recovery_email('${id}')`).split('\n').pop();

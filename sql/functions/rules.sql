@@ -1,0 +1,26 @@
+-- What a shop's settings say of who may be mailed, and when.
+
+CREATE FUNCTION incomplete_orders._has_consent(shop_id integer, keys bigint[], context jsonb) RETURNS boolean
+LANGUAGE c STABLE SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_has_consent';
+ALTER FUNCTION incomplete_orders._has_consent(integer, bigint[], jsonb) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._has_consent(integer, bigint[], jsonb) IS
+	'Whether the person of these keys (_person_keys) agreed to be mailed: consent.status of the order''s context is granted';
+
+CREATE FUNCTION incomplete_orders._exclusion(exclusions jsonb, items incomplete_orders.line_items, customer_id text, email text, context jsonb, bot boolean)
+RETURNS text
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_exclusion';
+COMMENT ON FUNCTION incomplete_orders._exclusion IS
+	'Why the exclusions of a shop keep a cart from being mailed, or null: bot, excluded_address, excluded_domain, excluded_customer, excluded_products (nothing else is left to buy), excluded_value';
+
+CREATE FUNCTION incomplete_orders._mailed_items(items incomplete_orders.line_items, exclusions jsonb) RETURNS incomplete_orders.line_items
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_mailed_items';
+COMMENT ON FUNCTION incomplete_orders._mailed_items IS 'The lines without the products that the exclusions of a shop name';
+
+CREATE FUNCTION incomplete_orders._left_value(items incomplete_orders.line_items, exclusions jsonb) RETURNS numeric
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_left_value';
+COMMENT ON FUNCTION incomplete_orders._left_value IS 'What the lines that are not ordered yet and not excluded cost: by it the best of a person''s carts is chosen';
+
+CREATE FUNCTION incomplete_orders._awake(at timestamptz, context jsonb, address jsonb, shop_zone text, quiet_from time, quiet_to time) RETURNS timestamptz
+LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_awake';
+COMMENT ON FUNCTION incomplete_orders._awake IS
+	'The first instant from at on that is not in the quiet hours, by the clock of context.time_zone, else of address.country where it has one time zone, else of the shop. No hours are quiet where both times are the same';
