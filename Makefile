@@ -32,6 +32,8 @@ OBJS = \
 	src/message.o \
 	src/token.o \
 	src/suppress.o \
+	src/consent.o \
+	src/privacy.o \
 	src/link.o \
 	src/campaign.o \
 	src/recovery.o \
@@ -76,6 +78,7 @@ SQL_PARTS = \
 	sql/functions/convert.sql \
 	sql/functions/tick.sql \
 	sql/functions/persons.sql \
+	sql/functions/privacy.sql \
 	sql/functions/templates.sql \
 	sql/functions/campaigns.sql \
 	sql/functions/messages.sql \

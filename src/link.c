@@ -117,15 +117,15 @@ ico_unsubscribe(PG_FUNCTION_ARGS)
 	at = ico_enter_at(fcinfo, 2, &token.shop);
 	recipient = recipient_of(token.shop.shop_id, &token.message_id);
 	reason = token.link == ICO_LINK_NOT_ME ? "not_me" : "unsubscribed";
-	if (recipient != NULL)
-	{
+	/* '' when the person was forgotten: then, too, what remains is the key */
+	if (recipient != NULL && VARSIZE_ANY_EXHDR(recipient) > 0)
 		(void) ico_suppress(token.shop.shop_id, recipient, scope, reason, at, &token.message_id, true);
-		mark_unsubscribed(&token, at);
-	}
 	else if (past_recipient(token.shop.shop_id, &token.message_id, &person))
 		(void) ico_suppress_person(token.shop.shop_id, person, scope, reason, at, &token.message_id);
 	else
 		ico_refuse_token("Its message is not kept any more.");
+	if (recipient != NULL)
+		mark_unsubscribed(&token, at);
 	SPI_finish();
 	PG_RETURN_BOOL(true);
 }

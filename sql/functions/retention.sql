@@ -33,7 +33,7 @@ BEGIN
 		RETURNING m.shop_id, m.id, m.recipient, m.sent_at
 	), recipients AS (
 		INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
-		SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL
+		SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL AND m.recipient <> ''
 	), skips AS (
 		DELETE FROM incomplete_orders.message_skips k USING gone WHERE k.shop_id = _retire.shop_id AND k.order_id = gone.id
 	), notes AS (
@@ -75,7 +75,7 @@ BEGIN
 		RETURNING n.shop_id, n.id, n.recipient, n.sent_at
 	)
 	INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
-	SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL;
+	SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL AND m.recipient <> '';
 	DELETE FROM incomplete_orders.message_skips n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before
 		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
 		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
@@ -232,7 +232,7 @@ BEGIN
 				RETURNING m.shop_id, m.id, m.recipient, m.sent_at
 			), recipients AS (
 				INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
-				SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL
+				SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL AND m.recipient <> ''
 			), skips AS (
 				DELETE FROM incomplete_orders.message_skips k USING gone WHERE k.shop_id = gone.shop_id AND k.order_id = gone.id
 			), notes AS (
