@@ -389,6 +389,8 @@ BEGIN
 
 	LOOP
 		PERFORM FROM incomplete_orders.messages m WHERE m.shop_id = own_id AND m.order_id = ANY (person.ids) ORDER BY m.id FOR UPDATE;
+		rows := incomplete_orders._cancel_of_person(own_id, person.ids, instant);
+		counts := incomplete_orders._add_count(counts, 'messages', 'cancel', rows);
 		IF NOT again THEN
 			PERFORM incomplete_orders.suppress(a, 'erased', s.shop, instant)
 			FROM unnest(known.addresses) a CROSS JOIN incomplete_orders.shops s WHERE s.shop_id = own_id;
@@ -398,8 +400,6 @@ BEGIN
 			GET DIAGNOSTICS rows = ROW_COUNT;
 			counts := counts || jsonb_build_object('suppressions', jsonb_build_object('suppress', rows));
 		END IF;
-		rows := incomplete_orders._cancel_of_person(own_id, person.ids, instant);
-		counts := incomplete_orders._add_count(counts, 'messages', 'cancel', rows);
 		FOR part IN
 			SELECT p.relation, min(o.n) AS n FROM incomplete_orders._personal_data() p
 			JOIN unnest(ARRAY['messages', 'open_orders', 'closed_orders']) WITH ORDINALITY o (relation, n) ON o.relation = p.relation GROUP BY 1
