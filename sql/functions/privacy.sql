@@ -19,9 +19,9 @@ COMMENT ON FUNCTION incomplete_orders._has_consent(integer, bigint[], jsonb) IS
 --	kind	what it is
 --	erasure	null, empty ('' where it must not be null), row deleted, extras stripped
 --		(of lines: every key that is not of the product), keys stripped (of the
---		context: all but bot, device and source), null without money (kept while a
---		payment is on its way and once there is an order), removed (from the lists
---		that staff made), kept
+--		context: all but bot, device and source), null unless awaited (kept while a
+--		payment is on its way), null without money (kept also once there is an order),
+--		removed (from the lists that staff made), kept
 --	found_by	what leads to the person: incomplete orders (order), orders made from
 --		them (made), keyed hashes (person; buyer: of those orders only), the shop
 --	key		the column that has it
@@ -36,7 +36,7 @@ AS $$
 	FROM (VALUES (1, 'open_orders'), (2, 'closed_orders')) o (n, relation), (VALUES
 		(1, 'session_id', 'identity', 'null'), (2, 'customer_id', 'identity', 'null'), (3, 'email', 'address', 'null'), (4, 'phone', 'phone', 'null'),
 		(5, 'name', 'name', 'null'), (6, 'address', 'postal address', 'null'), (7, 'context', 'device, network, words of the customer', 'keys stripped'),
-		(8, 'items', 'wishes for a line', 'extras stripped'), (9, 'coupon_code', 'identity', 'null without money'),
+		(8, 'items', 'wishes for a line', 'extras stripped'), (9, 'coupon_code', 'identity', 'null unless awaited'),
 		(10, 'payment_reference', 'identity', 'null without money'), (11, 'abandonment_reason', 'free text', 'null'),
 		(12, 'cart_key', 'identity', 'kept'), (13, 'close_reason', 'free text', 'null')) c (n, column_name, kind, erasure)
 	WHERE c.column_name <> 'close_reason' OR o.relation = 'closed_orders'
@@ -56,7 +56,7 @@ AS $$
 		('shops', 'exclusions', 'addresses and customers', 'removed', 'shop', 'shop_id')
 $$;
 COMMENT ON FUNCTION incomplete_orders._personal_data() IS
-	'Every personal column of every table: what it holds, how forget_customer erases it (null, empty, row deleted, extras stripped, keys stripped, null without money, removed, kept) and by what its person is found (order, made, person, buyer, shop)';
+	'Every personal column of every table: what it holds, how forget_customer erases it (null, empty, row deleted, extras stripped, keys stripped, null unless awaited, null without money, removed, kept) and by what its person is found (order, made, person, buyer, shop)';
 
 -- Lines that differed in their extras only become one, as everywhere.  Where one
 -- line cannot hold that many they stay apart, by a number instead.
@@ -271,6 +271,7 @@ BEGIN
 			WHEN 'empty' THEN ''''''
 			WHEN 'extras stripped' THEN format('incomplete_orders._without_extras(t.%I)', p.column_name)
 			WHEN 'keys stripped' THEN format('incomplete_orders._impersonal_context(t.%I)', p.column_name)
+			WHEN 'null unless awaited' THEN format('CASE WHEN t.status = ''payment_pending'' THEN t.%I END', p.column_name)
 			WHEN 'null without money' THEN format('CASE WHEN t.status IN (''payment_pending'', ''converted'', ''reversed'') THEN t.%I END', p.column_name)
 			END AS value) v
 		WHERE p.relation = _erase.relation AND p.erasure NOT IN ('kept', 'removed')

@@ -49,7 +49,7 @@ SELECT is_empty('SELECT relation, column_name FROM incomplete_orders._personal_d
 
 -- What the list says can be done.
 SELECT is_empty($$SELECT * FROM incomplete_orders._personal_data() WHERE erasure NOT IN
-	('null', 'empty', 'row deleted', 'extras stripped', 'keys stripped', 'null without money', 'removed', 'kept')$$, 'each has a way to be erased, or is kept');
+	('null', 'empty', 'row deleted', 'extras stripped', 'keys stripped', 'null unless awaited', 'null without money', 'removed', 'kept')$$, 'each has a way to be erased, or is kept');
 SELECT is_empty($$SELECT p.* FROM incomplete_orders._personal_data() p JOIN pg_attribute a ON a.attrelid = ('incomplete_orders.' || p.relation)::regclass AND a.attname = p.column_name
 	WHERE p.erasure LIKE 'null%' AND a.attnotnull$$, 'what is set to null may be null');
 SELECT is_empty('SELECT relation FROM incomplete_orders._personal_data() GROUP BY relation HAVING count(DISTINCT (found_by, key)) > 1', 'one way leads to the rows of a relation');
