@@ -358,7 +358,8 @@ DECLARE
 	instant CONSTANT timestamptz := coalesce(at, now());
 	person record;
 	known record;
-	part record;
+	late record;
+	part text;
 	erased record;
 	rows bigint;
 	counts jsonb := '{}';
@@ -401,21 +402,23 @@ BEGIN
 			GET DIAGNOSTICS rows = ROW_COUNT;
 			counts := counts || jsonb_build_object('suppressions', jsonb_build_object('suppress', rows));
 		END IF;
-		FOR part IN
-			SELECT p.relation, min(o.n) AS n FROM incomplete_orders._personal_data() p
-			JOIN unnest(ARRAY['messages', 'open_orders', 'closed_orders']) WITH ORDINALITY o (relation, n) ON o.relation = p.relation GROUP BY 1
-			UNION SELECT p.relation, 9 FROM incomplete_orders._personal_data() p WHERE p.relation NOT IN ('messages', 'open_orders', 'closed_orders')
-			ORDER BY 2, 1
-		LOOP
-			erased := incomplete_orders._erase(part.relation, own_id, person.ids, known.made, known.keys, known.buyer);
-			counts := incomplete_orders._add_count(counts, part.relation, erased.action, erased.n);
+		FOREACH part IN ARRAY ARRAY['messages', 'open_orders', 'closed_orders'] LOOP
+			erased := incomplete_orders._erase(part, own_id, person.ids, '{}', '{}', '{}');
+			counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 		END LOOP;
 		-- what came while we waited: orders, and messages of orders that were locked
 		person := incomplete_orders._find_person(own_id, address, customer, person.customers, person.phones, person.sessions, person.ids);
 		EXIT WHEN person.fresh = 0 AND NOT EXISTS (SELECT FROM incomplete_orders.messages m
 			WHERE m.shop_id = own_id AND m.order_id = ANY (person.ids) AND m.recipient <> '');
-		known.made := known.made || (incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids)).made;
 		again := true;
+	END LOOP;
+	-- Now every order is ours: what stands beside them, and is what led to some of them.
+	late := incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids);
+	FOR part IN
+		SELECT DISTINCT p.relation FROM incomplete_orders._personal_data() p WHERE p.relation NOT IN ('messages', 'open_orders', 'closed_orders') ORDER BY 1
+	LOOP
+		erased := incomplete_orders._erase(part, own_id, person.ids, known.made || late.made, known.keys || late.keys, known.buyer || late.buyer);
+		counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 	END LOOP;
 	RETURN QUERY SELECT r.key, a.key, a.value::bigint FROM jsonb_each(counts) r CROSS JOIN LATERAL jsonb_each_text(r.value) a
 		WHERE a.value <> '0' ORDER BY r.key, a.key;

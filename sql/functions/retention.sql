@@ -94,6 +94,12 @@ BEGIN
 	DELETE FROM incomplete_orders.person_orders p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
 		AND p.ordered_at < incomplete_orders._later(incomplete_orders._later(_retire_persons.at, -s.expiry), -s.attribution_window);
+	-- What was in force stays for as long as it may have to be shown; what is in force
+	-- stays, because it says whom the shop may mail.
+	DELETE FROM incomplete_orders.consents c USING incomplete_orders.shops s
+	WHERE c.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id AND c.at < incomplete_orders._later(_retire_persons.at, -s.retention)
+		AND EXISTS (SELECT FROM incomplete_orders.consents n WHERE n.shop_id = c.shop_id AND n.person = c.person AND n.purpose = c.purpose
+			AND (n.at, n.consent_id) > (c.at, c.consent_id) AND n.at < incomplete_orders._later(_retire_persons.at, -s.retention));
 	-- the links of a message last five years; two days, because they count days
 	DELETE FROM incomplete_orders.past_recipients p
 	WHERE p.shop_id = _retire_persons.shop_id
@@ -102,7 +108,7 @@ END
 $$;
 ALTER FUNCTION incomplete_orders._retire_persons(integer, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._retire_persons(integer, timestamptz) IS
-	'Deletes what is known of a shop''s persons and of no use any more: purchases that can stop no message, recipients of messages whose links are no longer valid';
+	'Deletes what is known of a shop''s persons and of no use any more: purchases that can stop no message, consents that something newer replaced, recipients of messages whose links are no longer valid. Call _allow_retention() before';
 
 -- A sweep over all shops, once a day, in as many calls as it takes; where it is
 -- stands in heartbeats.  Orders that closed long after they began are looked at

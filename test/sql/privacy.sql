@@ -149,6 +149,19 @@ SELECT deleted FROM incomplete_orders._retire(:shop_id, '00000000-0000-0000-0000
 COMMIT;
 SELECT count(*) AS messages FROM incomplete_orders.messages WHERE order_id = :'open';
 SELECT count(*) AS kept FROM incomplete_orders.past_recipients WHERE shop_id = :shop_id;
+-- So do consents that something newer replaced longer ago than the retention; what is in force stays.
+SELECT incomplete_orders.record_consent('cy@example.com', st, shop => 'priv', at => a::timestamptz)
+FROM (VALUES ('granted', '2020-01-01'), ('withdrawn', '2020-06-01'), ('granted', '2020-12-31'), ('granted', '2021-02-01')) v (st, a);
+BEGIN;
+SELECT incomplete_orders._allow_retention();
+SELECT incomplete_orders._retire_persons(:shop_id, '2022-01-15');
+COMMIT;
+SELECT at::date, status FROM incomplete_orders.consents WHERE ARRAY[person] = priv.keys('cy@example.com') ORDER BY 1;
+BEGIN;
+SELECT incomplete_orders._allow_retention();
+SELECT incomplete_orders._retire_persons(:shop_id, '2040-01-15');
+COMMIT;
+SELECT at::date, status FROM incomplete_orders.consents WHERE ARRAY[person] = priv.keys('cy@example.com') ORDER BY 1;
 
 -- Who is told of by a source that is older than the wish is captured without personal data; who acts again is a customer again, and suppressed until they opt in.
 SELECT * FROM incomplete_orders.forget_customer('ann@example.com', 'c-1', 'priv', '2024-08-01');
