@@ -150,9 +150,9 @@ COMMENT ON FUNCTION incomplete_orders._find_person IS
 	'The incomplete orders of a person, open and closed, with the customers, phones and sessions that lead to them; fresh: how many there are more than were given';
 
 -- By which the person is known in tables without an order: hashes of the address
--- and the customers, and the orders that were made.
+-- and the customers (named), those and the phones' (keys), and the orders made.
 CREATE FUNCTION incomplete_orders._keys_of_person(shop_id integer, email text, customers text[], phones text[], ids uuid[],
-	OUT addresses text[], OUT keys bigint[], OUT buyer bigint[], OUT made uuid[])
+	OUT addresses text[], OUT named bigint[], OUT keys bigint[], OUT made uuid[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -166,16 +166,18 @@ BEGIN
 		SELECT coalesce(array_agg(DISTINCT a.email ORDER BY a.email), '{}') INTO addresses FROM (
 			SELECT o.email FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.customer_id = ANY (customers)
 			UNION ALL SELECT o.email FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.customer_id = ANY (customers)
-		) a WHERE a.email IS NOT NULL;
+		) a
+		-- what somebody wrote into the table by hand may be no address, and nobody can be mailed there
+		WHERE a.email ~ '^[^@<>[:space:][:cntrl:]]+@[^@<>[:space:][:cntrl:]]+$' AND octet_length(a.email) <= 254;
 	END IF;
-	SELECT coalesce(array_agg(DISTINCT k.key), '{}') INTO keys FROM (
+	SELECT coalesce(array_agg(DISTINCT k.key), '{}') INTO named FROM (
 		SELECT unnest(incomplete_orders._person_keys(shop, NULL, a, NULL)) AS key FROM unnest(addresses) a
 		UNION ALL SELECT unnest(incomplete_orders._person_keys(shop, c, NULL, NULL)) FROM unnest(customers) c
 	) k;
-	buyer := keys || ARRAY(SELECT unnest(incomplete_orders._person_keys(shop, NULL, NULL, p)) FROM unnest(phones) p);
+	keys := named || ARRAY(SELECT unnest(incomplete_orders._person_keys(shop, NULL, NULL, p)) FROM unnest(phones) p);
 	SELECT coalesce(array_agg(DISTINCT m.order_id), '{}') INTO made FROM (
 		SELECT r.order_id FROM incomplete_orders.orders r WHERE r.shop_id = shop AND r.incomplete_order_id = ANY (ids)
-		UNION ALL SELECT p.order_id FROM unnest(keys) k (person) CROSS JOIN LATERAL
+		UNION ALL SELECT p.order_id FROM unnest(named) k (person) CROSS JOIN LATERAL
 			(SELECT q.order_id FROM incomplete_orders.person_orders q WHERE q.shop_id = shop AND q.person = k.person) p
 	) m;
 END
@@ -197,7 +199,7 @@ $$;
 COMMENT ON FUNCTION incomplete_orders._check_person(text, text) IS '22023 when nobody is named';
 
 -- As a condition on the table t: $1 the shop, $2 incomplete orders, $3 orders made,
--- $4 keyed hashes, $5 those and the phones'.
+-- $4 keyed hashes.
 CREATE FUNCTION incomplete_orders._found_by(found_by text, key text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -205,7 +207,7 @@ AS $$
 		WHEN 'order' THEN format('t.%I = ANY ($2)', $2)
 		WHEN 'made' THEN format('t.%I = ANY ($3)', $2)
 		WHEN 'person' THEN format('t.%I = ANY ($4)', $2)
-		WHEN 'buyer' THEN format('t.%I = ANY ($5) AND t.order_id = ANY ($3)', $2)
+		WHEN 'buyer' THEN format('t.%I = ANY ($4) AND t.order_id = ANY ($3)', $2)
 		WHEN 'shop' THEN format('t.%I = $1', $2) END
 $$;
 COMMENT ON FUNCTION incomplete_orders._found_by(text, text) IS 'Which rows are of a person, as _personal_data() says it, for export_customer and forget_customer';
@@ -240,7 +242,7 @@ BEGIN
 		EXECUTE format('SELECT coalesce(jsonb_agg(r.r - ''person'' - ''token'' ORDER BY r.key, r.r -> ''event_id'', r.r -> ''at''), ''[]'') FROM (SELECT to_jsonb(t)%s AS r, t.%I AS key FROM incomplete_orders.%I t WHERE %s) r',
 				CASE WHEN part.relation IN ('open_orders', 'closed_orders') THEN ' || jsonb_build_object(''items'', t.items::jsonb)' END,
 				part.key, part.relation, incomplete_orders._found_by(part.found_by, part.key))
-			INTO found USING own_id, person.ids, known.made, known.keys, known.buyer;
+			INTO found USING own_id, person.ids, known.made, known.keys;
 		result := result || jsonb_build_object(part.relation, found);
 	END LOOP;
 	RETURN result;
@@ -251,7 +253,7 @@ COMMENT ON FUNCTION incomplete_orders.export_customer(text, text, text) IS
 	'All that a shop has of a person, by table: their incomplete and completed orders, notes, edits, messages and why others were not sent, events, consents, suppressions. Named by the address, the customer or both; by the address alone it includes the customers whose orders have it. 22023';
 
 -- One relation of the list: what is erased there, and how many rows had it.
-CREATE FUNCTION incomplete_orders._erase(relation text, shop_id integer, ids uuid[], made uuid[], keys bigint[], buyer bigint[],
+CREATE FUNCTION incomplete_orders._erase(relation text, shop_id integer, ids uuid[], made uuid[], keys bigint[],
 	OUT action text, OUT n bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -288,7 +290,7 @@ BEGIN
 		n := 0;
 		RETURN;
 	END IF;
-	EXECUTE command USING shop_id, ids, made, keys, buyer;
+	EXECUTE command USING shop_id, ids, made, keys;
 	GET DIAGNOSTICS n = ROW_COUNT;
 END
 $$;
@@ -326,13 +328,18 @@ $$;
 ALTER FUNCTION incomplete_orders._cancel_of_person(integer, uuid[], timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._cancel_of_person(integer, uuid[], timestamptz) IS 'Ends the messages of those orders because their person is forgotten; returns how many waited or were given up';
 
-CREATE FUNCTION incomplete_orders._leave_out(list jsonb, words text[]) RETURNS jsonb
-LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+-- The lists of staff hold addresses in any case, and customers as they are.
+CREATE FUNCTION incomplete_orders._without_person(exclusions jsonb, addresses text[], customers text[]) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(jsonb_agg(e.e ORDER BY e.n), '[]') FROM jsonb_array_elements($1) WITH ORDINALITY e (e, n)
-	WHERE lower(btrim(e.e #>> '{}', ' ') COLLATE "C") <> ALL ($2)
+	SELECT $1 || coalesce(jsonb_object_agg(l.key, l.rest) FILTER (WHERE l.key IS NOT NULL), '{}') FROM (
+		SELECT k.key, (SELECT coalesce(jsonb_agg(e.e ORDER BY e.n), '[]') FROM jsonb_array_elements(k.value) WITH ORDINALITY e (e, n)
+			WHERE CASE k.key WHEN 'addresses' THEN lower(btrim(e.e #>> '{}', ' ') COLLATE "C") <> ALL ($2)
+				ELSE btrim(e.e #>> '{}', ' ') <> ALL ($3) END) AS rest
+		FROM jsonb_each($1) k WHERE k.key IN ('addresses', 'customers') AND jsonb_typeof(k.value) = 'array'
+	) l
 $$;
-COMMENT ON FUNCTION incomplete_orders._leave_out(jsonb, text[]) IS 'A list without those words, whatever their case';
+COMMENT ON FUNCTION incomplete_orders._without_person(jsonb, text[], text[]) IS 'A shop''s exclusions without those addresses and customers';
 
 CREATE FUNCTION incomplete_orders._add_count(counts jsonb, relation text, action text, n bigint) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -377,13 +384,8 @@ BEGIN
 	person := incomplete_orders._find_person(own_id, address, customer, '{}', '{}', '{}', '{}');
 	known := incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids);
 	words := ARRAY(SELECT lower(w COLLATE "C") FROM unnest(known.addresses) w);
-	UPDATE incomplete_orders.shops s SET exclusions = s.exclusions
-		|| CASE WHEN s.exclusions ? 'addresses' THEN jsonb_build_object('addresses', incomplete_orders._leave_out(s.exclusions -> 'addresses', words)) ELSE '{}' END
-		|| CASE WHEN s.exclusions ? 'customers' THEN jsonb_build_object('customers', incomplete_orders._leave_out(s.exclusions -> 'customers',
-			ARRAY(SELECT lower(c COLLATE "C") FROM unnest(person.customers) c))) ELSE '{}' END
-	WHERE s.shop_id = own_id AND (
-		EXISTS (SELECT FROM jsonb_array_elements_text(s.exclusions -> 'addresses') e WHERE lower(btrim(e, ' ') COLLATE "C") = ANY (words))
-		OR EXISTS (SELECT FROM jsonb_array_elements_text(s.exclusions -> 'customers') e WHERE e = ANY (person.customers)));
+	UPDATE incomplete_orders.shops s SET exclusions = incomplete_orders._without_person(s.exclusions, words, person.customers)
+	WHERE s.shop_id = own_id AND s.exclusions <> incomplete_orders._without_person(s.exclusions, words, person.customers);
 	GET DIAGNOSTICS rows = ROW_COUNT;
 	IF rows > 0 THEN
 		counts := jsonb_build_object('shops', jsonb_build_object('remove', rows));
@@ -397,13 +399,13 @@ BEGIN
 			PERFORM incomplete_orders.suppress(a, 'erased', s.shop, instant)
 			FROM unnest(known.addresses) a CROSS JOIN incomplete_orders.shops s WHERE s.shop_id = own_id;
 			INSERT INTO incomplete_orders.suppressions AS s (shop_id, person, reason, at)
-			SELECT own_id, k, 'erased', instant FROM unnest(known.keys) k ORDER BY k
+			SELECT own_id, k, 'erased', instant FROM unnest(known.named) k ORDER BY k
 			ON CONFLICT (shop_id, person, scope) DO UPDATE SET reason = 'erased', at = greatest(s.at, excluded.at), message_id = NULL;
 			GET DIAGNOSTICS rows = ROW_COUNT;
 			counts := counts || jsonb_build_object('suppressions', jsonb_build_object('suppress', rows));
 		END IF;
 		FOREACH part IN ARRAY ARRAY['messages', 'open_orders', 'closed_orders'] LOOP
-			erased := incomplete_orders._erase(part, own_id, person.ids, '{}', '{}', '{}');
+			erased := incomplete_orders._erase(part, own_id, person.ids, '{}', '{}');
 			counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 		END LOOP;
 		-- what came while we waited: orders, and messages of orders that were locked
@@ -417,7 +419,7 @@ BEGIN
 	FOR part IN
 		SELECT DISTINCT p.relation FROM incomplete_orders._personal_data() p WHERE p.relation NOT IN ('messages', 'open_orders', 'closed_orders') ORDER BY 1
 	LOOP
-		erased := incomplete_orders._erase(part, own_id, person.ids, known.made || late.made, known.keys || late.keys, known.buyer || late.buyer);
+		erased := incomplete_orders._erase(part, own_id, person.ids, known.made || late.made, known.keys || late.keys);
 		counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 	END LOOP;
 	RETURN QUERY SELECT r.key, a.key, a.value::bigint FROM jsonb_each(counts) r CROSS JOIN LATERAL jsonb_each_text(r.value) a
