@@ -218,7 +218,7 @@ write_merged(const Merge *merge, LineItems *items, bool take_charges)
 
 /*
  * Both carts are one person's, and nothing else says so of one that was left
- * without an address: forget_customer and export_customer find it by this row.
+ * without a name: forget_customer and export_customer find it by this row.
  * Its event_id is of no event, so no history shows it.
  */
 static void
@@ -256,7 +256,9 @@ merge_pair(Merge *merge)
 	items = merged_lines(merge, &take_charges);
 	ico_reanimate(&merge->into, &merge->shop, merge->at);
 	write_merged(merge, items, take_charges);
-	note_origin(merge);
+	/* a link can be forwarded: then they are two persons' */
+	if (merge->from_id == NULL)
+		note_origin(merge);
 	event.reason = event.reason_text = cstring_to_text("merged");
 	ico_close(&merge->from, ICO_DELETED, false, &event);
 }

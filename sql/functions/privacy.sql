@@ -135,8 +135,9 @@ BEGIN
 				AND translate(o.phone, ' ()-./+', '') = ANY (phones) AND o.email IS NULL AND o.customer_id IS NULL
 			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.phone IS NOT NULL
 				AND translate(o.phone, ' ()-./+', '') = ANY (phones) AND o.email IS NULL AND o.customer_id IS NULL
-			UNION ALL SELECT (c.changes ->> 'merged')::uuid, NULL, NULL FROM incomplete_orders.order_changes c
-				WHERE c.shop_id = shop AND c.order_id = ANY (ids) AND c.changes ? 'merged'
+			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.order_changes c JOIN incomplete_orders.closed_orders o
+				ON o.shop_id = c.shop_id AND o.id = (c.changes ->> 'merged')::uuid
+				WHERE c.shop_id = shop AND c.order_id = ANY (ids) AND c.changes ? 'merged' AND o.email IS NULL AND o.customer_id IS NULL
 		) f;
 		ids := found.ids;
 		SELECT coalesce(array_agg(DISTINCT s), '{}') INTO sessions FROM unnest(sessions || found.sessions) s;

@@ -178,6 +178,19 @@ SELECT incomplete_orders.record_consent('ann@example.com', 'granted', shop => 'p
 TABLE priv.suppressed;
 SELECT priv.has('ann@example.com', 'c-1') AS has;
 
+-- Two persons' carts are not one person's: neither by a link that was forwarded nor by a merge on a device that they share.
+SELECT incomplete_orders.capture_cart('dora', :'cart', email => 'dora@example.com', shop => 'priv', at => '2024-06-01') AS dora \gset
+SELECT incomplete_orders.capture_cart('fay', :'cart', email => 'fay@example.com', shop => 'priv') AS fay \gset
+SELECT incomplete_orders.capture_cart('eve', :'cart', email => 'eve@example.com', shop => 'priv') AS eve \gset
+SELECT incomplete_orders.mark_abandoned(:'dora', at => '2024-06-02');
+SELECT restore AS link FROM priv.message(:'dora', 'dora@example.com', 1, 'sent') m, incomplete_orders._link_tokens(m, now()) \gset
+SELECT id = :'eve' AS into_eves FROM incomplete_orders.restore_cart(:'link', 'eve', 'priv', '2024-06-03');
+SELECT incomplete_orders.merge_carts('fay', 'eve', shop => 'priv') = :'eve' AS into_eves;
+SELECT who, e::text ~ 'dora@' AS dora, e::text ~ 'fay@' AS fay, e::text ~ 'eve@' AS eve
+FROM unnest(ARRAY['dora', 'eve', 'fay']) who, incomplete_orders.export_customer(who || '@example.com', shop => 'priv') e;
+SELECT count(*) AS forgotten FROM incomplete_orders.forget_customer('eve@example.com', shop => 'priv') WHERE relation ~ 'open_orders|closed_orders';
+SELECT email FROM incomplete_orders.incomplete_orders WHERE id IN (:'dora', :'eve', :'fay') ORDER BY 1;
+
 -- The extras of two lines that are one without them, and more than one line can hold.
 SELECT incomplete_orders._without_extras(i::incomplete_orders.line_items)::jsonb FROM unnest(ARRAY['[]', '[{"sku":"A","quantity":1,"unit_price":1,"variant":"red","to":"Ann"}]',
 	'[{"sku":"A","quantity":600000,"unit_price":1,"to":"Ann"},{"sku":"A","quantity":600000,"unit_price":1,"to":"Bob"}]']) i;
