@@ -33,6 +33,8 @@ OBJS = \
 	src/message.o \
 	src/token.o \
 	src/suppress.o \
+	src/consent.o \
+	src/privacy.o \
 	src/link.o \
 	src/campaign.o \
 	src/recovery.o \
@@ -79,6 +81,7 @@ SQL_PARTS = \
 	sql/functions/tick.sql \
 	sql/functions/persons.sql \
 	sql/functions/rules.sql \
+	sql/functions/privacy.sql \
 	sql/functions/templates.sql \
 	sql/functions/campaigns.sql \
 	sql/functions/messages.sql \

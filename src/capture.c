@@ -39,6 +39,7 @@
 #include "line_items.h"
 #include "money.h"
 #include "plan.h"
+#include "privacy.h"
 #include "tenant.h"
 #include "uuid7.h"
 
@@ -402,6 +403,9 @@ update_ordinary(const Capture *capture, pg_uuid_t *id)
 static void
 store(Capture *capture, pg_uuid_t *id)
 {
+	/* history that is replayed may be of somebody who was forgotten since; now() cannot */
+	if (capture->at < GetCurrentTransactionStartTimestamp())
+		(void) ico_leave_out_forgotten(capture->shop.shop_id, &capture->items, &capture->facts, capture->at);
 	for (int tries = 0; tries < MAX_TRIES; tries++)
 	{
 		CHECK_FOR_INTERRUPTS();

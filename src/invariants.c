@@ -12,10 +12,11 @@
  *	- an order's total is the sum of its lines and charges
  *	- there is its shop: hot tables have no foreign key, and whoever waited for
  *	  delete_shop() finds it gone here
- * There are two exceptions, each named for the rest of one transaction: whole
+ * There are three exceptions, each named for the rest of one transaction: whole
  * orders that are deleted with everything made from them (_allow_purge:
- * delete_shop), and closed orders whose time is over while the orders made from
- * them stay (_allow_retention: retention, cleanup).
+ * delete_shop), closed orders whose time is over while the orders made from
+ * them stay (_allow_retention: retention, cleanup), and consents of a person who
+ * is forgotten (_allow_erasure); guard_consents refuses any other change of them.
  *
  * One statement queues several of these deferred triggers for one order; the
  * second and later ones find the first one's answer by id and command id.  What
@@ -50,12 +51,16 @@ PG_FUNCTION_INFO_V1(ico_check_order);
 PG_FUNCTION_INFO_V1(ico_refuse_truncate);
 PG_FUNCTION_INFO_V1(ico_allow_purge);
 PG_FUNCTION_INFO_V1(ico_allow_retention);
+PG_FUNCTION_INFO_V1(ico_allow_erasure);
+PG_FUNCTION_INFO_V1(ico_guard_consents);
 PG_FUNCTION_INFO_V1(ico_filled_count);
 
 /* the local transaction in which whole orders may be deleted */
 static LocalTransactionId purging = InvalidLocalTransactionId;
 /* the local transaction in which closed orders may be deleted */
 static LocalTransactionId retiring = InvalidLocalTransactionId;
+/* the local transaction in which consents may be deleted */
+static LocalTransactionId erasing = InvalidLocalTransactionId;
 
 /* what was found right last: nothing has been written since */
 typedef struct Checked
@@ -188,6 +193,13 @@ ico_allow_retention(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+Datum
+ico_allow_erasure(PG_FUNCTION_ARGS)
+{
+	erasing = ICO_LXID;
+	PG_RETURN_VOID();
+}
+
 static TriggerData *
 trigger_data(FunctionCallInfo fcinfo, const char *function)
 {
@@ -208,6 +220,23 @@ ico_refuse_truncate(PG_FUNCTION_ARGS)
 			 errmsg("table \"%s\" cannot be truncated", RelationGetRelationName(trigger->tg_relation)),
 			 errdetail("TRUNCATE would leave orders without the rows that belong to them."),
 			 errhint("Use incomplete_orders.cleanup(), incomplete_orders.delete_shop() or incomplete_orders.remove().")));
+	return PointerGetDatum(NULL);
+}
+
+/* What was agreed to, and when, is a record: rows are added, and that is all. */
+Datum
+ico_guard_consents(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = trigger_data(fcinfo, "_guard_consents");
+
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) &&
+		(purging == ICO_LXID || retiring == ICO_LXID || erasing == ICO_LXID))
+		return PointerGetDatum(trigger->tg_trigtuple);
+	ereport(ERROR,
+			(errcode(ICO_ERR_INVARIANT),
+			 errmsg("a consent is neither changed nor deleted"),
+			 errdetail("Rows of table \"%s\" are only added.", RelationGetRelationName(trigger->tg_relation)),
+			 errhint("Use incomplete_orders.record_consent() to withdraw it, or incomplete_orders.forget_customer().")));
 	return PointerGetDatum(NULL);
 }
 

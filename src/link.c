@@ -117,15 +117,15 @@ ico_unsubscribe(PG_FUNCTION_ARGS)
 	at = ico_enter_at(fcinfo, 2, &token.shop);
 	recipient = recipient_of(token.shop.shop_id, &token.message_id);
 	reason = token.link == ICO_LINK_NOT_ME ? "not_me" : "unsubscribed";
-	if (recipient != NULL)
-	{
+	/* '' when the person was forgotten: then, too, what remains is the key */
+	if (recipient != NULL && VARSIZE_ANY_EXHDR(recipient) > 0)
 		(void) ico_suppress(token.shop.shop_id, recipient, scope, reason, at, &token.message_id, true);
-		mark_unsubscribed(&token, at);
-	}
 	else if (past_recipient(token.shop.shop_id, &token.message_id, &person))
 		(void) ico_suppress_person(token.shop.shop_id, person, scope, reason, at, &token.message_id);
 	else
 		ico_refuse_token("Its message is not kept any more.");
+	if (recipient != NULL)
+		mark_unsubscribed(&token, at);
 	SPI_finish();
 	PG_RETURN_BOOL(true);
 }
@@ -341,6 +341,7 @@ ico_record_message_event(PG_FUNCTION_ARGS)
 	IcoMessageEvent event;
 	const char *suppression;
 	text	   *recipient;
+	int64		person;
 	bool		fresh = false;
 
 	read_report(fcinfo, &report);
@@ -351,8 +352,10 @@ ico_record_message_event(PG_FUNCTION_ARGS)
 	if (recipient == NULL)
 		ico_refuse_message(report.message_id);
 	suppression = suppression_of(&report);
-	if (suppression != NULL)
+	if (suppression != NULL && VARSIZE_ANY_EXHDR(recipient) > 0)
 		(void) ico_suppress(report.shop.shop_id, recipient, "recovery", suppression, report.at, report.message_id, true);
+	else if (suppression != NULL && past_recipient(report.shop.shop_id, report.message_id, &person))
+		(void) ico_suppress_person(report.shop.shop_id, person, "recovery", suppression, report.at, report.message_id);
 	event_of(&report, &event);
 	/* a flood of the same takes no lock; who waited for one looks again */
 	if (!is_known(&report, &event))

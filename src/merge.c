@@ -216,6 +216,28 @@ write_merged(const Merge *merge, LineItems *items, bool take_charges)
 		elog(ERROR, "open order vanished under its lock");
 }
 
+/*
+ * Both carts are one person's, and nothing else says so of one that was left
+ * without a name: forget_customer and export_customer find it by this row.
+ * Its event_id is of no event, so no history shows it.
+ */
+static void
+note_origin(const Merge *merge)
+{
+	static IcoPlan plan = {
+		"iuu",
+		"INSERT INTO incomplete_orders.order_changes (shop_id, order_id, event_id, changes)"
+		" VALUES ($1, $2, pg_catalog.nextval('incomplete_orders.event_seq'::pg_catalog.regclass),"
+		" pg_catalog.jsonb_build_object('merged', $3))"
+	};
+	IcoArgs		args = {0};
+
+	ico_arg(&args, Int32GetDatum(merge->shop.shop_id));
+	ico_arg(&args, UUIDPGetDatum(&merge->into.id));
+	ico_arg(&args, UUIDPGetDatum(&merge->from.id));
+	(void) ico_execute(&plan, args.values, args.nulls);
+}
+
 static void
 merge_pair(Merge *merge)
 {
@@ -234,6 +256,9 @@ merge_pair(Merge *merge)
 	items = merged_lines(merge, &take_charges);
 	ico_reanimate(&merge->into, &merge->shop, merge->at);
 	write_merged(merge, items, take_charges);
+	/* a link can be forwarded: then they are two persons' */
+	if (merge->from_id == NULL)
+		note_origin(merge);
 	event.reason = event.reason_text = cstring_to_text("merged");
 	ico_close(&merge->from, ICO_DELETED, false, &event);
 }

@@ -300,6 +300,9 @@ mark_ordinary(const Answer *answer)
 	", t AS (" ICO_EVENT_TAIL " RETURNING 1)" \
 	" SELECT EXISTS (SELECT FROM t) FROM m"
 
+/* a reply may name the recipient, whom forget_customer() took away while the mail was on its way */
+#define RESPONSE "CASE WHEN m.recipient" NE "'' THEN $5 END"
+
 /* the message was written before */
 #define SENT_MESSAGE_ROW \
 	"SELECT m.* FROM incomplete_orders.messages m WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2 AND m.token" EQ "$3"
@@ -310,7 +313,7 @@ mark_sent(const Answer *answer)
 {
 	static IcoPlan open = {
 		"iuIzt",
-		SENT("UPDATE incomplete_orders.messages m SET status = 'sent', sent_at = $4, response = $5, reason = NULL"
+		SENT("UPDATE incomplete_orders.messages m SET status = 'sent', sent_at = $4, response = " RESPONSE ", reason = NULL"
 			 " WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2 AND m.token" EQ "$3 AND m.status" NE "'sent' RETURNING m.*",
 			 "open_orders")
 	};
@@ -452,7 +455,7 @@ note_response(const Answer *answer, const Held *held, bool bounced)
 {
 	static IcoPlan plan = {
 		"iuIztb",
-		"UPDATE incomplete_orders.messages m SET response = $5, bounced_at = CASE WHEN $6 THEN $4 ELSE m.bounced_at END"
+		"UPDATE incomplete_orders.messages m SET response = " RESPONSE ", bounced_at = CASE WHEN $6 THEN $4 ELSE m.bounced_at END"
 		" WHERE m.shop_id" EQ "$1 AND m.id" EQ "$2 AND m.token" EQ "$3"
 	};
 	IcoArgs		args;

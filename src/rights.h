@@ -62,6 +62,9 @@
 	R(F, orders_of, ICO_STAFF_OR_APP) \
 	R(F, suppress, ICO_STAFF_OR_APP) \
 	R(F, unsuppress, ICO_ADMIN) \
+	R(F, record_consent, ICO_STAFF_OR_APP) \
+	R(F, export_customer, ICO_ADMIN) \
+	R(F, forget_customer, ICO_ADMIN) \
 	R(F, preview_unsubscribe, ICO_APP | ICO_SENDER | ICO_ADMIN) \
 	R(F, preview_cart, ICO_APP | ICO_SENDER | ICO_ADMIN) \
 	R(F, restore_cart, ICO_APP | ICO_SENDER | ICO_ADMIN) \

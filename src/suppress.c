@@ -190,12 +190,46 @@ ico_suppress_sql(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(fresh);
 }
 
+/*
+ * Customers who have an open order with that address: a customer who was forgotten
+ * is suppressed by number, too, and may be known by the address only when that ends.
+ */
+#define CUSTOMERS_OF(address) \
+	"(SELECT k.key FROM incomplete_orders.open_orders o CROSS JOIN LATERAL" \
+	"  pg_catalog.unnest(incomplete_orders._person_keys(o.shop_id, o.customer_id, NULL, NULL)) k (key)" \
+	"  WHERE o.shop_id" EQ "$1 AND o.email IS NOT NULL AND pg_catalog.lower(o.email COLLATE pg_catalog.\"C\")" EQ address \
+	"  AND o.customer_id IS NOT NULL)"
+
+bool
+ico_opt_in(int32 shop_id, const int64 *keys, int n_keys, text *email, TimestampTz at)
+{
+	static IcoPlan plan = {
+		"iLtz",
+		"DELETE FROM incomplete_orders.suppressions s WHERE s.shop_id" EQ "$1 AND s.at" LE "$4 AND ("
+		" s.person" EQ "ANY ($2) AND s.reason" EQ "ANY ('{unsubscribed,erased}')"
+		" OR s.person" EQ "ANY (ARRAY" CUSTOMERS_OF("$3") ") AND s.reason" EQ "'erased')"
+	};
+	Datum	   *elements = palloc(n_keys * sizeof(Datum));
+	IcoArgs		args = {0};
+
+	for (int i = 0; i < n_keys; i++)
+		elements[i] = Int64GetDatum(keys[i]);
+	ico_arg(&args, Int32GetDatum(shop_id));
+	ico_arg(&args, PointerGetDatum(construct_array(elements, n_keys, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+												   TYPALIGN_DOUBLE)));
+	ico_arg_text(&args, email);
+	ico_arg(&args, TimestampTzGetDatum(at));
+	return ico_execute(&plan, args.values, args.nulls) > 0;
+}
+
 /* unsuppress(email, shop) -> boolean */
 Datum
 ico_unsuppress(PG_FUNCTION_ARGS)
 {
 	static IcoPlan plan = {
-		"iI", "DELETE FROM incomplete_orders.suppressions s WHERE s.shop_id" EQ "$1 AND s.person" EQ "$2"
+		"iIt",
+		"DELETE FROM incomplete_orders.suppressions s WHERE s.shop_id" EQ "$1 AND (s.person" EQ "$2"
+		" OR s.person" EQ "ANY (ARRAY" CUSTOMERS_OF("$3") ") AND s.reason" EQ "'erased')"
 	};
 	text	   *email = email_argument(fcinfo);
 	IcoShop		shop;
@@ -208,6 +242,7 @@ ico_unsuppress(PG_FUNCTION_ARGS)
 	(void) ico_person_keys(shop.shop_id, NULL, email, NULL, keys);
 	ico_arg(&args, Int32GetDatum(shop.shop_id));
 	ico_arg(&args, Int64GetDatum(keys[0]));
+	ico_arg_text(&args, email);
 	found = ico_execute(&plan, args.values, args.nulls) > 0;
 	SPI_finish();
 	PG_RETURN_BOOL(found);

@@ -29,6 +29,13 @@ extern bool ico_suppress(int32 shop_id, text *email, const char *scope, const ch
 extern bool ico_suppress_person(int32 shop_id, int64 person, const char *scope, const char *reason, TimestampTz at,
 								const pg_uuid_t *message_id);
 
+/*
+ * That person agrees to be mailed: what stood against it because they were
+ * forgotten or had unsubscribed before `at` is lifted; what a machine, another
+ * person or staff said is not.  email may be NULL.  True when something was lifted.
+ */
+extern bool ico_opt_in(int32 shop_id, const int64 *keys, int n_keys, text *email, TimestampTz at);
+
 /* reasons of suppressions: suppressed hard_bounce unsubscribed not_me complaint erased */
 extern bool ico_is_suppression(const char *reason);
 

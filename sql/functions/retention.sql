@@ -33,7 +33,7 @@ BEGIN
 		RETURNING m.shop_id, m.id, m.recipient, m.sent_at
 	), recipients AS (
 		INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
-		SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL
+		SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL AND m.recipient <> ''
 	), skips AS (
 		DELETE FROM incomplete_orders.message_skips k USING gone WHERE k.shop_id = _retire.shop_id AND k.order_id = gone.id
 	), notes AS (
@@ -75,7 +75,7 @@ BEGIN
 		RETURNING n.shop_id, n.id, n.recipient, n.sent_at
 	)
 	INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
-	SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL;
+	SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL AND m.recipient <> '';
 	DELETE FROM incomplete_orders.message_skips n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before
 		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
 		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
@@ -97,6 +97,12 @@ BEGIN
 	DELETE FROM incomplete_orders.person_messages p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
 		AND p.queued_at < incomplete_orders._later(_retire_persons.at, -greatest(interval '31 days', s.min_gap));
+	-- What was in force stays for as long as it may have to be shown; what is in force
+	-- stays, because it says whom the shop may mail.
+	DELETE FROM incomplete_orders.consents c USING incomplete_orders.shops s
+	WHERE c.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id AND c.at < incomplete_orders._later(_retire_persons.at, -s.retention)
+		AND EXISTS (SELECT FROM incomplete_orders.consents n WHERE n.shop_id = c.shop_id AND n.person = c.person AND n.purpose = c.purpose
+			AND (n.at, n.consent_id) > (c.at, c.consent_id) AND n.at < incomplete_orders._later(_retire_persons.at, -s.retention));
 	-- the links of a message last five years; two days, because they count days
 	DELETE FROM incomplete_orders.past_recipients p
 	WHERE p.shop_id = _retire_persons.shop_id
@@ -105,7 +111,7 @@ END
 $$;
 ALTER FUNCTION incomplete_orders._retire_persons(integer, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._retire_persons(integer, timestamptz) IS
-	'Deletes what is known of a shop''s persons and of no use any more: purchases and messages that can stop no message, recipients of messages whose links are no longer valid';
+	'Deletes what is known of a shop''s persons and of no use any more: purchases and messages that can stop no message, consents that something newer replaced, recipients of messages whose links are no longer valid';
 
 -- A sweep over all shops, once a day, in as many calls as it takes; where it is
 -- stands in heartbeats.  Orders that closed long after they began are looked at
@@ -235,7 +241,7 @@ BEGIN
 				RETURNING m.shop_id, m.id, m.recipient, m.sent_at
 			), recipients AS (
 				INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
-				SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL
+				SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL AND m.recipient <> ''
 			), skips AS (
 				DELETE FROM incomplete_orders.message_skips k USING gone WHERE k.shop_id = gone.shop_id AND k.order_id = gone.id
 			), notes AS (

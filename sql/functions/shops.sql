@@ -24,6 +24,7 @@ AS $$
 		('messages', 'table', true),
 		('message_skips', 'table', true),
 		('suppressions', 'table', true),
+		('consents', 'table', true),
 		('past_recipients', 'table', true),
 		('person_orders', 'table', true),
 		('person_messages', 'table', true),

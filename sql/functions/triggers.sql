@@ -53,6 +53,15 @@ CREATE FUNCTION incomplete_orders._invalidate_cache() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'ico_invalidate_cache';
 COMMENT ON FUNCTION incomplete_orders._invalidate_cache() IS 'Tells every backend to read this table again';
 
+CREATE FUNCTION incomplete_orders._guard_consents() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'ico_guard_consents';
+COMMENT ON FUNCTION incomplete_orders._guard_consents() IS 'Consents are not changed, and deleted only with their shop, by retention, or when their person is forgotten';
+
+CREATE FUNCTION incomplete_orders._allow_erasure() RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'ico_allow_erasure';
+ALTER FUNCTION incomplete_orders._allow_erasure() OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._allow_erasure() IS 'For the rest of this transaction consents may be deleted: forget_customer';
+
 CREATE FUNCTION incomplete_orders._allow_purge() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'ico_allow_purge';
 ALTER FUNCTION incomplete_orders._allow_purge() OWNER TO incomplete_orders_owner;

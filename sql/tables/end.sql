@@ -53,7 +53,8 @@
 	COMMENT ON TABLE incomplete_orders.message_skips IS 'The ledger: why a recovery message was not sent';
 	COMMENT ON TABLE incomplete_orders.secret_keys IS 'Keys for hashes of persons and for links in mails; nobody but the owner may read them';
 	COMMENT ON TABLE incomplete_orders.suppressions IS 'Who may not be mailed, by the keyed hash of the address';
-	COMMENT ON TABLE incomplete_orders.past_recipients IS 'Whom deleted messages went to, by the keyed hash of the address: their unsubscribe links still work';
+	COMMENT ON TABLE incomplete_orders.consents IS 'What persons agreed to, by keyed hashes of address and customer; append-only, the newest is in force';
+	COMMENT ON TABLE incomplete_orders.past_recipients IS 'Whom deleted or erased messages went to, by the keyed hash of the address: their unsubscribe links still work';
 	COMMENT ON TABLE incomplete_orders.person_orders IS 'When a person ordered, by keyed hashes: what stops recovery messages to them';
 	COMMENT ON TABLE incomplete_orders.person_messages IS 'Which recovery messages were queued to a person, by keyed hashes: what gap and caps count';
 	COMMENT ON VIEW incomplete_orders.incomplete_orders IS 'Every incomplete order, open and closed, of the shops that the acting role may see';

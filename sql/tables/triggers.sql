@@ -25,6 +25,10 @@
 		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.order_items EXECUTE FUNCTION incomplete_orders._refuse_truncate();
 		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.shops EXECUTE FUNCTION incomplete_orders._refuse_truncate();
 
+		CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON incomplete_orders.consents EXECUTE FUNCTION incomplete_orders._refuse_truncate();
+		CREATE TRIGGER guard_consents BEFORE UPDATE OR DELETE ON incomplete_orders.consents
+			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._guard_consents();
+
 		CREATE TRIGGER check_shop BEFORE INSERT OR UPDATE ON incomplete_orders.shops
 			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._check_shop();
 		CREATE TRIGGER refuse_in_use BEFORE DELETE ON incomplete_orders.shops

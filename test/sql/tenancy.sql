@@ -81,6 +81,9 @@ INSERT INTO ten.calls (object, call) VALUES
 	('_order_total', 'SELECT incomplete_orders._order_total(''[]'', 1, 0, 0, 0, ''USD'')'),
 	('suppress', 'SELECT incomplete_orders.suppress(''ten@example.com'', shop => {shop})'),
 	('unsuppress', 'SELECT incomplete_orders.unsuppress(''ten@example.com'', {shop})'),
+	('record_consent', 'SELECT incomplete_orders.record_consent(''ten@example.com'', ''granted'', shop => {shop})'),
+	('export_customer', 'SELECT e.e OPERATOR(pg_catalog.->) ''open_orders'' FROM incomplete_orders.export_customer(''ten@example.com'', shop => {shop}) e (e)'),
+	('forget_customer', 'SELECT f.relation, f.n FROM incomplete_orders.forget_customer(''ten@example.com'', shop => {shop}) f'),
 	('unsubscribe', 'SELECT incomplete_orders.unsubscribe({unsubscribe})'),
 	('unsubscribe', 'SELECT incomplete_orders.unsubscribe({not_me}, ''all'')'),
 	('preview_unsubscribe', 'SELECT p.shop_name FROM incomplete_orders.preview_unsubscribe({unsubscribe}) p'),
@@ -221,7 +224,7 @@ SELECT r.relation, ten.answer(CASE r.kind WHEN 'sequence' THEN format('SELECT ne
 FROM (VALUES ('open_orders', 'table'), ('closed_orders', 'table'), ('orders', 'table'), ('order_items', 'table'), ('order_refunds', 'table'),
 	('order_events', 'table'), ('order_event_tail', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
 	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('templates', 'table'),
-	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'),
+	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('consents', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'),
 	('shops', 'table'), ('reference_seq', 'sequence'), ('order_number_seq', 'sequence'), ('event_seq', 'sequence')) r (relation, kind);
 SELECT incomplete_orders._visible_shops('export_shop', '*') = ARRAY[:b] AS only_own;
 SELECT DISTINCT shop_id = :b AS only_own FROM incomplete_orders.list_orders('*', page_size => 100);
