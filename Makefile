@@ -41,6 +41,8 @@ OBJS = \
 	src/queue.o \
 	src/queue_message.o \
 	src/queue_timing.o \
+	src/template.o \
+	src/preview.o \
 	src/queue_answer.o \
 	src/restore.o \
 	src/closing.o \

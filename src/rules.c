@@ -26,7 +26,6 @@
 #include "money.h"
 #include "zones.h"
 
-PG_FUNCTION_INFO_V1(ico_has_consent);
 PG_FUNCTION_INFO_V1(ico_exclusion);
 PG_FUNCTION_INFO_V1(ico_mailed_items);
 PG_FUNCTION_INFO_V1(ico_left_value);
@@ -57,24 +56,6 @@ text_of(JsonbContainer *object, const char *key, Text *found)
 	found->s = value->val.string.val;
 	found->len = value->val.string.len;
 	return true;
-}
-
-/* --- consent ------------------------------------------------------------------ */
-
-/* _has_consent(shop_id, keys, context): the order says that it was granted */
-Datum
-ico_has_consent(PG_FUNCTION_ARGS)
-{
-	JsonbValue	buffer;
-	JsonbValue *consent;
-	Text		status;
-
-	if (PG_ARGISNULL(2))
-		PG_RETURN_BOOL(false);
-	consent = key_of(&PG_GETARG_JSONB_P(2)->root, "consent", &buffer);
-	PG_RETURN_BOOL(consent != NULL && consent->type == jbvBinary &&
-				   text_of(consent->val.binary.data, "status", &status) &&
-				   status.len == strlen("granted") && memcmp(status.s, "granted", status.len) == 0);
 }
 
 /* --- exclusions ------------------------------------------------------------------ */

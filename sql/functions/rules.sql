@@ -1,11 +1,5 @@
 -- What a shop's settings say of who may be mailed, and when.
 
-CREATE FUNCTION incomplete_orders._has_consent(shop_id integer, keys bigint[], context jsonb) RETURNS boolean
-LANGUAGE c STABLE SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_has_consent';
-ALTER FUNCTION incomplete_orders._has_consent(integer, bigint[], jsonb) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._has_consent(integer, bigint[], jsonb) IS
-	'Whether the person of these keys (_person_keys) agreed to be mailed: consent.status of the order''s context is granted';
-
 CREATE FUNCTION incomplete_orders._exclusion(exclusions jsonb, items incomplete_orders.line_items, customer_id text, email text, context jsonb, bot boolean)
 RETURNS text
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_exclusion';
