@@ -15,8 +15,9 @@
  * Asked of every message, also by hand and when it is claimed.
  */
 #define ICO_UNWANTED(o, s, keys) \
-	"COALESCE(CASE WHEN " s ".consent_rule" EQ "'strict' AND incomplete_orders._has_consent(" o ".shop_id, " keys ", " o ".context)" \
-	" IS NOT TRUE THEN 'no_consent' END," \
+	"COALESCE(CASE WHEN incomplete_orders._has_consent(" o ".shop_id, " keys ", " o ".context) IS NOT TRUE" \
+	"  AND (" s ".consent_rule" EQ "'strict' OR incomplete_orders._has_consent(" o ".shop_id, " keys ", " o ".context) IS FALSE)" \
+	" THEN 'no_consent' END," \
 	" incomplete_orders._exclusion(" s ".exclusions, " o ".items, " o ".customer_id, " o ".email, " o ".context, " o ".bot))"
 
 /* the first instant from `at` on at which it is not quiet where that person lives */

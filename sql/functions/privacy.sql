@@ -48,6 +48,7 @@ AS $$
 		('messages', 'response', 'words of a mail server', 'null', 'order', 'order_id'),
 		('order_items', 'extras', 'wishes for a line', 'null', 'made', 'order_id'),
 		('person_orders', 'person', 'keyed hash', 'row deleted', 'buyer', 'person'),
+		('person_messages', 'person', 'keyed hash', 'row deleted', 'person', 'person'),
 		('consents', 'person', 'keyed hash', 'row deleted', 'person', 'person'),
 		('consents', 'text_version', 'free text', 'row deleted', 'person', 'person'),
 		('consents', 'source', 'free text', 'row deleted', 'person', 'person'),
