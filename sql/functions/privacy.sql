@@ -351,7 +351,7 @@ $$;
 COMMENT ON FUNCTION incomplete_orders._add_count(jsonb, text, text, bigint) IS 'Adds to a count by relation and action';
 
 -- Locks: the shop's row if staff listed the person there, then messages in the
--- order of their ids, suppressions, orders; like everybody who takes several.  What
+-- order of their ids, suppressions, orders in that of theirs; like everybody who takes several.  What
 -- others wrote of the person meanwhile is found by looking again, until nothing is
 -- new: from its commit on nothing is left of what was committed before.
 CREATE FUNCTION incomplete_orders.forget_customer(email text DEFAULT NULL, customer_id text DEFAULT NULL, shop text DEFAULT NULL,
@@ -406,6 +406,10 @@ BEGIN
 			counts := counts || jsonb_build_object('suppressions', jsonb_build_object('suppress', rows));
 		END IF;
 		FOREACH part IN ARRAY ARRAY['messages', 'open_orders', 'closed_orders'] LOOP
+			IF part = 'open_orders' THEN
+				-- an update would take them as it finds them, and merges take two
+				PERFORM FROM incomplete_orders.open_orders o WHERE o.shop_id = own_id AND o.id = ANY (person.ids) ORDER BY o.id FOR UPDATE;
+			END IF;
 			erased := incomplete_orders._erase(part, own_id, person.ids, '{}', '{}');
 			counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 		END LOOP;
