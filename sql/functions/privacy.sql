@@ -22,7 +22,8 @@ COMMENT ON FUNCTION incomplete_orders._has_consent(integer, bigint[], jsonb) IS
 --		context: all but bot, device and source), null unless awaited (kept while a
 --		payment is on its way), null without money (kept also once there is an order),
 --		removed (from the lists that staff made), kept
---	found_by	what leads to the person: incomplete orders (order), orders made from
+--	found_by	what leads to the person: incomplete orders (order; message: with their
+--		roots, by which messages have an index), orders made from
 --		them (made), keyed hashes (person; buyer: of those orders only), the shop
 --	key		the column that has it
 -- Kept are hashes that nobody can compute without our key: suppressions, so that
@@ -43,9 +44,9 @@ AS $$
 	UNION ALL VALUES
 		('order_notes', 'note', 'free text', 'row deleted', 'order', 'order_id'),
 		('order_changes', 'changes', 'former values', 'row deleted', 'order', 'order_id'),
-		('messages', 'recipient', 'address', 'empty', 'order', 'order_id'),
-		('messages', 'subject', 'free text', 'null', 'order', 'order_id'),
-		('messages', 'response', 'words of a mail server', 'null', 'order', 'order_id'),
+		('messages', 'recipient', 'address', 'empty', 'message', 'order_id'),
+		('messages', 'subject', 'free text', 'null', 'message', 'order_id'),
+		('messages', 'response', 'words of a mail server', 'null', 'message', 'order_id'),
 		('order_items', 'extras', 'wishes for a line', 'null', 'made', 'order_id'),
 		('person_orders', 'person', 'keyed hash', 'row deleted', 'buyer', 'person'),
 		('consents', 'person', 'keyed hash', 'row deleted', 'person', 'person'),
@@ -56,7 +57,7 @@ AS $$
 		('shops', 'exclusions', 'addresses and customers', 'removed', 'shop', 'shop_id')
 $$;
 COMMENT ON FUNCTION incomplete_orders._personal_data() IS
-	'Every personal column of every table: what it holds, how forget_customer erases it (null, empty, row deleted, extras stripped, keys stripped, null unless awaited, null without money, removed, kept) and by what its person is found (order, made, person, buyer, shop)';
+	'Every personal column of every table: what it holds, how forget_customer erases it (null, empty, row deleted, extras stripped, keys stripped, null unless awaited, null without money, removed, kept) and by what its person is found (order, message, made, person, buyer, shop)';
 
 -- Lines that differed in their extras only become one, as everywhere.  Where one
 -- line cannot hold that many they stay apart, by a number instead.
@@ -93,7 +94,7 @@ COMMENT ON FUNCTION incomplete_orders._impersonal_context(jsonb) IS 'Of a contex
 -- theirs: the same browser session, the same phone, a cart that was merged into one
 -- of theirs.  Called again with what it found it finds what has come since.
 CREATE FUNCTION incomplete_orders._find_person(shop_id integer, email text, customer_id text,
-	INOUT customers text[], INOUT phones text[], INOUT sessions text[], INOUT ids uuid[], OUT fresh integer)
+	INOUT customers text[], INOUT phones text[], INOUT sessions text[], INOUT ids uuid[], INOUT roots uuid[], OUT fresh integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -117,29 +118,30 @@ BEGIN
 	-- until nothing is added: what is found may lead to more
 	WHILE known < cardinality(ids) LOOP
 		known := cardinality(ids);
-		SELECT coalesce(array_agg(DISTINCT f.id), '{}') AS ids,
+		SELECT coalesce(array_agg(DISTINCT f.id), '{}') AS ids, coalesce(array_agg(DISTINCT f.root_id) FILTER (WHERE f.root_id IS NOT NULL), '{}') AS roots,
 			coalesce(array_agg(DISTINCT f.session_id) FILTER (WHERE f.session_id IS NOT NULL), '{}') AS sessions,
 			-- shorter ones are no numbers of anybody
 			coalesce(array_agg(DISTINCT translate(f.phone, ' ()-./+', '')) FILTER (WHERE length(translate(f.phone, ' ()-./+', '')) >= 7), '{}') AS phones
 		INTO found FROM (
-			SELECT o.id, o.session_id, o.phone FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.id = ANY (ids)
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.id = ANY (ids)
-			UNION ALL SELECT i, NULL, NULL FROM unnest(ids) i
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.email IS NOT NULL AND lower(o.email COLLATE "C") = wanted
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.email IS NOT NULL AND lower(o.email COLLATE "C") = wanted
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.customer_id = ANY (customers)
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.customer_id = ANY (customers)
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.session_id = ANY (sessions) AND o.email IS NULL AND o.customer_id IS NULL
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.session_id = ANY (sessions) AND o.email IS NULL AND o.customer_id IS NULL
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.phone IS NOT NULL
+			SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.id = ANY (ids)
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.id = ANY (ids)
+			UNION ALL SELECT i, NULL, NULL, NULL FROM unnest(ids) i
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.email IS NOT NULL AND lower(o.email COLLATE "C") = wanted
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.email IS NOT NULL AND lower(o.email COLLATE "C") = wanted
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.customer_id = ANY (customers)
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.customer_id = ANY (customers)
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.session_id = ANY (sessions) AND o.email IS NULL AND o.customer_id IS NULL
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.session_id = ANY (sessions) AND o.email IS NULL AND o.customer_id IS NULL
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.phone IS NOT NULL
 				AND translate(o.phone, ' ()-./+', '') = ANY (phones) AND o.email IS NULL AND o.customer_id IS NULL
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.phone IS NOT NULL
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.phone IS NOT NULL
 				AND translate(o.phone, ' ()-./+', '') = ANY (phones) AND o.email IS NULL AND o.customer_id IS NULL
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.order_changes c JOIN incomplete_orders.closed_orders o
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.order_changes c JOIN incomplete_orders.closed_orders o
 				ON o.shop_id = c.shop_id AND o.id = (c.changes ->> 'merged')::uuid
 				WHERE c.shop_id = shop AND c.order_id = ANY (ids) AND c.changes ? 'merged' AND o.email IS NULL AND o.customer_id IS NULL
 		) f;
 		ids := found.ids;
+		SELECT coalesce(array_agg(DISTINCT r), '{}') INTO roots FROM unnest(roots || found.roots) r;
 		SELECT coalesce(array_agg(DISTINCT s), '{}') INTO sessions FROM unnest(sessions || found.sessions) s;
 		SELECT coalesce(array_agg(DISTINCT p), '{}') INTO phones FROM unnest(phones || found.phones) p;
 	END LOOP;
@@ -200,12 +202,13 @@ $$;
 COMMENT ON FUNCTION incomplete_orders._check_person(text, text) IS '22023 when nobody is named';
 
 -- As a condition on the table t: $1 the shop, $2 incomplete orders, $3 orders made,
--- $4 keyed hashes.
+-- $4 keyed hashes, $5 roots of the incomplete orders.
 CREATE FUNCTION incomplete_orders._found_by(found_by text, key text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT 't.shop_id = $1 AND ' || CASE $1
 		WHEN 'order' THEN format('t.%I = ANY ($2)', $2)
+		WHEN 'message' THEN format('t.root_id = ANY ($5) AND t.%I = ANY ($2)', $2)
 		WHEN 'made' THEN format('t.%I = ANY ($3)', $2)
 		WHEN 'person' THEN format('t.%I = ANY ($4)', $2)
 		WHEN 'buyer' THEN format('t.%I = ANY ($4) AND t.order_id = ANY ($3)', $2)
@@ -230,7 +233,7 @@ DECLARE
 	result jsonb;
 BEGIN
 	PERFORM incomplete_orders._check_person(address, customer);
-	person := incomplete_orders._find_person(own_id, address, customer, '{}', '{}', '{}', '{}');
+	person := incomplete_orders._find_person(own_id, address, customer, '{}', '{}', '{}', '{}', '{}');
 	known := incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids);
 	SELECT jsonb_build_object('shop', s.shop, 'exported_at', now(), 'email', address, 'customer_id', customer) INTO result
 	FROM incomplete_orders.shops s WHERE s.shop_id = own_id;
@@ -243,7 +246,7 @@ BEGIN
 		EXECUTE format('SELECT coalesce(jsonb_agg(r.r - ''person'' - ''token'' ORDER BY r.key, r.r -> ''event_id'', r.r -> ''at''), ''[]'') FROM (SELECT to_jsonb(t)%s AS r, t.%I AS key FROM incomplete_orders.%I t WHERE %s) r',
 				CASE WHEN part.relation IN ('open_orders', 'closed_orders') THEN ' || jsonb_build_object(''items'', t.items::jsonb)' END,
 				part.key, part.relation, incomplete_orders._found_by(part.found_by, part.key))
-			INTO found USING own_id, person.ids, known.made, known.keys;
+			INTO found USING own_id, person.ids, known.made, known.keys, person.roots;
 		result := result || jsonb_build_object(part.relation, found);
 	END LOOP;
 	RETURN result;
@@ -254,7 +257,7 @@ COMMENT ON FUNCTION incomplete_orders.export_customer(text, text, text) IS
 	'All that a shop has of a person, by table: their incomplete and completed orders, notes, edits, messages and why others were not sent, events, consents, suppressions. Named by the address, the customer or both; by the address alone it includes the customers whose orders have it. 22023';
 
 -- One relation of the list: what is erased there, and how many rows had it.
-CREATE FUNCTION incomplete_orders._erase(relation text, shop_id integer, ids uuid[], made uuid[], keys bigint[],
+CREATE FUNCTION incomplete_orders._erase(relation text, shop_id integer, ids uuid[], made uuid[], keys bigint[], roots uuid[],
 	OUT action text, OUT n bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -291,7 +294,7 @@ BEGIN
 		n := 0;
 		RETURN;
 	END IF;
-	EXECUTE command USING shop_id, ids, made, keys;
+	EXECUTE command USING shop_id, ids, made, keys, roots;
 	GET DIAGNOSTICS n = ROW_COUNT;
 END
 $$;
@@ -300,7 +303,7 @@ COMMENT ON FUNCTION incomplete_orders._erase IS 'Erases what _personal_data() na
 
 -- What waits is cancelled, with its row in the ledger; whom it went to stays as a
 -- hash.  The rows are locked already.
-CREATE FUNCTION incomplete_orders._cancel_of_person(shop_id integer, ids uuid[], at timestamptz) RETURNS bigint
+CREATE FUNCTION incomplete_orders._cancel_of_person(shop_id integer, ids uuid[], roots uuid[], at timestamptz) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -310,24 +313,24 @@ DECLARE
 BEGIN
 	INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
 	SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM incomplete_orders.messages m
-	WHERE m.shop_id = _cancel_of_person.shop_id AND m.order_id = ANY (ids) AND m.token > 0 AND m.recipient <> ''
+	WHERE m.shop_id = _cancel_of_person.shop_id AND m.root_id = ANY (roots) AND m.order_id = ANY (ids) AND m.token > 0 AND m.recipient <> ''
 	ON CONFLICT DO NOTHING;
 	WITH c AS (
 		UPDATE incomplete_orders.messages m SET status = 'cancelled', reason = 'erased'
-		WHERE m.shop_id = _cancel_of_person.shop_id AND m.order_id = ANY (ids) AND m.status IN ('queued', 'sending') RETURNING m.*
+		WHERE m.shop_id = _cancel_of_person.shop_id AND m.root_id = ANY (roots) AND m.order_id = ANY (ids) AND m.status IN ('queued', 'sending') RETURNING m.*
 	)
 	INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)
 	SELECT c.shop_id, c.order_id, c.episode, c.campaign, c.step, c.ordinal, c.id, _cancel_of_person.at, 'erased' FROM c;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	-- given up, and told so in the ledger before
 	UPDATE incomplete_orders.messages m SET status = 'cancelled', reason = 'erased'
-	WHERE m.shop_id = _cancel_of_person.shop_id AND m.order_id = ANY (ids) AND m.status = 'dead';
+	WHERE m.shop_id = _cancel_of_person.shop_id AND m.root_id = ANY (roots) AND m.order_id = ANY (ids) AND m.status = 'dead';
 	GET DIAGNOSTICS dead = ROW_COUNT;
 	RETURN n + dead;
 END
 $$;
-ALTER FUNCTION incomplete_orders._cancel_of_person(integer, uuid[], timestamptz) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._cancel_of_person(integer, uuid[], timestamptz) IS 'Ends the messages of those orders because their person is forgotten; returns how many waited or were given up';
+ALTER FUNCTION incomplete_orders._cancel_of_person(integer, uuid[], uuid[], timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._cancel_of_person(integer, uuid[], uuid[], timestamptz) IS 'Ends the messages of those orders because their person is forgotten; returns how many waited or were given up';
 
 -- The lists of staff hold addresses in any case, and customers as they are.
 CREATE FUNCTION incomplete_orders._without_person(exclusions jsonb, addresses text[], customers text[]) RETURNS jsonb
@@ -382,7 +385,7 @@ BEGIN
 			HINT = 'Call it outside of transactions, or begin them with BEGIN ISOLATION LEVEL READ COMMITTED.';
 	END IF;
 	PERFORM incomplete_orders._allow_erasure();
-	person := incomplete_orders._find_person(own_id, address, customer, '{}', '{}', '{}', '{}');
+	person := incomplete_orders._find_person(own_id, address, customer, '{}', '{}', '{}', '{}', '{}');
 	known := incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids);
 	words := ARRAY(SELECT lower(w COLLATE "C") FROM unnest(known.addresses) w);
 	UPDATE incomplete_orders.shops s SET exclusions = incomplete_orders._without_person(s.exclusions, words, person.customers)
@@ -393,8 +396,9 @@ BEGIN
 	END IF;
 
 	LOOP
-		PERFORM FROM incomplete_orders.messages m WHERE m.shop_id = own_id AND m.order_id = ANY (person.ids) ORDER BY m.id FOR UPDATE;
-		rows := incomplete_orders._cancel_of_person(own_id, person.ids, instant);
+		PERFORM FROM incomplete_orders.messages m WHERE m.shop_id = own_id AND m.root_id = ANY (person.roots) AND m.order_id = ANY (person.ids)
+			ORDER BY m.id FOR UPDATE;
+		rows := incomplete_orders._cancel_of_person(own_id, person.ids, person.roots, instant);
 		counts := incomplete_orders._add_count(counts, 'messages', 'cancel', rows);
 		IF NOT again THEN
 			PERFORM incomplete_orders.suppress(a, 'erased', s.shop, instant)
@@ -410,13 +414,13 @@ BEGIN
 				-- an update would take them as it finds them, and merges take two
 				PERFORM FROM incomplete_orders.open_orders o WHERE o.shop_id = own_id AND o.id = ANY (person.ids) ORDER BY o.id FOR UPDATE;
 			END IF;
-			erased := incomplete_orders._erase(part, own_id, person.ids, '{}', '{}');
+			erased := incomplete_orders._erase(part, own_id, person.ids, '{}', '{}', person.roots);
 			counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 		END LOOP;
 		-- what came while we waited: orders, and messages of orders that were locked
-		person := incomplete_orders._find_person(own_id, address, customer, person.customers, person.phones, person.sessions, person.ids);
+		person := incomplete_orders._find_person(own_id, address, customer, person.customers, person.phones, person.sessions, person.ids, person.roots);
 		EXIT WHEN person.fresh = 0 AND NOT EXISTS (SELECT FROM incomplete_orders.messages m
-			WHERE m.shop_id = own_id AND m.order_id = ANY (person.ids) AND m.recipient <> '');
+			WHERE m.shop_id = own_id AND m.root_id = ANY (person.roots) AND m.order_id = ANY (person.ids) AND m.recipient <> '');
 		again := true;
 	END LOOP;
 	-- Now every order is ours: what stands beside them, and is what led to some of them.
@@ -424,7 +428,7 @@ BEGIN
 	FOR part IN
 		SELECT DISTINCT p.relation FROM incomplete_orders._personal_data() p WHERE p.relation NOT IN ('messages', 'open_orders', 'closed_orders') ORDER BY 1
 	LOOP
-		erased := incomplete_orders._erase(part, own_id, person.ids, known.made || late.made, known.keys || late.keys);
+		erased := incomplete_orders._erase(part, own_id, person.ids, known.made || late.made, known.keys || late.keys, person.roots);
 		counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 	END LOOP;
 	RETURN QUERY SELECT r.key, a.key, a.value::bigint FROM jsonb_each(counts) r CROSS JOIN LATERAL jsonb_each_text(r.value) a
