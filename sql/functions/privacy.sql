@@ -22,8 +22,8 @@ COMMENT ON FUNCTION incomplete_orders._has_consent(integer, bigint[], jsonb) IS
 --		context: all but bot, device and source), null unless awaited (kept while a
 --		payment is on its way), null without money (kept also once there is an order),
 --		removed (from the lists that staff made), kept
---	found_by	what leads to the person: incomplete orders (order; message: with their
---		roots, by which messages have an index), orders made from
+--	found_by	what leads to the person: incomplete orders (order), their messages and
+--		those that went to the address (message), orders made from
 --		them (made), keyed hashes (person; buyer: of those orders only), the shop
 --	key		the column that has it
 -- Kept are hashes that nobody can compute without our key: suppressions, so that
@@ -44,9 +44,9 @@ AS $$
 	UNION ALL VALUES
 		('order_notes', 'note', 'free text', 'row deleted', 'order', 'order_id'),
 		('order_changes', 'changes', 'former values', 'row deleted', 'order', 'order_id'),
-		('messages', 'recipient', 'address', 'empty', 'message', 'order_id'),
-		('messages', 'subject', 'free text', 'null', 'message', 'order_id'),
-		('messages', 'response', 'words of a mail server', 'null', 'message', 'order_id'),
+		('messages', 'recipient', 'address', 'empty', 'message', 'id'),
+		('messages', 'subject', 'free text', 'null', 'message', 'id'),
+		('messages', 'response', 'words of a mail server', 'null', 'message', 'id'),
 		('order_items', 'extras', 'wishes for a line', 'null', 'made', 'order_id'),
 		('person_orders', 'person', 'keyed hash', 'row deleted', 'buyer', 'person'),
 		('consents', 'person', 'keyed hash', 'row deleted', 'person', 'person'),
@@ -188,6 +188,20 @@ $$;
 ALTER FUNCTION incomplete_orders._keys_of_person OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._keys_of_person IS 'The addresses to suppress, the keyed hashes and the completed orders of a person whose incomplete orders were found';
 
+-- Messages of those orders, and those that went to the address for an order which
+-- has another by now; one that is being sent went to the order's own.
+CREATE FUNCTION incomplete_orders._messages_of_person(shop_id integer, addresses text[], ids uuid[], roots uuid[]) RETURNS uuid[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(array_agg(f.id), '{}') FROM (
+		SELECT m.id FROM incomplete_orders.messages m WHERE m.shop_id = $1 AND m.root_id = ANY ($4) AND m.order_id = ANY ($3)
+		UNION SELECT m.id FROM incomplete_orders.messages m WHERE m.shop_id = $1 AND m.status <> 'sending'
+			AND lower(m.recipient COLLATE "C") = ANY (ARRAY(SELECT lower(a COLLATE "C") FROM unnest($2) a))
+	) f
+$$;
+ALTER FUNCTION incomplete_orders._messages_of_person(integer, text[], uuid[], uuid[]) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._messages_of_person(integer, text[], uuid[], uuid[]) IS 'The messages of a person; reads all of a shop''s: there is no index by the address';
+
 CREATE FUNCTION incomplete_orders._check_person(email text, customer_id text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -202,13 +216,13 @@ $$;
 COMMENT ON FUNCTION incomplete_orders._check_person(text, text) IS '22023 when nobody is named';
 
 -- As a condition on the table t: $1 the shop, $2 incomplete orders, $3 orders made,
--- $4 keyed hashes, $5 roots of the incomplete orders.
+-- $4 keyed hashes, $5 messages.
 CREATE FUNCTION incomplete_orders._found_by(found_by text, key text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT 't.shop_id = $1 AND ' || CASE $1
 		WHEN 'order' THEN format('t.%I = ANY ($2)', $2)
-		WHEN 'message' THEN format('t.root_id = ANY ($5) AND t.%I = ANY ($2)', $2)
+		WHEN 'message' THEN format('t.%I = ANY ($5)', $2)
 		WHEN 'made' THEN format('t.%I = ANY ($3)', $2)
 		WHEN 'person' THEN format('t.%I = ANY ($4)', $2)
 		WHEN 'buyer' THEN format('t.%I = ANY ($4) AND t.order_id = ANY ($3)', $2)
@@ -228,6 +242,7 @@ DECLARE
 	customer CONSTANT text := nullif(customer_id, '');
 	person record;
 	known record;
+	messages uuid[];
 	part record;
 	found jsonb;
 	result jsonb;
@@ -235,6 +250,7 @@ BEGIN
 	PERFORM incomplete_orders._check_person(address, customer);
 	person := incomplete_orders._find_person(own_id, address, customer, '{}', '{}', '{}', '{}', '{}');
 	known := incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids);
+	messages := incomplete_orders._messages_of_person(own_id, known.addresses, person.ids, person.roots);
 	SELECT jsonb_build_object('shop', s.shop, 'exported_at', now(), 'email', address, 'customer_id', customer) INTO result
 	FROM incomplete_orders.shops s WHERE s.shop_id = own_id;
 	FOR part IN
@@ -246,7 +262,7 @@ BEGIN
 		EXECUTE format('SELECT coalesce(jsonb_agg(r.r - ''person'' - ''token'' ORDER BY r.key, r.r -> ''event_id'', r.r -> ''at''), ''[]'') FROM (SELECT to_jsonb(t)%s AS r, t.%I AS key FROM incomplete_orders.%I t WHERE %s) r',
 				CASE WHEN part.relation IN ('open_orders', 'closed_orders') THEN ' || jsonb_build_object(''items'', t.items::jsonb)' END,
 				part.key, part.relation, incomplete_orders._found_by(part.found_by, part.key))
-			INTO found USING own_id, person.ids, known.made, known.keys, person.roots;
+			INTO found USING own_id, person.ids, known.made, known.keys, messages;
 		result := result || jsonb_build_object(part.relation, found);
 	END LOOP;
 	RETURN result;
@@ -257,7 +273,7 @@ COMMENT ON FUNCTION incomplete_orders.export_customer(text, text, text) IS
 	'All that a shop has of a person, by table: their incomplete and completed orders, notes, edits, messages and why others were not sent, events, consents, suppressions. Named by the address, the customer or both; by the address alone it includes the customers whose orders have it. 22023';
 
 -- One relation of the list: what is erased there, and how many rows had it.
-CREATE FUNCTION incomplete_orders._erase(relation text, shop_id integer, ids uuid[], made uuid[], keys bigint[], roots uuid[],
+CREATE FUNCTION incomplete_orders._erase(relation text, shop_id integer, ids uuid[], made uuid[], keys bigint[], messages uuid[],
 	OUT action text, OUT n bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -294,7 +310,7 @@ BEGIN
 		n := 0;
 		RETURN;
 	END IF;
-	EXECUTE command USING shop_id, ids, made, keys, roots;
+	EXECUTE command USING shop_id, ids, made, keys, messages;
 	GET DIAGNOSTICS n = ROW_COUNT;
 END
 $$;
@@ -303,7 +319,7 @@ COMMENT ON FUNCTION incomplete_orders._erase IS 'Erases what _personal_data() na
 
 -- What waits is cancelled, with its row in the ledger; whom it went to stays as a
 -- hash.  The rows are locked already.
-CREATE FUNCTION incomplete_orders._cancel_of_person(shop_id integer, ids uuid[], roots uuid[], at timestamptz) RETURNS bigint
+CREATE FUNCTION incomplete_orders._cancel_of_person(shop_id integer, ids uuid[], messages uuid[], at timestamptz) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -313,18 +329,18 @@ DECLARE
 BEGIN
 	INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
 	SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM incomplete_orders.messages m
-	WHERE m.shop_id = _cancel_of_person.shop_id AND m.root_id = ANY (roots) AND m.order_id = ANY (ids) AND m.token > 0 AND m.recipient <> ''
+	WHERE m.shop_id = _cancel_of_person.shop_id AND m.id = ANY (messages) AND m.token > 0 AND m.recipient <> ''
 	ON CONFLICT DO NOTHING;
 	WITH c AS (
 		UPDATE incomplete_orders.messages m SET status = 'cancelled', reason = 'erased'
-		WHERE m.shop_id = _cancel_of_person.shop_id AND m.root_id = ANY (roots) AND m.order_id = ANY (ids) AND m.status IN ('queued', 'sending') RETURNING m.*
+		WHERE m.shop_id = _cancel_of_person.shop_id AND m.id = ANY (messages) AND m.order_id = ANY (ids) AND m.status IN ('queued', 'sending') RETURNING m.*
 	)
 	INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)
 	SELECT c.shop_id, c.order_id, c.episode, c.campaign, c.step, c.ordinal, c.id, _cancel_of_person.at, 'erased' FROM c;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	-- given up, and told so in the ledger before
 	UPDATE incomplete_orders.messages m SET status = 'cancelled', reason = 'erased'
-	WHERE m.shop_id = _cancel_of_person.shop_id AND m.root_id = ANY (roots) AND m.order_id = ANY (ids) AND m.status = 'dead';
+	WHERE m.shop_id = _cancel_of_person.shop_id AND m.id = ANY (messages) AND m.order_id = ANY (ids) AND m.status = 'dead';
 	GET DIAGNOSTICS dead = ROW_COUNT;
 	RETURN n + dead;
 END
@@ -370,6 +386,7 @@ DECLARE
 	person record;
 	known record;
 	late record;
+	messages uuid[];
 	part text;
 	erased record;
 	rows bigint;
@@ -395,10 +412,11 @@ BEGIN
 		counts := jsonb_build_object('shops', jsonb_build_object('remove', rows));
 	END IF;
 
+	messages := incomplete_orders._messages_of_person(own_id, known.addresses, person.ids, person.roots);
 	LOOP
-		PERFORM FROM incomplete_orders.messages m WHERE m.shop_id = own_id AND m.root_id = ANY (person.roots) AND m.order_id = ANY (person.ids)
-			ORDER BY m.id FOR UPDATE;
-		rows := incomplete_orders._cancel_of_person(own_id, person.ids, person.roots, instant);
+		messages := messages || incomplete_orders._messages_of_person(own_id, '{}', person.ids, person.roots);
+		PERFORM FROM incomplete_orders.messages m WHERE m.shop_id = own_id AND m.id = ANY (messages) ORDER BY m.id FOR UPDATE;
+		rows := incomplete_orders._cancel_of_person(own_id, person.ids, messages, instant);
 		counts := incomplete_orders._add_count(counts, 'messages', 'cancel', rows);
 		IF NOT again THEN
 			PERFORM incomplete_orders.suppress(a, 'erased', s.shop, instant)
@@ -414,7 +432,7 @@ BEGIN
 				-- an update would take them as it finds them, and merges take two
 				PERFORM FROM incomplete_orders.open_orders o WHERE o.shop_id = own_id AND o.id = ANY (person.ids) ORDER BY o.id FOR UPDATE;
 			END IF;
-			erased := incomplete_orders._erase(part, own_id, person.ids, '{}', '{}', person.roots);
+			erased := incomplete_orders._erase(part, own_id, person.ids, '{}', '{}', messages);
 			counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 		END LOOP;
 		-- what came while we waited: orders, and messages of orders that were locked
@@ -428,9 +446,14 @@ BEGIN
 	FOR part IN
 		SELECT DISTINCT p.relation FROM incomplete_orders._personal_data() p WHERE p.relation NOT IN ('messages', 'open_orders', 'closed_orders') ORDER BY 1
 	LOOP
-		erased := incomplete_orders._erase(part, own_id, person.ids, known.made || late.made, known.keys || late.keys, person.roots);
+		erased := incomplete_orders._erase(part, own_id, person.ids, known.made || late.made, known.keys || late.keys, messages);
 		counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 	END LOOP;
+	-- an order that had the address once and is somebody else's now keeps no former value of it
+	DELETE FROM incomplete_orders.order_changes c WHERE c.shop_id = own_id
+		AND EXISTS (SELECT FROM unnest(words) w WHERE position('"' || w || '"' IN lower(c.changes::text COLLATE "C")) > 0);
+	GET DIAGNOSTICS rows = ROW_COUNT;
+	counts := incomplete_orders._add_count(counts, 'order_changes', 'delete', rows);
 	RETURN QUERY SELECT r.key, a.key, a.value::bigint FROM jsonb_each(counts) r CROSS JOIN LATERAL jsonb_each_text(r.value) a
 		WHERE a.value <> '0' ORDER BY r.key, a.key;
 END
