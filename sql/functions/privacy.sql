@@ -361,6 +361,43 @@ AS $$
 $$;
 COMMENT ON FUNCTION incomplete_orders._without_person(jsonb, text[], text[]) IS 'A shop''s exclusions without those addresses and customers';
 
+CREATE FUNCTION incomplete_orders._unlist_person(shop_id integer, addresses text[], customers text[]) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	n bigint;
+BEGIN
+	UPDATE incomplete_orders.shops s SET exclusions = incomplete_orders._without_person(s.exclusions, addresses, customers)
+	WHERE s.shop_id = _unlist_person.shop_id AND s.exclusions <> incomplete_orders._without_person(s.exclusions, addresses, customers);
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END
+$$;
+ALTER FUNCTION incomplete_orders._unlist_person(integer, text[], text[]) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._unlist_person(integer, text[], text[]) IS 'Takes a person out of the lists of a shop''s exclusions; 1 when they stood there';
+
+-- The addresses with what waits for them, as suppress() does it; then the customers,
+-- and the instant where the person was forgotten before.
+CREATE FUNCTION incomplete_orders._suppress_forgotten(shop_id integer, addresses text[], named bigint[], at timestamptz) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	n bigint;
+BEGIN
+	PERFORM incomplete_orders.suppress(a, 'erased', s.shop, _suppress_forgotten.at)
+	FROM unnest(addresses) a CROSS JOIN incomplete_orders.shops s WHERE s.shop_id = _suppress_forgotten.shop_id;
+	INSERT INTO incomplete_orders.suppressions AS s (shop_id, person, reason, at)
+	SELECT _suppress_forgotten.shop_id, k, 'erased', _suppress_forgotten.at FROM unnest(named) k ORDER BY k
+	ON CONFLICT (shop_id, person, scope) DO UPDATE SET reason = 'erased', at = greatest(s.at, excluded.at), message_id = NULL;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END
+$$;
+ALTER FUNCTION incomplete_orders._suppress_forgotten(integer, text[], bigint[], timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._suppress_forgotten(integer, text[], bigint[], timestamptz) IS 'Suppresses a forgotten person by the hashes of address and customer, and cancels what waits for those addresses; returns how many hashes';
+
 CREATE FUNCTION incomplete_orders._add_count(counts jsonb, relation text, action text, n bigint) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -370,9 +407,10 @@ $$;
 COMMENT ON FUNCTION incomplete_orders._add_count(jsonb, text, text, bigint) IS 'Adds to a count by relation and action';
 
 -- Locks: the shop's row if staff listed the person there, then messages in the
--- order of their ids, suppressions, orders in that of theirs; like everybody who takes several.  What
--- others wrote of the person meanwhile is found by looking again, until nothing is
--- new: from its commit on nothing is left of what was committed before.
+-- order of their ids, suppressions, orders in that of theirs; like everybody who
+-- takes several.  What others wrote of the person meanwhile is found by looking
+-- again, until nothing is new: from its commit on nothing is left of what was
+-- committed before.
 CREATE FUNCTION incomplete_orders.forget_customer(email text DEFAULT NULL, customer_id text DEFAULT NULL, shop text DEFAULT NULL,
 	at timestamptz DEFAULT now()) RETURNS TABLE (relation text, action text, n bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -405,27 +443,14 @@ BEGIN
 	person := incomplete_orders._find_person(own_id, address, customer, '{}', '{}', '{}', '{}', '{}');
 	known := incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids);
 	words := ARRAY(SELECT lower(w COLLATE "C") FROM unnest(known.addresses) w);
-	UPDATE incomplete_orders.shops s SET exclusions = incomplete_orders._without_person(s.exclusions, words, person.customers)
-	WHERE s.shop_id = own_id AND s.exclusions <> incomplete_orders._without_person(s.exclusions, words, person.customers);
-	GET DIAGNOSTICS rows = ROW_COUNT;
-	IF rows > 0 THEN
-		counts := jsonb_build_object('shops', jsonb_build_object('remove', rows));
-	END IF;
-
+	counts := incomplete_orders._add_count(counts, 'shops', 'remove', incomplete_orders._unlist_person(own_id, words, person.customers));
 	messages := incomplete_orders._messages_of_person(own_id, known.addresses, person.ids, person.roots);
 	LOOP
 		messages := messages || incomplete_orders._messages_of_person(own_id, '{}', person.ids, person.roots);
 		PERFORM FROM incomplete_orders.messages m WHERE m.shop_id = own_id AND m.id = ANY (messages) ORDER BY m.id FOR UPDATE;
-		rows := incomplete_orders._cancel_of_person(own_id, person.ids, messages, instant);
-		counts := incomplete_orders._add_count(counts, 'messages', 'cancel', rows);
+		counts := incomplete_orders._add_count(counts, 'messages', 'cancel', incomplete_orders._cancel_of_person(own_id, person.ids, messages, instant));
 		IF NOT again THEN
-			PERFORM incomplete_orders.suppress(a, 'erased', s.shop, instant)
-			FROM unnest(known.addresses) a CROSS JOIN incomplete_orders.shops s WHERE s.shop_id = own_id;
-			INSERT INTO incomplete_orders.suppressions AS s (shop_id, person, reason, at)
-			SELECT own_id, k, 'erased', instant FROM unnest(known.named) k ORDER BY k
-			ON CONFLICT (shop_id, person, scope) DO UPDATE SET reason = 'erased', at = greatest(s.at, excluded.at), message_id = NULL;
-			GET DIAGNOSTICS rows = ROW_COUNT;
-			counts := counts || jsonb_build_object('suppressions', jsonb_build_object('suppress', rows));
+			counts := incomplete_orders._add_count(counts, 'suppressions', 'suppress', incomplete_orders._suppress_forgotten(own_id, known.addresses, known.named, instant));
 		END IF;
 		FOREACH part IN ARRAY ARRAY['messages', 'open_orders', 'closed_orders'] LOOP
 			IF part = 'open_orders' THEN
