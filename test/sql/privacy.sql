@@ -30,6 +30,7 @@ FROM unnest(ARRAY['{"consent": {"status": "granted"}}', '{"consent": {"status": 
 	'{"consent": {"status": "withdrawn", "at": "2024-01-03T00:59:00+01:00"}}', '{"consent": {"status": "withdrawn", "at": "2024-01-03T01:01:00+0100"}}',
 	'{"consent": {"status": "withdrawn", "at": "2024-02-30T00:00:00Z"}}', '{"consent": {"status": "withdrawn", "at": "tomorrow"}}', '{"consent": {"status": "yes"}}',
 	'{"consent": true}', '{"consent": [1]}', '{}', '[]', '1']) WITH ORDINALITY t (c, n) ORDER BY n;
+SELECT priv.has(NULL, 'c-1', '{"consent": {"status": "granted", "at": "2024-02-02"}}') AS granted_later, priv.has(NULL, 'c-1', '{"consent": {"status": "granted", "at": "2999-01-01"}}') AS in_the_future;
 \set VERBOSITY terse
 SELECT incomplete_orders.record_consent('nobody', 'granted', shop => 'priv');
 SELECT incomplete_orders.record_consent(NULL, 'granted', shop => 'priv');
