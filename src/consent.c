@@ -267,6 +267,9 @@ read_context(Jsonb *context, TimestampTz *at)
 	instant = key_of(consent->val.binary.data, "at", &buffer[2]);
 	if (instant != NULL && instant->type == jbvString)
 		*at = read_instant(instant->val.string.val, instant->val.string.len);
+	/* nobody has agreed in the future: it would outlive every withdrawal */
+	if (said == SAID_YES && *at > GetCurrentTimestamp() + USECS_PER_DAY)
+		*at = DT_NOBEGIN;
 	return said;
 }
 

@@ -22,7 +22,8 @@ COMMENT ON FUNCTION incomplete_orders._has_consent(integer, bigint[], jsonb) IS
 --		context: all but bot, device and source), null unless awaited (kept while a
 --		payment is on its way), null without money (kept also once there is an order),
 --		removed (from the lists that staff made), kept
---	found_by	what leads to the person: incomplete orders (order), orders made from
+--	found_by	what leads to the person: incomplete orders (order), their messages and
+--		those that went to the address (message), orders made from
 --		them (made), keyed hashes (person; buyer: of those orders only), the shop
 --	key		the column that has it
 -- Kept are hashes that nobody can compute without our key: suppressions, so that
@@ -43,9 +44,9 @@ AS $$
 	UNION ALL VALUES
 		('order_notes', 'note', 'free text', 'row deleted', 'order', 'order_id'),
 		('order_changes', 'changes', 'former values', 'row deleted', 'order', 'order_id'),
-		('messages', 'recipient', 'address', 'empty', 'order', 'order_id'),
-		('messages', 'subject', 'free text', 'null', 'order', 'order_id'),
-		('messages', 'response', 'words of a mail server', 'null', 'order', 'order_id'),
+		('messages', 'recipient', 'address', 'empty', 'message', 'id'),
+		('messages', 'subject', 'free text', 'null', 'message', 'id'),
+		('messages', 'response', 'words of a mail server', 'null', 'message', 'id'),
 		('order_items', 'extras', 'wishes for a line', 'null', 'made', 'order_id'),
 		('person_orders', 'person', 'keyed hash', 'row deleted', 'buyer', 'person'),
 		('person_messages', 'person', 'keyed hash', 'row deleted', 'person', 'person'),
@@ -57,7 +58,7 @@ AS $$
 		('shops', 'exclusions', 'addresses and customers', 'removed', 'shop', 'shop_id')
 $$;
 COMMENT ON FUNCTION incomplete_orders._personal_data() IS
-	'Every personal column of every table: what it holds, how forget_customer erases it (null, empty, row deleted, extras stripped, keys stripped, null unless awaited, null without money, removed, kept) and by what its person is found (order, made, person, buyer, shop)';
+	'Every personal column of every table: what it holds, how forget_customer erases it (null, empty, row deleted, extras stripped, keys stripped, null unless awaited, null without money, removed, kept) and by what its person is found (order, message, made, person, buyer, shop)';
 
 -- Lines that differed in their extras only become one, as everywhere.  Where one
 -- line cannot hold that many they stay apart, by a number instead.
@@ -94,7 +95,7 @@ COMMENT ON FUNCTION incomplete_orders._impersonal_context(jsonb) IS 'Of a contex
 -- theirs: the same browser session, the same phone, a cart that was merged into one
 -- of theirs.  Called again with what it found it finds what has come since.
 CREATE FUNCTION incomplete_orders._find_person(shop_id integer, email text, customer_id text,
-	INOUT customers text[], INOUT phones text[], INOUT sessions text[], INOUT ids uuid[], OUT fresh integer)
+	INOUT customers text[], INOUT phones text[], INOUT sessions text[], INOUT ids uuid[], INOUT roots uuid[], OUT fresh integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -118,29 +119,30 @@ BEGIN
 	-- until nothing is added: what is found may lead to more
 	WHILE known < cardinality(ids) LOOP
 		known := cardinality(ids);
-		SELECT coalesce(array_agg(DISTINCT f.id), '{}') AS ids,
+		SELECT coalesce(array_agg(DISTINCT f.id), '{}') AS ids, coalesce(array_agg(DISTINCT f.root_id) FILTER (WHERE f.root_id IS NOT NULL), '{}') AS roots,
 			coalesce(array_agg(DISTINCT f.session_id) FILTER (WHERE f.session_id IS NOT NULL), '{}') AS sessions,
 			-- shorter ones are no numbers of anybody
 			coalesce(array_agg(DISTINCT translate(f.phone, ' ()-./+', '')) FILTER (WHERE length(translate(f.phone, ' ()-./+', '')) >= 7), '{}') AS phones
 		INTO found FROM (
-			SELECT o.id, o.session_id, o.phone FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.id = ANY (ids)
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.id = ANY (ids)
-			UNION ALL SELECT i, NULL, NULL FROM unnest(ids) i
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.email IS NOT NULL AND lower(o.email COLLATE "C") = wanted
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.email IS NOT NULL AND lower(o.email COLLATE "C") = wanted
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.customer_id = ANY (customers)
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.customer_id = ANY (customers)
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.session_id = ANY (sessions) AND o.email IS NULL AND o.customer_id IS NULL
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.session_id = ANY (sessions) AND o.email IS NULL AND o.customer_id IS NULL
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.phone IS NOT NULL
+			SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.id = ANY (ids)
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.id = ANY (ids)
+			UNION ALL SELECT i, NULL, NULL, NULL FROM unnest(ids) i
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.email IS NOT NULL AND lower(o.email COLLATE "C") = wanted
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.email IS NOT NULL AND lower(o.email COLLATE "C") = wanted
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.customer_id = ANY (customers)
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.customer_id = ANY (customers)
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.session_id = ANY (sessions) AND o.email IS NULL AND o.customer_id IS NULL
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.session_id = ANY (sessions) AND o.email IS NULL AND o.customer_id IS NULL
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.phone IS NOT NULL
 				AND translate(o.phone, ' ()-./+', '') = ANY (phones) AND o.email IS NULL AND o.customer_id IS NULL
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.phone IS NOT NULL
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.phone IS NOT NULL
 				AND translate(o.phone, ' ()-./+', '') = ANY (phones) AND o.email IS NULL AND o.customer_id IS NULL
-			UNION ALL SELECT o.id, o.session_id, o.phone FROM incomplete_orders.order_changes c JOIN incomplete_orders.closed_orders o
+			UNION ALL SELECT o.id, o.session_id, o.phone, o.root_id FROM incomplete_orders.order_changes c JOIN incomplete_orders.closed_orders o
 				ON o.shop_id = c.shop_id AND o.id = (c.changes ->> 'merged')::uuid
 				WHERE c.shop_id = shop AND c.order_id = ANY (ids) AND c.changes ? 'merged' AND o.email IS NULL AND o.customer_id IS NULL
 		) f;
 		ids := found.ids;
+		SELECT coalesce(array_agg(DISTINCT r), '{}') INTO roots FROM unnest(roots || found.roots) r;
 		SELECT coalesce(array_agg(DISTINCT s), '{}') INTO sessions FROM unnest(sessions || found.sessions) s;
 		SELECT coalesce(array_agg(DISTINCT p), '{}') INTO phones FROM unnest(phones || found.phones) p;
 	END LOOP;
@@ -187,6 +189,20 @@ $$;
 ALTER FUNCTION incomplete_orders._keys_of_person OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._keys_of_person IS 'The addresses to suppress, the keyed hashes and the completed orders of a person whose incomplete orders were found';
 
+-- Messages of those orders, and those that went to the address for an order which
+-- has another by now; one that is being sent went to the order's own.
+CREATE FUNCTION incomplete_orders._messages_of_person(shop_id integer, addresses text[], ids uuid[], roots uuid[]) RETURNS uuid[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(array_agg(f.id), '{}') FROM (
+		SELECT m.id FROM incomplete_orders.messages m WHERE m.shop_id = $1 AND m.root_id = ANY ($4) AND m.order_id = ANY ($3)
+		UNION SELECT m.id FROM incomplete_orders.messages m WHERE m.shop_id = $1 AND m.status <> 'sending'
+			AND lower(m.recipient COLLATE "C") = ANY (ARRAY(SELECT lower(a COLLATE "C") FROM unnest($2) a))
+	) f
+$$;
+ALTER FUNCTION incomplete_orders._messages_of_person(integer, text[], uuid[], uuid[]) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._messages_of_person(integer, text[], uuid[], uuid[]) IS 'The messages of a person; reads all of a shop''s: there is no index by the address';
+
 CREATE FUNCTION incomplete_orders._check_person(email text, customer_id text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -201,12 +217,13 @@ $$;
 COMMENT ON FUNCTION incomplete_orders._check_person(text, text) IS '22023 when nobody is named';
 
 -- As a condition on the table t: $1 the shop, $2 incomplete orders, $3 orders made,
--- $4 keyed hashes.
+-- $4 keyed hashes, $5 messages.
 CREATE FUNCTION incomplete_orders._found_by(found_by text, key text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT 't.shop_id = $1 AND ' || CASE $1
 		WHEN 'order' THEN format('t.%I = ANY ($2)', $2)
+		WHEN 'message' THEN format('t.%I = ANY ($5)', $2)
 		WHEN 'made' THEN format('t.%I = ANY ($3)', $2)
 		WHEN 'person' THEN format('t.%I = ANY ($4)', $2)
 		WHEN 'buyer' THEN format('t.%I = ANY ($4) AND t.order_id = ANY ($3)', $2)
@@ -226,13 +243,15 @@ DECLARE
 	customer CONSTANT text := nullif(customer_id, '');
 	person record;
 	known record;
+	messages uuid[];
 	part record;
 	found jsonb;
 	result jsonb;
 BEGIN
 	PERFORM incomplete_orders._check_person(address, customer);
-	person := incomplete_orders._find_person(own_id, address, customer, '{}', '{}', '{}', '{}');
+	person := incomplete_orders._find_person(own_id, address, customer, '{}', '{}', '{}', '{}', '{}');
 	known := incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids);
+	messages := incomplete_orders._messages_of_person(own_id, known.addresses, person.ids, person.roots);
 	SELECT jsonb_build_object('shop', s.shop, 'exported_at', now(), 'email', address, 'customer_id', customer) INTO result
 	FROM incomplete_orders.shops s WHERE s.shop_id = own_id;
 	FOR part IN
@@ -244,7 +263,7 @@ BEGIN
 		EXECUTE format('SELECT coalesce(jsonb_agg(r.r - ''person'' - ''token'' ORDER BY r.key, r.r -> ''event_id'', r.r -> ''at''), ''[]'') FROM (SELECT to_jsonb(t)%s AS r, t.%I AS key FROM incomplete_orders.%I t WHERE %s) r',
 				CASE WHEN part.relation IN ('open_orders', 'closed_orders') THEN ' || jsonb_build_object(''items'', t.items::jsonb)' END,
 				part.key, part.relation, incomplete_orders._found_by(part.found_by, part.key))
-			INTO found USING own_id, person.ids, known.made, known.keys;
+			INTO found USING own_id, person.ids, known.made, known.keys, messages;
 		result := result || jsonb_build_object(part.relation, found);
 	END LOOP;
 	RETURN result;
@@ -255,7 +274,7 @@ COMMENT ON FUNCTION incomplete_orders.export_customer(text, text, text) IS
 	'All that a shop has of a person, by table: their incomplete and completed orders, notes, edits, messages and why others were not sent, events, consents, suppressions. Named by the address, the customer or both; by the address alone it includes the customers whose orders have it. 22023';
 
 -- One relation of the list: what is erased there, and how many rows had it.
-CREATE FUNCTION incomplete_orders._erase(relation text, shop_id integer, ids uuid[], made uuid[], keys bigint[],
+CREATE FUNCTION incomplete_orders._erase(relation text, shop_id integer, ids uuid[], made uuid[], keys bigint[], messages uuid[],
 	OUT action text, OUT n bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -292,7 +311,7 @@ BEGIN
 		n := 0;
 		RETURN;
 	END IF;
-	EXECUTE command USING shop_id, ids, made, keys;
+	EXECUTE command USING shop_id, ids, made, keys, messages;
 	GET DIAGNOSTICS n = ROW_COUNT;
 END
 $$;
@@ -301,7 +320,7 @@ COMMENT ON FUNCTION incomplete_orders._erase IS 'Erases what _personal_data() na
 
 -- What waits is cancelled, with its row in the ledger; whom it went to stays as a
 -- hash.  The rows are locked already.
-CREATE FUNCTION incomplete_orders._cancel_of_person(shop_id integer, ids uuid[], at timestamptz) RETURNS bigint
+CREATE FUNCTION incomplete_orders._cancel_of_person(shop_id integer, ids uuid[], messages uuid[], at timestamptz) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -311,24 +330,24 @@ DECLARE
 BEGIN
 	INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
 	SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM incomplete_orders.messages m
-	WHERE m.shop_id = _cancel_of_person.shop_id AND m.order_id = ANY (ids) AND m.token > 0 AND m.recipient <> ''
+	WHERE m.shop_id = _cancel_of_person.shop_id AND m.id = ANY (messages) AND m.token > 0 AND m.recipient <> ''
 	ON CONFLICT DO NOTHING;
 	WITH c AS (
 		UPDATE incomplete_orders.messages m SET status = 'cancelled', reason = 'erased'
-		WHERE m.shop_id = _cancel_of_person.shop_id AND m.order_id = ANY (ids) AND m.status IN ('queued', 'sending') RETURNING m.*
+		WHERE m.shop_id = _cancel_of_person.shop_id AND m.id = ANY (messages) AND m.order_id = ANY (ids) AND m.status IN ('queued', 'sending') RETURNING m.*
 	)
 	INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, ordinal, message_id, at, reason)
 	SELECT c.shop_id, c.order_id, c.episode, c.campaign, c.step, c.ordinal, c.id, _cancel_of_person.at, 'erased' FROM c;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	-- given up, and told so in the ledger before
 	UPDATE incomplete_orders.messages m SET status = 'cancelled', reason = 'erased'
-	WHERE m.shop_id = _cancel_of_person.shop_id AND m.order_id = ANY (ids) AND m.status = 'dead';
+	WHERE m.shop_id = _cancel_of_person.shop_id AND m.id = ANY (messages) AND m.order_id = ANY (ids) AND m.status = 'dead';
 	GET DIAGNOSTICS dead = ROW_COUNT;
 	RETURN n + dead;
 END
 $$;
-ALTER FUNCTION incomplete_orders._cancel_of_person(integer, uuid[], timestamptz) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._cancel_of_person(integer, uuid[], timestamptz) IS 'Ends the messages of those orders because their person is forgotten; returns how many waited or were given up';
+ALTER FUNCTION incomplete_orders._cancel_of_person(integer, uuid[], uuid[], timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._cancel_of_person(integer, uuid[], uuid[], timestamptz) IS 'Ends the messages of those orders because their person is forgotten; returns how many waited or were given up';
 
 -- The lists of staff hold addresses in any case, and customers as they are.
 CREATE FUNCTION incomplete_orders._without_person(exclusions jsonb, addresses text[], customers text[]) RETURNS jsonb
@@ -343,6 +362,43 @@ AS $$
 $$;
 COMMENT ON FUNCTION incomplete_orders._without_person(jsonb, text[], text[]) IS 'A shop''s exclusions without those addresses and customers';
 
+CREATE FUNCTION incomplete_orders._unlist_person(shop_id integer, addresses text[], customers text[]) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	n bigint;
+BEGIN
+	UPDATE incomplete_orders.shops s SET exclusions = incomplete_orders._without_person(s.exclusions, addresses, customers)
+	WHERE s.shop_id = _unlist_person.shop_id AND s.exclusions <> incomplete_orders._without_person(s.exclusions, addresses, customers);
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END
+$$;
+ALTER FUNCTION incomplete_orders._unlist_person(integer, text[], text[]) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._unlist_person(integer, text[], text[]) IS 'Takes a person out of the lists of a shop''s exclusions; 1 when they stood there';
+
+-- The addresses with what waits for them, as suppress() does it; then the customers,
+-- and the instant where the person was forgotten before.
+CREATE FUNCTION incomplete_orders._suppress_forgotten(shop_id integer, addresses text[], named bigint[], at timestamptz) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	n bigint;
+BEGIN
+	PERFORM incomplete_orders.suppress(a, 'erased', s.shop, _suppress_forgotten.at)
+	FROM unnest(addresses) a CROSS JOIN incomplete_orders.shops s WHERE s.shop_id = _suppress_forgotten.shop_id;
+	INSERT INTO incomplete_orders.suppressions AS s (shop_id, person, reason, at)
+	SELECT _suppress_forgotten.shop_id, k, 'erased', _suppress_forgotten.at FROM unnest(named) k ORDER BY k
+	ON CONFLICT (shop_id, person, scope) DO UPDATE SET reason = 'erased', at = greatest(s.at, excluded.at), message_id = NULL;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END
+$$;
+ALTER FUNCTION incomplete_orders._suppress_forgotten(integer, text[], bigint[], timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._suppress_forgotten(integer, text[], bigint[], timestamptz) IS 'Suppresses a forgotten person by the hashes of address and customer, and cancels what waits for those addresses; returns how many hashes';
+
 CREATE FUNCTION incomplete_orders._add_count(counts jsonb, relation text, action text, n bigint) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -352,9 +408,10 @@ $$;
 COMMENT ON FUNCTION incomplete_orders._add_count(jsonb, text, text, bigint) IS 'Adds to a count by relation and action';
 
 -- Locks: the shop's row if staff listed the person there, then messages in the
--- order of their ids, suppressions, orders; like everybody who takes several.  What
--- others wrote of the person meanwhile is found by looking again, until nothing is
--- new: from its commit on nothing is left of what was committed before.
+-- order of their ids, suppressions, orders in that of theirs; like everybody who
+-- takes several.  What others wrote of the person meanwhile is found by looking
+-- again, until nothing is new: from its commit on nothing is left of what was
+-- committed before.
 CREATE FUNCTION incomplete_orders.forget_customer(email text DEFAULT NULL, customer_id text DEFAULT NULL, shop text DEFAULT NULL,
 	at timestamptz DEFAULT now()) RETURNS TABLE (relation text, action text, n bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -368,6 +425,7 @@ DECLARE
 	person record;
 	known record;
 	late record;
+	messages uuid[];
 	part text;
 	erased record;
 	rows bigint;
@@ -383,37 +441,30 @@ BEGIN
 			HINT = 'Call it outside of transactions, or begin them with BEGIN ISOLATION LEVEL READ COMMITTED.';
 	END IF;
 	PERFORM incomplete_orders._allow_erasure();
-	person := incomplete_orders._find_person(own_id, address, customer, '{}', '{}', '{}', '{}');
+	person := incomplete_orders._find_person(own_id, address, customer, '{}', '{}', '{}', '{}', '{}');
 	known := incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids);
 	words := ARRAY(SELECT lower(w COLLATE "C") FROM unnest(known.addresses) w);
-	UPDATE incomplete_orders.shops s SET exclusions = incomplete_orders._without_person(s.exclusions, words, person.customers)
-	WHERE s.shop_id = own_id AND s.exclusions <> incomplete_orders._without_person(s.exclusions, words, person.customers);
-	GET DIAGNOSTICS rows = ROW_COUNT;
-	IF rows > 0 THEN
-		counts := jsonb_build_object('shops', jsonb_build_object('remove', rows));
-	END IF;
-
+	counts := incomplete_orders._add_count(counts, 'shops', 'remove', incomplete_orders._unlist_person(own_id, words, person.customers));
+	messages := incomplete_orders._messages_of_person(own_id, known.addresses, person.ids, person.roots);
 	LOOP
-		PERFORM FROM incomplete_orders.messages m WHERE m.shop_id = own_id AND m.order_id = ANY (person.ids) ORDER BY m.id FOR UPDATE;
-		rows := incomplete_orders._cancel_of_person(own_id, person.ids, instant);
-		counts := incomplete_orders._add_count(counts, 'messages', 'cancel', rows);
+		messages := messages || incomplete_orders._messages_of_person(own_id, '{}', person.ids, person.roots);
+		PERFORM FROM incomplete_orders.messages m WHERE m.shop_id = own_id AND m.id = ANY (messages) ORDER BY m.id FOR UPDATE;
+		counts := incomplete_orders._add_count(counts, 'messages', 'cancel', incomplete_orders._cancel_of_person(own_id, person.ids, messages, instant));
 		IF NOT again THEN
-			PERFORM incomplete_orders.suppress(a, 'erased', s.shop, instant)
-			FROM unnest(known.addresses) a CROSS JOIN incomplete_orders.shops s WHERE s.shop_id = own_id;
-			INSERT INTO incomplete_orders.suppressions AS s (shop_id, person, reason, at)
-			SELECT own_id, k, 'erased', instant FROM unnest(known.named) k ORDER BY k
-			ON CONFLICT (shop_id, person, scope) DO UPDATE SET reason = 'erased', at = greatest(s.at, excluded.at), message_id = NULL;
-			GET DIAGNOSTICS rows = ROW_COUNT;
-			counts := counts || jsonb_build_object('suppressions', jsonb_build_object('suppress', rows));
+			counts := incomplete_orders._add_count(counts, 'suppressions', 'suppress', incomplete_orders._suppress_forgotten(own_id, known.addresses, known.named, instant));
 		END IF;
 		FOREACH part IN ARRAY ARRAY['messages', 'open_orders', 'closed_orders'] LOOP
-			erased := incomplete_orders._erase(part, own_id, person.ids, '{}', '{}');
+			IF part = 'open_orders' THEN
+				-- an update would take them as it finds them, and merges take two
+				PERFORM FROM incomplete_orders.open_orders o WHERE o.shop_id = own_id AND o.id = ANY (person.ids) ORDER BY o.id FOR UPDATE;
+			END IF;
+			erased := incomplete_orders._erase(part, own_id, person.ids, '{}', '{}', messages);
 			counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 		END LOOP;
 		-- what came while we waited: orders, and messages of orders that were locked
-		person := incomplete_orders._find_person(own_id, address, customer, person.customers, person.phones, person.sessions, person.ids);
+		person := incomplete_orders._find_person(own_id, address, customer, person.customers, person.phones, person.sessions, person.ids, person.roots);
 		EXIT WHEN person.fresh = 0 AND NOT EXISTS (SELECT FROM incomplete_orders.messages m
-			WHERE m.shop_id = own_id AND m.order_id = ANY (person.ids) AND m.recipient <> '');
+			WHERE m.shop_id = own_id AND m.root_id = ANY (person.roots) AND m.order_id = ANY (person.ids) AND m.recipient <> '');
 		again := true;
 	END LOOP;
 	-- Now every order is ours: what stands beside them, and is what led to some of them.
@@ -421,9 +472,14 @@ BEGIN
 	FOR part IN
 		SELECT DISTINCT p.relation FROM incomplete_orders._personal_data() p WHERE p.relation NOT IN ('messages', 'open_orders', 'closed_orders') ORDER BY 1
 	LOOP
-		erased := incomplete_orders._erase(part, own_id, person.ids, known.made || late.made, known.keys || late.keys);
+		erased := incomplete_orders._erase(part, own_id, person.ids, known.made || late.made, known.keys || late.keys, messages);
 		counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 	END LOOP;
+	-- an order that had the address once and is somebody else's now keeps no former value of it
+	DELETE FROM incomplete_orders.order_changes c WHERE c.shop_id = own_id
+		AND EXISTS (SELECT FROM unnest(words) w WHERE position('"' || w || '"' IN lower(c.changes::text COLLATE "C")) > 0);
+	GET DIAGNOSTICS rows = ROW_COUNT;
+	counts := incomplete_orders._add_count(counts, 'order_changes', 'delete', rows);
 	RETURN QUERY SELECT r.key, a.key, a.value::bigint FROM jsonb_each(counts) r CROSS JOIN LATERAL jsonb_each_text(r.value) a
 		WHERE a.value <> '0' ORDER BY r.key, a.key;
 END

@@ -30,6 +30,7 @@ FROM unnest(ARRAY['{"consent": {"status": "granted"}}', '{"consent": {"status": 
 	'{"consent": {"status": "withdrawn", "at": "2024-01-03T00:59:00+01:00"}}', '{"consent": {"status": "withdrawn", "at": "2024-01-03T01:01:00+0100"}}',
 	'{"consent": {"status": "withdrawn", "at": "2024-02-30T00:00:00Z"}}', '{"consent": {"status": "withdrawn", "at": "tomorrow"}}', '{"consent": {"status": "yes"}}',
 	'{"consent": true}', '{"consent": [1]}', '{}', '[]', '1']) WITH ORDINALITY t (c, n) ORDER BY n;
+SELECT priv.has(NULL, 'c-1', '{"consent": {"status": "granted", "at": "2024-02-02"}}') AS granted_later, priv.has(NULL, 'c-1', '{"consent": {"status": "granted", "at": "2999-01-01"}}') AS in_the_future;
 \set VERBOSITY terse
 SELECT incomplete_orders.record_consent('nobody', 'granted', shop => 'priv');
 SELECT incomplete_orders.record_consent(NULL, 'granted', shop => 'priv');
@@ -190,6 +191,15 @@ SELECT who, e::text ~ 'dora@' AS dora, e::text ~ 'fay@' AS fay, e::text ~ 'eve@'
 FROM unnest(ARRAY['dora', 'eve', 'fay']) who, incomplete_orders.export_customer(who || '@example.com', shop => 'priv') e;
 SELECT count(*) AS forgotten FROM incomplete_orders.forget_customer('eve@example.com', shop => 'priv') WHERE relation ~ 'open_orders|closed_orders';
 SELECT email FROM incomplete_orders.incomplete_orders WHERE id IN (:'dora', :'eve', :'fay') ORDER BY 1;
+
+-- An order that was hers when a mail went out and has another address since stays with that; the mail and the former value are hers.
+SELECT incomplete_orders.capture_cart('gus', :'cart', email => 'hal@example.com', shop => 'priv', at => '2024-06-01') AS gus \gset
+SELECT priv.message(:'gus', 'hal@example.com', 1, 'sent') IS NOT NULL AS sent;
+SELECT incomplete_orders.edit_order(:'gus', '{"email": "gus@example.com"}', 1, '2024-06-02');
+SELECT jsonb_path_query_array(incomplete_orders.export_customer('hal@example.com', shop => 'priv'), '$.messages[*].recipient') AS mails_to_hal;
+SELECT * FROM incomplete_orders.forget_customer('hal@example.com', shop => 'priv', at => '2024-06-03');
+SELECT o.email, m.recipient, m.subject, m.response, (SELECT count(*) FROM incomplete_orders.order_changes c WHERE c.order_id = o.id) AS changes
+FROM incomplete_orders.open_orders o JOIN incomplete_orders.messages m ON m.order_id = o.id WHERE o.id = :'gus';
 
 -- The extras of two lines that are one without them, and more than one line can hold.
 SELECT incomplete_orders._without_extras(i::incomplete_orders.line_items)::jsonb FROM unnest(ARRAY['[]', '[{"sku":"A","quantity":1,"unit_price":1,"variant":"red","to":"Ann"}]',
