@@ -37,6 +37,8 @@ OBJS = \
 	src/recovery.o \
 	src/queue.o \
 	src/queue_message.o \
+	src/template.o \
+	src/preview.o \
 	src/queue_answer.o \
 	src/restore.o \
 	src/closing.o \

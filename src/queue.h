@@ -59,12 +59,15 @@ typedef struct IcoClaim
 	TimestampTz abandoned_at;
 	TimestampTz expires_at;
 	text	   *locale;			/* as captured */
+	text	   *discount_offer;	/* what the reader is told of a discount */
 
 	struct IcoClaimText *text;	/* its shop and its words */
 } IcoClaim;
 
 /* queue_message.c: finds shop and words, and sets mail_message_id where it is not set yet */
 extern void ico_claim_texts(IcoClaim **claims, int n);
+/* whether there is any text by the name of its template */
+extern bool ico_claim_has_text(const IcoClaim *claim);
 /* the object of claim_messages(); the name of the shop */
 extern Jsonb *ico_claim_message(const IcoClaim *claim);
 extern text *ico_claim_shop(const IcoClaim *claim);

@@ -28,12 +28,11 @@
 #include "money.h"
 #include "plan.h"
 #include "queue.h"
+#include "template.h"
 #include "token.h"
 
 /* lines of a cart that a mail shows */
 #define MAX_LINES 20
-/* a language tag has no more */
-#define MAX_LOCALE 35
 /* a host name has no more */
 #define MAX_DOMAIN 253
 
@@ -41,7 +40,7 @@
 enum
 {
 	T_NAME, T_SHOP, T_COLOUR, T_BASE_URL, T_LOGO_URL, T_REPLY_TO, T_FROM_EMAIL, T_RESTORE_URL, T_POSTAL_ADDRESS,
-	T_BODY, T_BUTTON, T_FOOTER, T_SUBJECT, T_HEADLINE, T_PREHEADER, T_COLUMNS
+	T_BODY, T_BUTTON, T_FOOTER, T_LOCALE, T_SUBJECT, T_HEADLINE, T_PREHEADER, T_COLUMNS
 };
 
 /* Shop and words of the messages that have all three in common. */
@@ -56,7 +55,7 @@ typedef struct IcoClaimText
 
 static const char *const column_names[T_COLUMNS] = {
 	"name", "shop", "colour", "base_url", "logo_url", "reply_to", "from_email", "restore_url", "postal_address",
-	"body", "button", "footer", "subject", "headline", "preheader"
+	"body", "button", "footer", "locale", "subject", "headline", "preheader"
 };
 
 /* ---- shops and words ---- */
@@ -68,35 +67,13 @@ same_text(const text *a, const text *b)
 		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
 }
 
-/* What was captured as a locale, as a language tag: de_AT is de-AT, nonsense is en. */
+/* What was captured as a locale, as a language tag; where it is none: en. */
 static text *
-language_tag(text *captured)
+language_tag(const text *captured)
 {
-	char		tag[MAX_LOCALE];
-	int			len = captured == NULL ? 0 : VARSIZE_ANY_EXHDR(captured);
-	const char *s = captured == NULL ? NULL : VARDATA_ANY(captured);
+	text	   *tag = captured == NULL ? NULL : ico_locale_tag(captured);
 
-	if (len == 0 || len > MAX_LOCALE)
-		return cstring_to_text("en");
-	for (int i = 0; i < len; i++)
-	{
-		bool		letter = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z');
-		bool		other = (s[i] >= '0' && s[i] <= '9') || s[i] == '-' || s[i] == '_';
-
-		if (!letter && (i == 0 || !other))
-			return cstring_to_text("en");
-		tag[i] = s[i] == '_' ? '-' : s[i];
-	}
-	return cstring_to_text_with_len(tag, len);
-}
-
-static text *
-language_of(const text *locale)
-{
-	const char *s = VARDATA_ANY(locale);
-	const char *dash = memchr(s, '-', VARSIZE_ANY_EXHDR(locale));
-
-	return cstring_to_text_with_len(s, dash == NULL ? VARSIZE_ANY_EXHDR(locale) : dash - s);
+	return tag != NULL ? tag : cstring_to_text("en");
 }
 
 /* The host name at the beginning of s, or NULL when it is none. */
@@ -177,12 +154,14 @@ read_texts(IcoClaimText *texts, int n)
 	static IcoPlan plan = {
 		"ATTT",
 		"SELECT k.n::pg_catalog.int4, s.name, s.shop, s.colour, s.base_url, s.logo_url, s.reply_to, s.from_email,"
-		" s.restore_url, s.postal_address, t.body, t.button, t.footer, t.subject, t.headline, t.preheader"
+		" s.restore_url, s.postal_address, t.body, t.button, t.footer, t.locale, t.subject, t.headline, t.preheader"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) WITH ORDINALITY k (shop_id, template, locale, language, n)"
 		" JOIN incomplete_orders.shops s ON s.shop_id" EQ "k.shop_id"
 		" LEFT JOIN LATERAL (SELECT w.* FROM incomplete_orders.templates w WHERE w.template" EQ "k.template"
-		"  AND w.shop_id" EQ "ANY (ARRAY[k.shop_id, 0]) AND w.locale" EQ "ANY (ARRAY[k.locale, k.language, 'en'])"
-		"  ORDER BY w.locale" EQ "k.locale DESC, w.locale" EQ "k.language DESC, w.shop_id DESC LIMIT 1) t ON true"
+		"  AND w.shop_id" EQ "ANY (ARRAY[k.shop_id, 0])"
+		/* a name that is a shop's own may not have a text in English; any is better than none */
+		"  ORDER BY w.locale" EQ "k.locale DESC, w.locale" EQ "k.language DESC, w.locale" EQ "'en' DESC,"
+		"  w.shop_id DESC, w.locale LIMIT 1) t ON true"
 	};
 	Datum	   *columns[4];
 	Datum		values[4];
@@ -196,7 +175,7 @@ read_texts(IcoClaimText *texts, int n)
 		columns[0][i] = Int32GetDatum(texts[i].shop_id);
 		columns[1][i] = PointerGetDatum(texts[i].template);
 		columns[2][i] = PointerGetDatum(texts[i].locale);
-		columns[3][i] = PointerGetDatum(language_of(texts[i].locale));
+		columns[3][i] = PointerGetDatum(ico_locale_language(texts[i].locale));
 	}
 	values[0] = PointerGetDatum(construct_array(columns[0], n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 	for (int i = 1; i < 4; i++)
@@ -233,6 +212,12 @@ ico_claim_texts(IcoClaim **claims, int n)
 														  DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&c->id))),
 														  text_to_cstring(c->text->domain)));
 	}
+}
+
+bool
+ico_claim_has_text(const IcoClaim *claim)
+{
+	return claim->text->columns[T_SUBJECT] != NULL;
 }
 
 text *
@@ -435,6 +420,7 @@ put_order(JsonbParseState **state, const IcoClaim *c)
 	put_text(state, "reference", c->reference);
 	put_string(state, "kind", ico_kind_names[ico_kind_of(c->kind)]);
 	put_text(state, "customer_name", c->name);
+	put_text(state, "discount_offer", c->discount_offer);
 	put_text(state, "currency", c->currency);
 	put_lines(state, c, ico_currency_exponent(text_to_cstring(c->currency)));
 	put_instant(state, "expires_at", c->expires_at);

@@ -106,6 +106,11 @@
 	R(F, discard_message, ICO_SENDER | ICO_ADMIN) \
 	R(F, queue_status, ICO_SENDER | ICO_ADMIN) \
 	R(F, sender_settings, ICO_SENDER | ICO_ADMIN) \
+	R(F, template_variables, ICO_ADMIN) \
+	R(F, list_templates, ICO_ADMIN) \
+	R(F, save_template, ICO_ADMIN) \
+	R(F, delete_template, ICO_ADMIN) \
+	R(F, preview_message, ICO_ADMIN) \
 	R(F, _next_message_due, ICO_SENDER | ICO_ADMIN) \
 	R(V, incomplete_orders, ICO_ADMIN) \
 	R(F, _visible_shops, ICO_SENDER | ICO_ADMIN) \

@@ -10,7 +10,7 @@
 
 	-- The defaults are this version's; texts of a shop are rows of that shop.
 	INSERT INTO incomplete_orders.templates AS t (shop_id, template, locale, subject, preheader, headline, body, button, footer)
-	SELECT 0, d.template, 'en', d.subject, d.preheader, d.headline, d.body, d.button, d.footer FROM incomplete_orders._default_templates() d
+	SELECT 0, d.template, d.locale, d.subject, d.preheader, d.headline, d.body, d.button, d.footer FROM incomplete_orders._default_templates() d
 	ON CONFLICT ON CONSTRAINT templates_pkey DO UPDATE
 	SET subject = excluded.subject, preheader = excluded.preheader, headline = excluded.headline, body = excluded.body,
 		button = excluded.button, footer = excluded.footer

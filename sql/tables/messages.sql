@@ -34,6 +34,7 @@
 			body text NOT NULL,
 			button text NOT NULL,
 			footer text NOT NULL DEFAULT '',
+			changed_at timestamptz,
 			PRIMARY KEY (shop_id, template, locale)
 		);
 
