@@ -13,5 +13,7 @@ extern const Command health_command;
 extern const Command serve_command;
 extern const Command send_command;
 extern const Command send_recovery_emails_command;
+extern const Command preview_mail_command;
+extern const Command test_mail_command;
 
 #endif							/* ICO_COMMANDS_H */

@@ -107,15 +107,29 @@ member(const json_t *object, const char *key)
 	return text != NULL ? text : "";
 }
 
-/* The same for one that may be a number; the caller frees it. */
+/* The same for one that may be a number, written as in that language; the caller frees it. */
 static char *
-figure_of(const json_t *object, const char *key)
+figure_of(const Making *making, const json_t *object, const char *key)
 {
 	const json_t *value = json_object_get(object, key);
+	char	   *figure = json_is_integer(value) ? g_strdup_printf("%" JSON_INTEGER_FORMAT, json_integer_value(value)) :
+		text_line(member(object, key), 40);
+	char		shown[256];
 
-	if (json_is_integer(value))
-		return g_strdup_printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
-	return text_line(member(object, key), 40);
+	count_text(shown, sizeof(shown), making->language, figure);
+	g_free(figure);
+	return g_strdup(shown);
+}
+
+/* For what is not worth a word when there is none of it. */
+static char *
+figure_if_any(const Making *making, const json_t *object, const char *key)
+{
+	char	   *figure = figure_of(making, object, key);
+
+	if (strcmp(figure, "0") == 0)
+		*figure = '\0';
+	return figure;
 }
 
 /* Takes over a text that g_malloc() made. */
@@ -144,6 +158,22 @@ link_to(const Making *making, const char *page, const char *token)
 
 /* ---- what a mail is about ---- */
 
+/*
+ * The reader's, which may name a country, if the text that was found for them is in
+ * that language; else that of the text, for what the layouts say goes with it.
+ */
+static const char *
+locale_of(const Making *making)
+{
+	const char *wanted = member(making->message, "locale");
+	const char *found = member(making->text, "locale");
+	size_t		language = strcspn(found, "-_");
+
+	if (*found == '\0' || (strcspn(wanted, "-_") == language && g_ascii_strncasecmp(wanted, found, language) == 0))
+		return wanted;
+	return found;
+}
+
 static void
 take_parts(Making *making, const json_t *root)
 {
@@ -155,7 +185,7 @@ take_parts(Making *making, const json_t *root)
 	if (!json_is_object(making->message) || !json_is_object(making->shop) || !json_is_object(making->order) ||
 		!json_is_object(making->text) || !json_is_object(making->links))
 		give_up(making, MAIL_UNFIT, "the message is not complete");
-	making->locale = member(making->message, "locale");
+	making->locale = locale_of(making);
 	making->language = language_of(making->locale, NULL);
 }
 
@@ -198,16 +228,17 @@ find_addresses(Making *making, const char *recipient, const MailDefaults *defaul
 		give_up(making, MAIL_NOT_YET, "from_email of the shop: %s", why);
 }
 
-/* An amount twice: as figures, for the texts of a shop, and as one reads it. */
+/* An amount twice: without its currency, for the texts of a shop, and with it. */
 static void
 put_amount(const Making *making, json_t *object, const char *key, const char *shown_key, const char *amount, const char *currency)
 {
-	char		shown[128];
+	char		shown[256];
 	char	   *clean = text_line(amount, 40);
 
 	money_text(shown, sizeof(shown), making->language, clean, currency);
-	put(object, key, text_amount(clean, currency));
 	put(object, shown_key, g_strdup(shown));
+	amount_text(shown, sizeof(shown), making->language, clean, currency);
+	put(object, key, g_strdup(shown));
 	g_free(clean);
 }
 
@@ -222,7 +253,7 @@ item_of(const Making *making, const json_t *line, const char *currency, size_t n
 	if (json_string_length(json_object_get(item, "name")) == 0)
 		put_line(item, "name", line, "sku");
 	put_line(item, "variant", line, "variant");
-	put(item, "quantity", figure_of(line, "quantity"));
+	put(item, "quantity", figure_of(making, line, "quantity"));
 	put_amount(making, item, "unit_price", "shown_price", member(line, "unit_price"), currency);
 	put_amount(making, item, "line_total", "shown_total", member(line, "line_total"), currency);
 	put(item, "image_url", g_strdup(text_is_url(image) ? image : ""));
@@ -257,12 +288,13 @@ collect_fields(Making *making)
 	json_array_foreach(json_object_get(making->order, "items"), i, line)
 		json_array_append_new(items, item_of(making, line, currency, i + 1));
 	json_object_set_new(fields, "items", items);
-	put(fields, "item_count", figure_of(making->order, "item_count"));
-	put(fields, "total_items", figure_of(making->order, "item_count"));
+	put(fields, "item_count", figure_of(making, making->order, "item_count"));
+	put(fields, "total_items", figure_of(making, making->order, "item_count"));
 	put_amount(making, fields, "total_amount", "shown_amount", member(making->order, "total"), currency);
 	put(fields, "reference", text_line(member(making->order, "reference"), NAME_LENGTH));
 	put(fields, "recovery_url", link_to(making, "r", "restore"));
-	put(fields, "days_until_expiry", figure_of(making->order, "days_until_expiry"));
+	put(fields, "days_until_expiry", figure_if_any(making, making->order, "days_until_expiry"));
+	put_line(fields, "discount_offer", making->order, "discount_offer");
 	put_flag(fields, "one_item", making->order, "item_count");
 	put_flag(fields, "one_day", making->order, "days_until_expiry");
 	put(fields, "currency", currency);
@@ -392,18 +424,29 @@ put_pictures(Making *making)
 	put(making->layout, "open_url", link_to(making, "o", "open"));
 }
 
+/* "and 7 more", or nothing */
+static void
+put_more(const Making *making)
+{
+	char	   *more = figure_if_any(making, making->order, "more_items");
+	char	  **words_around = g_strsplit(member(json_object_get(making->layout, "words"),
+											  strcmp(more, "1") == 0 ? "one_more" : "more"), "%s", 2);
+
+	put(making->layout, "more_items", *more != '\0' ? g_strjoinv(more, words_around) : g_strdup(""));
+	g_strfreev(words_around);
+	g_free(more);
+}
+
 static void
 collect_layout(Making *making)
 {
 	json_t	   *layout = making->layout = json_object();
 	char	   *language = tag_of(making->locale);
-	char	   *more = figure_of(making->order, "more_items");
 
 	json_object_update(layout, making->fields);
 	json_object_set(layout, "words", json_object_get(words, language_tag(making->language)));
 	put(layout, "language", language);
-	put(layout, "more_items", strcmp(more, "0") == 0 ? g_strdup("") : g_strdup(more));
-	g_free(more);
+	put_more(making);
 	put_filled_line(making, "subject", SUBJECT_LENGTH);
 	put_filled_line(making, "preheader", SUBJECT_LENGTH);
 	put_filled_line(making, "headline", SUBJECT_LENGTH);

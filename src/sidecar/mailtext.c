@@ -1,6 +1,6 @@
 /*
  * mailtext.c
- *		UTF-8 for mails: one clean line, wrapped lines, addresses, amounts.
+ *		UTF-8 for mails: one clean line, wrapped lines, addresses.
  *
  * Whatever comes in may have been typed by anybody: names, addresses and texts
  * of a shop.  What goes out can stand in a header or in a line of a mail.
@@ -8,7 +8,6 @@
 #include <glib.h>
 #include <string.h>
 
-#include "../currencies.h"
 #include "mailtext.h"
 
 #define MAX_ADDRESS 254
@@ -219,31 +218,6 @@ text_is_url(const char *url)
 			return false;
 	}
 	return strlen(url) <= 2000 && strchr(url, '/')[2] != '\0';
-}
-
-char *
-text_amount(const char *amount, const char *currency)
-{
-	const char *point = strchr(amount, '.');
-	size_t		decimals = point == NULL ? 0 : strlen(point + 1);
-	size_t		wanted = 2;
-	GString    *out = g_string_new(amount);
-
-	for (const IcoCurrency *c = ico_currencies; *c->code != '\0'; c++)
-	{
-		if (strcmp(c->code, currency) == 0)
-			wanted = (size_t) c->exponent;
-	}
-	if (point == NULL && wanted > 0)
-		g_string_append_c(out, '.');
-	for (; decimals < wanted; decimals++)
-		g_string_append_c(out, '0');
-	/* Zeros that the currency has no use for. */
-	for (; decimals > wanted && out->str[out->len - 1] == '0'; decimals--)
-		g_string_truncate(out, out->len - 1);
-	if (out->str[out->len - 1] == '.')
-		g_string_truncate(out, out->len - 1);
-	return g_string_free(out, FALSE);
 }
 
 char *

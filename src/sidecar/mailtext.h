@@ -1,6 +1,6 @@
 /*
  * mailtext.h
- *		UTF-8 for mails: one clean line, wrapped lines, addresses, amounts.
+ *		UTF-8 for mails: one clean line, wrapped lines, addresses.
  *
  * What comes back was made by g_malloc() and belongs to the caller.
  */
@@ -24,8 +24,6 @@ extern char *text_person(const char *name);
 extern char *text_address(const char *address, const char **why);
 /* Is it http:// or https://, and without anything that ends an attribute or a header? */
 extern bool text_is_url(const char *url);
-/* "19.9" as "19.90": with the decimals that the currency has. */
-extern char *text_amount(const char *amount, const char *currency);
 /* The colour as #rrggbb, or the preset. */
 extern char *text_colour(const char *colour, const char *preset);
 /* Black or white: what can be read on it. */

@@ -23,6 +23,8 @@ static const Command *const commands[] = {
 	&health_command,
 	&send_command,
 	&send_recovery_emails_command,
+	&preview_mail_command,
+	&test_mail_command,
 	&serve_command,
 };
 
@@ -32,8 +34,9 @@ static const char surroundings[] =
 "The database is found as by psql: PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSFILE,\n"
 "PGSERVICE and all other variables and files of libpq.\n"
 "\n"
-"Exit codes: 0 done, 64 wrong usage, 69 no server, 70 an unexpected error, 75 try again\n"
-"later, 77 no permission, 78 something is not set up. health: 2 on an alarm.\n";
+"Exit codes: 0 done, 64 wrong usage, 65 there can be no such mail, 69 no server,\n"
+"70 an unexpected error, 75 try again later, 77 no permission, 78 something is not\n"
+"set up. health: 2 on an alarm.\n";
 
 static void
 print_help(void)

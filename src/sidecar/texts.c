@@ -104,11 +104,12 @@ exponent_of(const char *currency)
 }
 
 /*
- * "1234.5", "EUR" as "1.234,50 EUR" or "EUR 1,234.50", with a hard space.  Digits beyond
- * the currency's own are shown unless they are zeros: nothing is rounded here.
+ * "1234.5" as "1.234,50" or "1,234.50": with at least so many decimals, and more
+ * unless they are zeros, because nothing is rounded here.  What is no number is
+ * not made to look like one: false, and it is as it was.
  */
-void
-money_text(char *buffer, size_t size, Language language, const char *amount, const char *currency)
+static bool
+number_text(char *buffer, size_t size, Language language, const char *amount, size_t least)
 {
 	bool		german = language == LANGUAGE_DE;
 	const char *sign = *amount == '-' ? "-" : "";
@@ -116,15 +117,13 @@ money_text(char *buffer, size_t size, Language language, const char *amount, con
 	size_t		n = strcspn(whole, ".");
 	const char *fraction = whole[n] == '.' ? whole + n + 1 : "";
 	size_t		shown = strlen(fraction);
-	size_t		least = (size_t) exponent_of(currency);
 	char		number[96];
 	size_t		length = 0;
 
-	/* What is no number is not made to look like one. */
 	if (n == 0 || n > 30 || shown > 20 || strspn(whole, "0123456789") != n || strspn(fraction, "0123456789") != shown)
 	{
-		snprintf(buffer, size, "%s %s", amount, currency);
-		return;
+		snprintf(buffer, size, "%s", amount);
+		return false;
 	}
 	while (shown > least && fraction[shown - 1] == '0')
 		shown--;
@@ -139,8 +138,32 @@ money_text(char *buffer, size_t size, Language language, const char *amount, con
 	for (size_t i = 0; i < shown || i < least; i++)
 		number[length++] = i < shown ? fraction[i] : '0';
 	number[length] = '\0';
-	if (german)
-		snprintf(buffer, size, "%s%s\u00a0%s", sign, number, currency);
+	snprintf(buffer, size, "%s%s", sign, number);
+	return true;
+}
+
+void
+amount_text(char *buffer, size_t size, Language language, const char *amount, const char *currency)
+{
+	(void) number_text(buffer, size, language, amount, (size_t) exponent_of(currency));
+}
+
+void
+count_text(char *buffer, size_t size, Language language, const char *count)
+{
+	(void) number_text(buffer, size, language, count, 0);
+}
+
+/* With the currency and a hard space: "1.234,50 EUR" or "EUR 1,234.50". */
+void
+money_text(char *buffer, size_t size, Language language, const char *amount, const char *currency)
+{
+	char		number[192];
+
+	if (!number_text(number, sizeof(number), language, amount, (size_t) exponent_of(currency)))
+		snprintf(buffer, size, "%s %s", number, currency);
+	else if (language == LANGUAGE_DE)
+		snprintf(buffer, size, "%s\u00a0%s", number, currency);
 	else
-		snprintf(buffer, size, "%s\u00a0%s%s", currency, sign, number);
+		snprintf(buffer, size, "%s\u00a0%s", currency, number);
 }

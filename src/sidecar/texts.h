@@ -89,6 +89,9 @@ typedef enum Language
 extern const char *text_of(Language language, Text text);
 extern const char *language_tag(Language language);
 extern Language language_of(const char *locale, const char *accept_language);
+/* Numbers are written here and nowhere else. */
+extern void amount_text(char *buffer, size_t size, Language language, const char *amount, const char *currency);
+extern void count_text(char *buffer, size_t size, Language language, const char *count);
 extern void money_text(char *buffer, size_t size, Language language, const char *amount, const char *currency);
 
 #endif							/* ICO_TEXTS_H */

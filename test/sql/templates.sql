@@ -93,7 +93,7 @@ SELECT s.source, r.* FROM (VALUES
 	('body', 'Hello {{customer}}'), ('body', 'x {{name}}'), ('body', 'x {{^items}}{{name}}{{/items}}'), ('body', 'x {{items.name}}'), ('body', 'x {{.}}'),
 	('body', 'x {{#items}}{{#items}}{{/items}}{{/items}}'), ('body', 'x {{items}}'), ('body', 'x {{one_day}}'),
 	('body', 'x ' || repeat('{{#one_day}}', 9) || repeat('{{/one_day}}', 9)), ('subject', '{{discount_offer}}'), ('body', ' {{#items}}x{{/items}} {{! nothing }}'),
-	('subject', E'two\nlines'), ('body', E'a bell \a'), ('subject', repeat('x', 501)), ('body', repeat('x', 10001)), ('title', 'x'), ('subject', ''), ('button', ' ')
+	('subject', E'two\nlines'), ('body', E'a bell \x07'), ('subject', repeat('x', 501)), ('body', repeat('x', 10001)), ('title', 'x'), ('subject', ''), ('button', ' ')
 	) s (field, source) CROSS JOIN LATERAL (SELECT * FROM pg_temp.saving(s.field, s.source)) r WHERE length(s.source) < 300;
 SELECT s.field, length(s.source), r.* FROM (VALUES ('subject', repeat('x', 501)), ('subject', repeat('x', 500)), ('body', repeat('x', 10001)), ('body', repeat('x', 10000)))
 	s (field, source) CROSS JOIN LATERAL (SELECT * FROM pg_temp.saving(s.field, s.source)) r;
@@ -111,7 +111,7 @@ SELECT c, r.* FROM (VALUES
 	($$SELECT incomplete_orders.save_template('cart_offer', 'en', '{}', 'no-such-shop')$$), ($$SELECT incomplete_orders.list_templates('no-such-shop')$$)
 	) s (c) CROSS JOIN LATERAL (SELECT * FROM pg_temp.refusal(s.c)) r;
 -- a refusal changes nothing
-SELECT t.body = E'a\r\n\tb' AS kept FROM incomplete_orders.list_templates() t WHERE t.template = 'cart_offer' AND t.locale = 'en' AND t.own;
+SELECT t.body FROM incomplete_orders.list_templates() t WHERE t.template = 'cart_offer' AND t.locale = 'en' AND t.own;
 
 -- a preview of an order is what a claim gives for it, but for the message itself
 SELECT incomplete_orders.capture_cart('t-1', '[{"sku":"A","name":"Blue shirt","quantity":2,"unit_price":"1234.50"},{"sku":"B","quantity":1,"unit_price":"3"}]',
@@ -154,5 +154,4 @@ SELECT c, r.* FROM (VALUES ($$SELECT incomplete_orders.preview_message(NULL)$$),
 SELECT incomplete_orders.delete_template('cart_offer', 'en');
 DROP TABLE objects;
 DELETE FROM incomplete_orders.messages WHERE order_id = :'order_id';
-SELECT incomplete_orders.delete_order(:'order_id', 'test') IS NOT NULL AS deleted;
 SELECT count(*) > 0 AS gone FROM incomplete_orders.delete_shop('t-other', dry_run => false);
