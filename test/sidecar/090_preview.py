@@ -8,7 +8,7 @@ import random
 from sending import *
 
 SEED = int(os.environ.get('FUZZ_SEED', random.randrange(1 << 32)))
-TEMPLATES = int(os.environ.get('FUZZ_TEMPLATES', '3000'))
+TEMPLATES = int(os.environ.get('FUZZ_TEMPLATES', '400'))
 NAMES = ['customer_name', 'shop_name', 'items', 'one_day', 'discount_offer', 'name', 'variant', 'link', 'days_until_expiry', 'unknown', '']
 PIECES = ['{{', '}}', '{', '}', '{{{', '}}}', '#', '^', '/', '&', '!', '>', '=', ' ', '\n', '\r\n', '\t', 'x', 'ü', '€', '.', '{{=<% %>=}}', '{{! {{ }}']
 rng = random.Random(SEED)
