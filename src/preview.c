@@ -90,7 +90,8 @@ make_sample(IcoClaim *c, const char *currency)
 	static IcoPlan plan = {
 		"ttzb",
 		"SELECT 'Jane Doe'::pg_catalog.text, 'INC-0123456789'::pg_catalog.text,"
-		" CASE pg_catalog.split_part($1, '_', 1) WHEN 'payment' THEN 'payment' WHEN 'partial' THEN 'partial' ELSE 'cart' END::incomplete_orders.order_kind,"
+		" CASE WHEN pg_catalog.split_part($1, '_', 1)" EQ "ANY ('{payment,partial}'::pg_catalog.text[])"
+		"  THEN pg_catalog.split_part($1, '_', 1) ELSE 'cart' END::incomplete_orders.order_kind,"
 		" $2, CASE WHEN $4 THEN '[{\"sku\": \"SHIRT-M\", \"name\": \"Blue shirt\", \"variant\": \"M\", \"quantity\": 2, \"unit_price\": \"19.90\"},"
 		" {\"sku\": \"LAMP\", \"name\": \"Reading lamp\", \"quantity\": 1, \"unit_price\": \"1234.50\"}]'"
 		" ELSE '[{\"sku\": \"SHIRT-M\", \"name\": \"Blue shirt\", \"variant\": \"M\", \"quantity\": 2, \"unit_price\": \"1990\"},"
@@ -116,8 +117,9 @@ find_step(IcoClaim *c)
 		"it",
 		"SELECT c.campaign, c.message_type, c.step FROM incomplete_orders.campaign_steps c"
 		" WHERE c.shop_id" EQ "$1 AND c.template" EQ "$2"
-		" UNION ALL SELECT NULL, CASE pg_catalog.split_part($2, '_', 2) WHEN 'reminder' THEN 'payment_reminder'"
-		"  WHEN 'final' THEN 'final_reminder' WHEN 'offer' THEN 'discount_offer' ELSE 'abandoned_cart' END, 0"
+		" UNION ALL SELECT NULL, CASE WHEN p.last" EQ "'reminder' THEN 'payment_reminder' WHEN p.last" EQ "'final' THEN 'final_reminder'"
+		"  WHEN p.last" EQ "'offer' THEN 'discount_offer' ELSE 'abandoned_cart' END, 0"
+		" FROM pg_catalog.split_part($2, '_', 2) p (last)"
 		" ORDER BY 3 DESC LIMIT 1"
 	};
 	Datum		values[2] = {Int32GetDatum(c->shop_id), PointerGetDatum(c->template)};
