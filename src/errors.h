@@ -26,7 +26,7 @@
 #define ICO_ERR_INVARIANT			ICO_SQLSTATE('0', '1', '2')
 /* an order number, reference or shop name is taken */
 #define ICO_ERR_TAKEN				ICO_SQLSTATE('0', '1', '3')
-/* rows that must stay are in the way (a shop in use) */
+/* rows that must stay are in the way (a shop in use), or that need it (a template) */
 #define ICO_ERR_IN_USE				ICO_SQLSTATE('0', '1', '4')
 
 /* no recovery message may be sent for an order; the detail is the reason */

@@ -27,7 +27,7 @@ typedef enum IcoVariableKind
 	V("items", "", LIST, "What is left to buy: a section that is repeated for each line, for twenty at most", "{{#items}}{{quantity}} x {{name}}, {{/items}}") \
 	V("total_items", "", TEXT, "How many pieces that are", "3") \
 	V("item_count", "", TEXT, "The same as total_items", "3") \
-	V("total_amount", "", TEXT, "What it costs, without the currency, written as in the language of the text", "59.70") \
+	V("total_amount", "", TEXT, "What it costs, without the currency, written as in German in a German text, else as in English", "59.70") \
 	V("currency", "", TEXT, "The currency's code", "EUR") \
 	V("reference", "", TEXT, "The order's reference", "INC-0123456789") \
 	V("recovery_url", "", TEXT, "Where the cart is restored, or the order paid; the button leads there, too", "https://shop.example/r/AbCd") \

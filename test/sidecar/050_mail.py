@@ -144,6 +144,19 @@ ok('&lt;b&gt;{{customer_name}}&lt;/b&gt; {{{shop_name}}} {{#items}}&quot;&#39;&a
 unlike(html(mail), 'javascript:|<img src=x>', 'a picture that is none is left out')
 _, mail, _ = mail_of(order={'items': [nasty] * 20, 'more_items': 7})
 like(plain(mail), r'^\* and 7 more$', 'lines that were left out are counted')
+for locale, more, shown in ('en', 1, 'and one more'), ('de', 1, 'und ein weiterer Artikel'), ('de', 1200, 'und 1.200 weitere'), ('en', 1200, 'and 1,200 more'):
+    _, mail, _ = mail_of(message={'locale': locale}, order={'items': [nasty] * 20, 'more_items': more})
+    like(plain(mail), rf'^\* {shown}$', f'{locale}: {more} more')
+_, mail, _ = mail_of(message={'locale': 'de-AT'}, text={'locale': 'en'})
+same(mail['Content-Language'], 'en', 'a reader for whom there is no text: the language of the one that they get')
+like(plain(mail), r'^Total: EUR\xa059\.70$', 'and words and amounts that go with it')
+for locale, found in ('de-AT', 'de'), ('DE_at', 'de'), ('de', 'de-AT'), ('de-AT', None):
+    _, mail, _ = mail_of(message={'locale': locale}, text={'locale': found})
+    same(mail['Content-Language'], locale.replace('_', '-'), f'{locale}, the text {found}: theirs')
+_, mail, _ = mail_of(order={'days_until_expiry': 0}, text={'body': 'x{{#days_until_expiry}} {{days_until_expiry}} days{{/days_until_expiry}}.'})
+like(plain(mail), r'^x\.$', 'the last day is not counted')
+_, mail, _ = mail_of(order={'discount_offer': 'SAVE10: <b>'}, text={'body': 'x {{discount_offer}}'})
+like(plain(mail), r'^x SAVE10: <b>$', 'a discount')
 for name, shown in [('Jane', True), ('J.R. Tolkien', True), ("O'Brien-Smith", True), ('Dr. Müller', True), ('https://evil.example', False),
                     ('visit evil.example now', False), ('www.evil', False), ('win $1000', False), ('x' * 61, False), (' ', False)]:
     _, mail, _ = mail_of(order={'customer_name': name})

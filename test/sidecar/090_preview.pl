@@ -63,6 +63,18 @@ for my $row (split /\n/, sql(q{SELECT template, locale, split_part(template, '_'
 	like($out, qr/SAVE10/, "$template, $locale: has the discount") if $template =~ /_offer$/;
 }
 
+## Letters that the encoding of a database does not have
+
+for my $case ([ 'LATIN1', "Zahlung abschlie\xc3\x9fen" ], [ 'WIN1251', 'Zahlung abschliessen' ])
+{
+	my ($encoding, $button) = @$case;
+	sql("CREATE DATABASE letters TEMPLATE template0 ENCODING '$encoding' LOCALE 'C'");
+	$node->safe_psql('letters', 'CREATE EXTENSION incomplete_orders; SELECT incomplete_orders.setup()', extra_params => [ '-U', (getpwuid $<)[0] ]);
+	delete local $ENV{PGUSER};
+	like((program('preview-mail', '-d', 'letters', '--locale=de', '--template=payment_final'))[1], qr/^$button:$/m, "$encoding: German all the same");
+	sql('DROP DATABASE letters');
+}
+
 ## Languages
 
 ($code, $out) = program('preview-mail', '--locale=de-AT', '--format=eml');
