@@ -157,15 +157,6 @@ ico_locale_tag(const text *captured)
 	return cstring_to_text_with_len(tag, n);
 }
 
-text *
-ico_locale_language(const text *tag)
-{
-	const char *s = VARDATA_ANY(tag);
-	const char *dash = memchr(s, '-', VARSIZE_ANY_EXHDR(tag));
-
-	return cstring_to_text_with_len(s, dash == NULL ? VARSIZE_ANY_EXHDR(tag) : dash - s);
-}
-
 /* _locale_tag(locale) -> text */
 Datum
 ico_locale_tag_sql(PG_FUNCTION_ARGS)

@@ -73,6 +73,12 @@ CROSS JOIN LATERAL incomplete_orders.preview_message('cart_abandoned', incomplet
 SELECT p #>> '{text,subject}' AS subject FROM incomplete_orders.preview_message('cart_vip', 'en') p;
 SELECT p #>> '{text,headline}' AS headline FROM incomplete_orders.preview_message('cart_abandoned', 'de-AT', shop => 't-other') p;
 
+-- whose language is not known reads that of the shop, in its own way of writing it
+SELECT incomplete_orders.configure_shop('t-other', '{"locale": "de_ch"}');
+SELECT incomplete_orders.shop_settings('t-other') ->> 'locale' AS locale;
+SELECT l AS reader, p #>> '{message,locale}' AS locale, p #>> '{text,locale}' AS text
+FROM unnest('{NULL,it,en-GB}'::text[]) l CROSS JOIN LATERAL incomplete_orders.preview_message('cart_abandoned', l, shop => 't-other') p;
+
 -- back to the default
 SELECT incomplete_orders.delete_template('cart_abandoned', 'de-AT'), incomplete_orders.delete_template('cart_abandoned', 'de-AT') AS again;
 SELECT p #>> '{text,headline}' AS headline FROM incomplete_orders.preview_message('cart_abandoned', 'de-AT') p;
