@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -20,7 +21,6 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
-#include "executor/spi.h"
 #include "rights.h"
 #include "template.h"
 #include "tenant.h"
@@ -188,7 +188,7 @@ place_of(const Checking *checking, const char *at)
 	return psprintf("Line %d, column %d.", lines, pg_mbstrlen_with_len(line, at - line) + 1);
 }
 
-/* Where it is a fault of a tag: the tag, as far as one line can show it. */
+/* The fault of a field, with its place; what to do about it. */
 #define REFUSE(checking, at, hint, ...) \
 	ereport(ERROR, \
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), \
