@@ -138,7 +138,7 @@ ico_preview_unsubscribe(PG_FUNCTION_ARGS)
 	"(SELECT o.context" ARROW_TEXT "'locale' FROM incomplete_orders." table " o WHERE o.shop_id" EQ "$1 AND o.id" EQ "m.order_id)"
 	static IcoPlan plan = {
 		"iu",
-		"SELECT m.id, s.shop, s.name, COALESCE(" LOCALE("open_orders") ", " LOCALE("closed_orders") ", 'en'), s.logo_url, s.colour"
+		"SELECT m.id, s.shop, s.name, COALESCE(" LOCALE("open_orders") ", " LOCALE("closed_orders") ", s.locale), s.logo_url, s.colour"
 		" FROM (SELECT q.id, q.order_id FROM incomplete_orders.messages q WHERE q.shop_id" EQ "$1 AND q.id" EQ "$2"
 		"  UNION ALL SELECT r.message_id, NULL FROM incomplete_orders.past_recipients r"
 		"  WHERE r.shop_id" EQ "$1 AND r.message_id" EQ "$2 LIMIT 1) m, incomplete_orders.shops s WHERE s.shop_id" EQ "$1"

@@ -67,13 +67,13 @@ same_text(const text *a, const text *b)
 		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
 }
 
-/* What was captured as a locale, as a language tag; where it is none: en. */
+/* What was captured as a locale, as a language tag; '' where it is none. */
 static text *
 language_tag(const text *captured)
 {
 	text	   *tag = captured == NULL ? NULL : ico_locale_tag(captured);
 
-	return tag != NULL ? tag : cstring_to_text("en");
+	return tag != NULL ? tag : cstring_to_text("");
 }
 
 /* The host name at the beginning of s, or NULL when it is none. */
@@ -152,42 +152,43 @@ static void
 read_texts(IcoClaimText *texts, int n)
 {
 	static IcoPlan plan = {
-		"ATTT",
-		"SELECT k.n::pg_catalog.int4, s.name, s.shop, s.colour, s.base_url, s.logo_url, s.reply_to, s.from_email,"
+		"ATT",
+		"SELECT k.n::pg_catalog.int4, l.locale, s.name, s.shop, s.colour, s.base_url, s.logo_url, s.reply_to, s.from_email,"
 		" s.restore_url, s.postal_address, t.body, t.button, t.footer, t.locale, t.subject, t.headline, t.preheader"
-		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) WITH ORDINALITY k (shop_id, template, locale, language, n)"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) WITH ORDINALITY k (shop_id, template, locale, n)"
 		" JOIN incomplete_orders.shops s ON s.shop_id" EQ "k.shop_id"
+		" CROSS JOIN LATERAL (SELECT CASE WHEN k.locale" EQ "'' THEN s.locale ELSE k.locale END AS locale) l"
 		" LEFT JOIN LATERAL (SELECT w.* FROM incomplete_orders.templates w WHERE w.template" EQ "k.template"
 		"  AND w.shop_id" EQ "ANY (ARRAY[k.shop_id, 0])"
 		/* a name that is a shop's own may not have a text in English; any is better than none */
-		"  ORDER BY w.locale" EQ "k.locale DESC, w.locale" EQ "k.language DESC, w.locale" EQ "'en' DESC,"
+		"  ORDER BY w.locale" EQ "l.locale DESC, w.locale" EQ "pg_catalog.split_part(l.locale, '-', 1) DESC, w.locale" EQ "'en' DESC,"
 		"  w.shop_id DESC, w.locale LIMIT 1) t ON true"
 	};
-	Datum	   *columns[4];
-	Datum		values[4];
+	Datum	   *columns[3];
+	Datum		values[3];
 	uint64		rows;
 	bool		isnull;
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 3; i++)
 		columns[i] = palloc(n * sizeof(Datum));
 	for (int i = 0; i < n; i++)
 	{
 		columns[0][i] = Int32GetDatum(texts[i].shop_id);
 		columns[1][i] = PointerGetDatum(texts[i].template);
 		columns[2][i] = PointerGetDatum(texts[i].locale);
-		columns[3][i] = PointerGetDatum(ico_locale_language(texts[i].locale));
 	}
 	values[0] = PointerGetDatum(construct_array(columns[0], n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	for (int i = 1; i < 4; i++)
+	for (int i = 1; i < 3; i++)
 		values[i] = PointerGetDatum(construct_array(columns[i], n, TEXTOID, -1, false, TYPALIGN_INT));
 	rows = ico_execute(&plan, values, NULL);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		IcoClaimText *t = &texts[DatumGetInt32(ico_column(i, 1, &isnull)) - 1];
 
+		t->locale = DatumGetTextPP(ico_column(i, 2, &isnull));
 		for (int column = 0; column < T_COLUMNS; column++)
 		{
-			Datum		value = ico_column(i, column + 2, &isnull);
+			Datum		value = ico_column(i, column + 3, &isnull);
 
 			t->columns[column] = isnull ? NULL : DatumGetTextPP(value);
 		}

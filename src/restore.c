@@ -172,7 +172,7 @@ ico_preview_cart(PG_FUNCTION_ARGS)
 	"SELECT x.reference, x.context FROM incomplete_orders." table " x WHERE x.shop_id" EQ "$1 AND x.id" EQ "$2"
 	static IcoPlan plan = {
 		"iu",
-		"SELECT s.shop, s.name, COALESCE(o.context" ARROW_TEXT "'locale', 'en'), o.reference, s.logo_url, s.colour,"
+		"SELECT s.shop, s.name, COALESCE(o.context" ARROW_TEXT "'locale', s.locale), o.reference, s.logo_url, s.colour,"
 		" s.restore_url, s.base_url FROM incomplete_orders.shops s,"
 		" (" ORDER_FACTS("open_orders") " UNION ALL " ORDER_FACTS("closed_orders") " LIMIT 1) o WHERE s.shop_id" EQ "$1"
 	};

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -20,7 +21,6 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
-#include "executor/spi.h"
 #include "rights.h"
 #include "template.h"
 #include "tenant.h"
@@ -157,15 +157,6 @@ ico_locale_tag(const text *captured)
 	return cstring_to_text_with_len(tag, n);
 }
 
-text *
-ico_locale_language(const text *tag)
-{
-	const char *s = VARDATA_ANY(tag);
-	const char *dash = memchr(s, '-', VARSIZE_ANY_EXHDR(tag));
-
-	return cstring_to_text_with_len(s, dash == NULL ? VARSIZE_ANY_EXHDR(tag) : dash - s);
-}
-
 /* _locale_tag(locale) -> text */
 Datum
 ico_locale_tag_sql(PG_FUNCTION_ARGS)
@@ -197,7 +188,7 @@ place_of(const Checking *checking, const char *at)
 	return psprintf("Line %d, column %d.", lines, pg_mbstrlen_with_len(line, at - line) + 1);
 }
 
-/* Where it is a fault of a tag: the tag, as far as one line can show it. */
+/* The fault of a field, with its place; what to do about it. */
 #define REFUSE(checking, at, hint, ...) \
 	ereport(ERROR, \
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), \

@@ -47,10 +47,8 @@ typedef enum IcoVariableKind
 #define ICO_LOCALE_CHARS 35
 
 /*
- * "de_at.UTF-8" as "de-AT"; NULL when it cannot be the tag of a language.  The
- * part before the first "-".
+ * "de_at.UTF-8" as "de-AT"; NULL when it cannot be the tag of a language.
  */
 extern text *ico_locale_tag(const text *captured);
-extern text *ico_locale_language(const text *tag);
 
 #endif							/* ICO_TEMPLATE_H */

@@ -151,6 +151,10 @@ BEGIN
 		PERFORM incomplete_orders._refuse_setting('currency', 'It must be three capital letters.', 'See ISO 4217, for example EUR.');
 	END IF;
 	-- the view reads all zone files: only when the zone changes
+	NEW.locale := coalesce(incomplete_orders._locale_tag(NEW.locale), '');
+	IF NEW.locale = '' THEN
+		PERFORM incomplete_orders._refuse_setting('locale', 'It must be the tag of a language, and perhaps a country.', 'As in en, de or de-AT.');
+	END IF;
 	IF (TG_OP = 'INSERT' OR NEW.time_zone <> OLD.time_zone) AND NEW.time_zone <> 'UTC'
 		AND NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.time_zone) THEN
 		PERFORM incomplete_orders._refuse_setting('time_zone', 'This server does not know a time zone of that name.', 'pg_timezone_names lists them, for example Europe/Berlin.');
@@ -304,7 +308,7 @@ CREATE FUNCTION incomplete_orders._setting_types() RETURNS TABLE (setting text, 
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	VALUES
-		('name', 'string', 'text'), ('currency', 'string', 'text'), ('time_zone', 'string', 'text'),
+		('name', 'string', 'text'), ('currency', 'string', 'text'), ('time_zone', 'string', 'text'), ('locale', 'string', 'text'),
 		('base_url', 'string', 'text'), ('restore_url', 'string', 'text'), ('from_email', 'string', 'text'),
 		('reply_to', 'string', 'text'), ('postal_address', 'string', 'text'), ('logo_url', 'string', 'text'),
 		('colour', 'string', 'text'), ('cut_off', 'string', 'interval'), ('expiry', 'string', 'interval'),

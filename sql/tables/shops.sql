@@ -4,6 +4,7 @@
 			name text NOT NULL,
 			currency text NOT NULL DEFAULT 'USD',
 			time_zone text NOT NULL DEFAULT 'UTC',
+			locale text NOT NULL DEFAULT 'en',
 			base_url text,
 			restore_url text,
 			from_email text,

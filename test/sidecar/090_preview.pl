@@ -167,7 +167,23 @@ for my $case ([ '--to says who', $to[2] ], [ '--smtp-url or --relays says', $to[
 	is($code, 64, "$says: exit code");
 	like($err, qr/\Q$says\E/, "$says: says so");
 }
+
+# Asked to stop while the server has the mail and has not answered, twice: not waited for.
+hold($mail);
+my $run = begin(@to);
+ok(held($mail), 'the mail is on its way');
+kill 'TERM', $run->{pid};
+is(scalar(finish($run, 'TERM')), 75, 'stopped at once: exit code');
+like($run->{out}, qr/was deferred by .*outcome unknown/, 'stopped at once: says that nobody knows');
 mail_stop($mail);
+
+# A text that somebody wrote past save_template().
+sql(q{UPDATE incomplete_orders.templates SET body = '{{#items}}' WHERE template = 'cart_offer' AND locale = 'en'});
+($code, $out, $err) = program('preview-mail', '--template=cart_offer');
+is("$code $out", '65 ', 'a text that is no template: exit code');
+like($err, qr/^incomplete-orders: preview-mail: template, body: Unclosed section/, 'a text that is no template: says so');
+sql('SELECT incomplete_orders.setup()');
+is((program('preview-mail', '--template=cart_offer'))[0], 0, 'setup() mends a default');
 
 ## What the checker lets pass the renderer renders.
 

@@ -6,7 +6,7 @@ SELECT key, value FROM jsonb_each(incomplete_orders.shop_settings('set')) ORDER 
 -- Each key can be set and comes back; null brings back the default; what is not named stays.
 CREATE TEMP TABLE good (settings jsonb);
 INSERT INTO good VALUES ('{
-	"name": "Café <& Söhne>", "currency": "JPY", "time_zone": "Asia/Tokyo", "base_url": "https://shop.example:8443/a?b=c#d",
+	"name": "Café <& Söhne>", "currency": "JPY", "time_zone": "Asia/Tokyo", "locale": "de-AT", "base_url": "https://shop.example:8443/a?b=c#d",
 	"restore_url": "https://shop.example/cart?t={token}&o={id}", "from_email": "orders+x@shop.example", "reply_to": "Zoë@exämple.de",
 	"postal_address": "1 Road\nTown", "logo_url": "http://[2001:db8::1]/logo.png", "colour": "#1A7f37", "cut_off": "00:10:00",
 	"expiry": "1 mon", "retention": "2 years", "attribution_window": "00:00:00", "min_gap": "1 day", "cap_per_episode": 0,
@@ -29,6 +29,7 @@ SELECT jsonb_build_object(key, value::jsonb) FROM (VALUES
 	('name', 'null'), ('name', '""'), ('name', '1'), ('name', '"a\tb"'), ('name', to_json(repeat('x', 201))::text),
 	('currency', '"eur"'), ('currency', '"EURO"'), ('currency', '"ÄÖÜ"'), ('currency', '["EUR"]'),
 	('time_zone', '"Mars/Olympus"'), ('time_zone', '""'), ('time_zone', '"UTC+3"'), ('time_zone', '"../etc/passwd"'),
+	('locale', '"german, please"'), ('locale', '""'), ('locale', '"de-"'), ('locale', '1'),
 	('base_url', '"ftp://a.example/"'), ('base_url', '"javascript:alert(1)"'), ('base_url', '"https://"'), ('base_url', '"https:///x"'),
 	('base_url', '"https://a b/"'), ('base_url', '"https://a.example/\""'), ('base_url', '"https://a.example/<x>"'),
 	('base_url', '"https://a.example/\r\nX: y"'), ('base_url', '"https://user:secret@a.example/"'), ('base_url', '"https://a.example:port/"'),
