@@ -186,7 +186,7 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 	"   WHEN NOT c.enabled THEN 'campaign_disabled'" \
 	"   WHEN o.abandoned_at" LT "c.not_before THEN 'before_campaign'" \
 	"   WHEN o.next_action_at" LE "$2 AND (" STEP_OF_LIFE ").due_at" LE "$2 THEN (" STEP_OF_LIFE ").step" \
-	"   " ICO_REFUSAL("o", "s", "p.keys", ICO_TOO_MANY("o", "s", "$2", ICO_GETS_MAIL("o")) \
+	"   " ICO_REFUSAL("o", "s", "p.keys", ICO_TOO_MANY("o", "s", "p.keys", "$2", ICO_GETS_MAIL("o")) \
 					  " WHEN w.awake_at" GT "$2 THEN NULL WHEN h.n" GE "s.cap_per_person THEN 'cap_per_person'") \
 	"  END AS reason" \
 	" FROM due o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id" \

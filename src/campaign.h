@@ -102,9 +102,10 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 	o ".last_activity_at, " o ".id)"
 /*
  * Whether that person has a better cart that is abandoned, may be mailed, and
- * fulfils `waits`: there b is its row, bv.abandoned_at since when.
+ * fulfils `waits`: there b is its row, bv.abandoned_at since when.  The indexes
+ * find what is written alike; the keys say whether it is the same person.
  */
-#define ICO_OTHER_CART(o, s, at, waits) \
+#define ICO_OTHER_CART(o, s, keys, at, waits) \
 	"EXISTS (SELECT FROM (SELECT bc.* FROM incomplete_orders.open_orders bc WHERE bc.shop_id" EQ o ".shop_id" \
 	"  AND bc.customer_id" EQ o ".customer_id" \
 	" UNION ALL SELECT be.* FROM incomplete_orders.open_orders be WHERE be.shop_id" EQ o ".shop_id AND be.email IS NOT NULL" \
@@ -113,7 +114,8 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 	"  AND pg_catalog.translate(bp.phone, ' ()-./+', '')" EQ "pg_catalog.translate(" o ".phone, ' ()-./+', '')) b" \
 	" CROSS JOIN LATERAL (SELECT " ICO_ABANDONED_AS_OF("b", s, at) " AS abandoned_at OFFSET 0) bv" \
 	" WHERE b.id" NE o ".id AND CASE WHEN " ICO_CART_RANK("b", s) GT ICO_CART_RANK(o, s) \
-	" AND bv.abandoned_at IS NOT NULL THEN (" waits ") AND (SELECT CASE " ICO_REFUSAL("b", s, "bk.keys", "") " END" \
+	" AND bv.abandoned_at IS NOT NULL THEN (" waits ") AND (SELECT CASE WHEN NOT bk.keys OPERATOR(pg_catalog.&&) " keys " THEN 'another' " \
+	ICO_REFUSAL("b", s, "bk.keys", "") " END" \
 	"  FROM (SELECT incomplete_orders._person_keys(b.shop_id, b.customer_id, b.email, b.phone) AS keys OFFSET 0) bk)" \
 	" IS NULL END)"
 /* ... a message of the campaign waits for it, or it got one since this order was abandoned */
@@ -146,9 +148,9 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 	" CROSS JOIN LATERAL (SELECT GREATEST(" at ", incomplete_orders._later(h.last_at, " s ".min_gap)) AS over_at OFFSET 0) g" \
 	" CROSS JOIN LATERAL (SELECT " ICO_AWAKE(o, s, "g.over_at") " AS awake_at OFFSET 0) w"
 /* the last branches of ICO_REFUSAL for messages that nobody asked for by hand */
-#define ICO_TOO_MANY(o, s, at, waits) \
+#define ICO_TOO_MANY(o, s, keys, at, waits) \
 	" WHEN " ICO_EPISODE_MESSAGES(o) GE s ".cap_per_episode THEN 'cap_per_episode'" \
-	" WHEN " ICO_OTHER_CART(o, s, at, waits) " THEN 'other_cart'"
+	" WHEN " ICO_OTHER_CART(o, s, keys, at, waits) " THEN 'other_cart'"
 
 /* --- steps, in SQL --- */
 

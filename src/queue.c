@@ -355,6 +355,7 @@ read_order(IcoClaim *c, int row)
 	c->min_gap = ico_span(ico_column(row, 24, &isnull));
 	c->cap_per_episode = DatumGetInt32(ico_column(row, 25, &isnull));
 	c->cap_per_person = DatumGetInt32(ico_column(row, 26, &isnull));
+	c->left_out = DatumGetBool(ico_column(row, 27, &isnull));
 	if (ico_status_of(ico_column(row, 2, &isnull)) != ICO_ABANDONED ||
 		DatumGetInt32(ico_column(row, 3, &isnull)) != c->episode)
 		c->reason = "customer_returned";
@@ -434,7 +435,8 @@ lock_orders(Claiming *claiming)
 		" o.reference, o.kind, o.currency, incomplete_orders._mailed_items(o.items, s.exclusions), o.context" ARROW_TEXT "'locale', o.id, o.expires_at, o.abandoned_at,"
 		" o.shipping, o.tax, o.discount, o.coupon_discount, "
 		ICO_UNWANTED("o", "s", "incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone)") ", "
-		ICO_AWAKE("o", "s", "$4") ", s.min_gap, s.cap_per_episode, s.cap_per_person"
+		ICO_AWAKE("o", "s", "$4") ", s.min_gap, s.cap_per_episode, s.cap_per_person,"
+		" incomplete_orders.item_count(incomplete_orders._mailed_items(o.items, s.exclusions))" LT "incomplete_orders.item_count(o.items)"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, id) CROSS JOIN LATERAL (SELECT q.*"
 		"  FROM incomplete_orders.open_orders q WHERE q.shop_id" EQ "k.shop_id AND q.id" EQ "k.id"
 		"  LIMIT 1 FOR SHARE SKIP LOCKED) o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"

@@ -56,7 +56,8 @@ typedef struct IcoClaim
 	text	   *reference;
 	Datum		kind;
 	text	   *currency;
-	Datum		items;
+	Datum		items;			/* those that the shop mails */
+	bool		left_out;		/* there are others */
 	Datum		charges[4];		/* shipping, tax, discount, coupon_discount */
 	TimestampTz abandoned_at;
 	TimestampTz expires_at;

@@ -360,7 +360,7 @@ put_line(JsonbParseState **state, const IcoLine *line, int decimals)
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
-/* What is left to buy, and its total: charges were borne by the first part. */
+/* What is left to buy, and its total: charges are those of the whole cart, and were borne by its first part. */
 static void
 put_lines(JsonbParseState **state, const IcoClaim *c, int decimals)
 {
@@ -370,7 +370,7 @@ put_lines(JsonbParseState **state, const IcoClaim *c, int decimals)
 	IcoLine		line;
 	int64		count = 0;
 	int64		lines = 0;
-	bool		partial = false;
+	bool		partial = c->left_out;
 	int			shown = 0;
 	int			more = 0;
 

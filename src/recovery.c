@@ -83,7 +83,7 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
 	"  COALESCE(n.step, q.step, 0) AS ledger_step, p.keys," \
 	"  CASE WHEN q.attempts" GE "$4 OR n.step IS NULL THEN 'attempts_exhausted'" \
 	"   WHEN x.lost THEN 'lost'" \
-	"   " ICO_REFUSAL("x", "s", "p.keys", ICO_TOO_MANY("x", "s", "$2", "b.last_activity_at" LE "$3") \
+	"   " ICO_REFUSAL("x", "s", "p.keys", ICO_TOO_MANY("x", "s", "p.keys", "$2", "b.last_activity_at" LE "$3") \
 					  " WHEN $2" LT "GREATEST(incomplete_orders._later(q.queued_at, GREATEST(n.delay" MINUS "b.delay, " \
 					  ICO_LEAST_DISTANCE ")), incomplete_orders._later(q.by_hand_at, s.min_gap)) THEN 'not_due'" \
 					  " WHEN g.over_at" GT "$2 THEN 'min_gap' WHEN w.awake_at" GT "$2 THEN 'quiet_hours'" \

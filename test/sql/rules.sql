@@ -135,6 +135,9 @@ CALL pg_temp.cart('b6 bot', '2024-04-01 10:00', 'b6@b.example', pg_temp.worth(90
 CALL pg_temp.cart('b6 mailed', '2024-04-01 10:00', 'b6@b.example', pg_temp.worth(10), phone => '555 6');
 CALL pg_temp.cart('b7 still there', '2024-04-01 11:30', 'b7@b.example', pg_temp.worth(90));
 CALL pg_temp.cart('b7 mailed', '2024-04-01 10:00', 'b7@b.example', pg_temp.worth(10));
+-- what people write who have no phone makes nobody of them the same person
+CALL pg_temp.cart('b7 no phone', '2024-04-01 10:00', 'b7x@b.example', pg_temp.worth(90), phone => 'n/a');
+CALL pg_temp.cart('b7 none either', '2024-04-01 10:00', 'b7y@b.example', pg_temp.worth(10), phone => 'n/a');
 -- what is excluded is no value
 CALL pg_temp.configure('{"exclusions": {"products": ["GIFT"]}}');
 CALL pg_temp.cart('b8 gift', '2024-04-01 10:00', 'b8@b.example', pg_temp.worth(500, 1, 'GIFT') || pg_temp.worth(1));
