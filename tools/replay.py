@@ -40,6 +40,8 @@ CONVERT = """SELECT order_id, incomplete_order_id, total, currency
     FROM incomplete_orders.convert_order(id => %b::uuid, at => %b::timestamptz)"""
 
 TICK = "CALL incomplete_orders.tick(at => %b::timestamptz)"
+# The data says nothing of consent.  Weeks pass in minutes: by the sender's clock, the real one, all mails are of today.
+RULES = {"consent_rule": "none", "min_gap": "0", "cap_per_person": 1000, "quiet_from": "00:00", "quiet_to": "00:00"}
 ENABLE = "SELECT incomplete_orders.enable_campaign(campaign => %s, at => %s)"
 UNSENT = "SELECT count(*) FROM incomplete_orders.messages WHERE status IN ('queued', 'sending')"
 DISAGREES = 3  # exit code: replayed to the end, but not all agrees with the file
@@ -400,7 +402,8 @@ def main():
           psycopg.connect(application_name="incomplete_orders replay, the clock", autocommit=True) as clock):
         # A crash may lose the last moments of a replay; a shop's own sessions leave this on.
         conn.execute("SET synchronous_commit = off")
-        conn.execute("SELECT incomplete_orders.configure_shop('default', %s)", (json.dumps({"expiry": f"{EXPIRY.days} days"}),))
+        conn.execute("SELECT incomplete_orders.configure_shop('default', %s)", (
+            json.dumps({"expiry": f"{EXPIRY.days} days", **RULES}),))
         conn.commit()
         clock.execute("SET synchronous_commit = off")
         shift = datetime.now(timezone.utc) - last
