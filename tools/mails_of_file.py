@@ -5,7 +5,7 @@ how the extension does it. All times are those of the file.
 """
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 
 HOUR = timedelta(hours=1)
@@ -57,14 +57,16 @@ def episodes_of(session, cut_off):
             begin, number = following, number + 1
 
 
-def mails_of(events, ticks, enabled, cut_off):
+def mails_of(events, ticks, enabled, cut_off, stood_back):
     """(session, episode, step) -> (address, when it is queued), and -> the reason why it is not.
 
     ticks: when the clock was called, the last of them after the last event and every
-    other one before an event of the same instant.
+    other one before an event of the same instant. stood_back: (session, episode, step) that
+    gave way to a better cart of the same person; taken as true of whoever has several.
     """
     sessions = sessions_of(events)
     purchases = defaultdict(list)  # visitor -> (when, what)
+    sessions_per_visitor = Counter(session.visitor for session in sessions.values())
     for session in sessions.values():
         if session.bought_at:
             purchases[session.visitor].append((session.bought_at, session.skus))
@@ -99,6 +101,8 @@ def mails_of(events, ticks, enabled, cut_off):
                     break
                 done = ticks[at]
                 reason = refusal(session, begin, done)
+                if reason is None and (key, number, step) in stood_back and sessions_per_visitor[session.visitor] > 1:
+                    reason = "other_cart"
                 if reason:  # of this step; the next one is decided anew
                     refused[key, number, step] = reason
                 else:
