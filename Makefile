@@ -86,6 +86,7 @@ SQL_PARTS = \
 	sql/functions/privacy.sql \
 	sql/functions/templates.sql \
 	sql/functions/campaigns.sql \
+	sql/functions/experiments.sql \
 	sql/functions/messages.sql \
 	sql/functions/links.sql \
 	sql/functions/list.sql \
