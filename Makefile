@@ -41,6 +41,7 @@ OBJS = \
 	src/queue.o \
 	src/queue_message.o \
 	src/queue_timing.o \
+	src/stock.o \
 	src/template.o \
 	src/preview.o \
 	src/queue_answer.o \

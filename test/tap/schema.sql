@@ -99,7 +99,7 @@ INSERT INTO functions VALUES
 	('unsubscribe', 'token scope at'),
 	('rotate_link_key', ''),
 	('preview_unsubscribe', 'token : message_id shop shop_name locale logo_url colour'),
-	('preview_cart', 'token : message_id order_id shop shop_name locale reference status items total currency logo_url colour restore_url base_url'),
+	('preview_cart', 'token : message_id order_id shop shop_name locale reference status items total currency logo_url colour restore_url base_url removed changed'),
 	('restore_cart', 'token session_id shop at : id items removed changed session'),
 	('link_target', 'token line : message_id url'),
 	('open_link', 'token'),
