@@ -41,6 +41,7 @@ OBJS = \
 	src/queue.o \
 	src/queue_message.o \
 	src/queue_timing.o \
+	src/stock.o \
 	src/template.o \
 	src/preview.o \
 	src/queue_answer.o \
@@ -86,6 +87,7 @@ SQL_PARTS = \
 	sql/functions/privacy.sql \
 	sql/functions/templates.sql \
 	sql/functions/campaigns.sql \
+	sql/functions/experiments.sql \
 	sql/functions/messages.sql \
 	sql/functions/links.sql \
 	sql/functions/list.sql \

@@ -179,7 +179,8 @@ ico_arm_orders(PG_FUNCTION_ARGS)
  * steps of all shops by comparing each with each.
  */
 #define DECIDED \
-	" d AS MATERIALIZED (SELECT o.*, c.campaign, n.step, n.delay, n.message_type, n.template, f.delay AS following, p.keys," \
+	" d AS MATERIALIZED (SELECT o.*, c.campaign, n.step, n.delay, n.message_type," \
+	"  COALESCE(va.template, n.template) AS template, va.variant, ha.holdout, f.delay AS following, p.keys," \
 	"  w.awake_at AS wait_until, g.over_at" GT "$2 AS too_soon," \
 	"  CASE WHEN o.status" NE "'abandoned' THEN 'customer_returned'" \
 	"   WHEN n.step IS NULL THEN NULL" \
@@ -187,14 +188,15 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 	"   WHEN o.abandoned_at" LT "c.not_before THEN 'before_campaign'" \
 	"   WHEN o.next_action_at" LE "$2 AND (" STEP_OF_LIFE ").due_at" LE "$2 THEN (" STEP_OF_LIFE ").step" \
 	"   " ICO_REFUSAL("o", "s", "p.keys", ICO_TOO_MANY("o", "s", "p.keys", "$2", ICO_GETS_MAIL("o")) \
-					  " WHEN w.awake_at" GT "$2 THEN NULL WHEN h.n" GE "s.cap_per_person THEN 'cap_per_person'") \
+					  " WHEN w.awake_at" GT "$2 THEN NULL WHEN h.n" GE "s.cap_per_person THEN 'cap_per_person'" \
+					  " WHEN ha.holdout THEN 'holdout'") \
 	"  END AS reason" \
 	" FROM due o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id" \
 	" LEFT JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "o.shop_id AND c.kind" EQ "o.kind" \
 	" LEFT JOIN LATERAL " ICO_STEP_BEHIND("c", "o.sequence_step") " n ON true" \
 	" LEFT JOIN LATERAL " ICO_STEP_BEHIND("c", "n.step") " f ON true" \
 	" CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone) AS keys OFFSET 0) p" \
-	ICO_TIMING("o", "s", "p.keys", "$2") ")"
+	ICO_TIMING("o", "s", "p.keys", "$2") ICO_ARM("o", "s", "p.keys") ICO_VARIANT("o") ")"
 
 /*
  * One statement for a batch: take due rows, decide, move them on, write the
@@ -221,7 +223,7 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 	" k AS (INSERT INTO incomplete_orders.message_skips (shop_id, order_id, episode, campaign, step, at, reason)" \
 	"  SELECT d.shop_id, d.id, d.episode, d.campaign, COALESCE(d.step, d.sequence_step), $2, d.reason" \
 	"  FROM moved d WHERE d.reason IS NOT NULL), " \
-	ICO_QUEUED_CTES("NULL", on_conflict) \
+	ICO_QUEUED_CTES("NULL", on_conflict, "moved") \
 	" SELECT d.shop_id, pg_catalog.count(*)::integer," \
 	" (pg_catalog.count(*) FILTER (WHERE d.id" EQ "ANY (SELECT m.order_id FROM m)))::integer," \
 	" pg_catalog.count(d.reason)::integer FROM d GROUP BY d.shop_id ORDER BY d.shop_id"
@@ -461,7 +463,8 @@ ico_preview_recovery(PG_FUNCTION_ARGS)
 		DECIDED
 		" SELECT CASE WHEN d.waits THEN d.wait_until ELSE d.message_at END, d.id, d.email, d.campaign, d.step,"
 		"  CASE WHEN d.reason IS NOT NULL THEN 'skipped' WHEN d.waits THEN 'postponed' ELSE 'queued' END,"
-		"  CASE WHEN NOT d.waits THEN d.reason WHEN d.too_soon THEN 'min_gap' ELSE 'quiet_hours' END"
+		"  CASE WHEN NOT d.waits THEN d.reason WHEN d.too_soon THEN 'min_gap' ELSE 'quiet_hours' END,"
+		"  CASE WHEN d.reason IS NULL THEN d.variant END"
 		" FROM (SELECT d.*, d.reason IS NULL AND d.wait_until" GT "$2 AS waits FROM d) d"
 		" WHERE d.step IS NOT NULL OR d.reason IS NOT NULL ORDER BY 1, d.id"
 	};
@@ -478,8 +481,8 @@ ico_preview_recovery(PG_FUNCTION_ARGS)
 	n = ico_execute(&plan, values, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
-		Datum		row[7];
-		bool		nulls[7];
+		Datum		row[8];
+		bool		nulls[8];
 
 		CHECK_FOR_INTERRUPTS();
 		for (int column = 0; column < lengthof(row); column++)

@@ -177,28 +177,64 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 	" WHERE cs.shop_id" EQ campaign ".shop_id AND cs.campaign" EQ campaign ".campaign AND cs.step" GT behind \
 	" ORDER BY cs.step LIMIT 1)"
 
+/* --- experiments, in SQL --- */
+
+/*
+ * Lateral ha: whether that person is held out, null where the shop holds nobody
+ * out.  The arm that was written first holds, whatever the share is now.
+ */
+#define ICO_ARM(o, s, keys) \
+	" CROSS JOIN LATERAL (SELECT CASE WHEN " s ".holdout" GT "0 THEN COALESCE((SELECT pa.holdout" \
+	"  FROM pg_catalog.unnest(" keys ") pk (person) CROSS JOIN LATERAL (SELECT pr.holdout, pr.assigned_at" \
+	"   FROM incomplete_orders.person_arms pr WHERE pr.shop_id" EQ o ".shop_id AND pr.person" EQ "pk.person OFFSET 0) pa" \
+	"  ORDER BY pa.assigned_at, pa.holdout LIMIT 1)," \
+	"  incomplete_orders._draw(" o ".shop_id, 'holdout', " o ".email)" LT s ".holdout) END AS holdout OFFSET 0) ha"
+/*
+ * Lateral va: the variant of the step n that this person gets.  Each variant has
+ * its own draw and the highest ln(draw) / weight wins: shares are as the weights,
+ * and who changes when a variant or a weight does is only who has to.
+ */
+#define ICO_VARIANT(o) \
+	" LEFT JOIN LATERAL (SELECT sv.variant, sv.template FROM incomplete_orders.step_variants sv" \
+	"  WHERE sv.shop_id" EQ "c.shop_id AND sv.campaign" EQ "c.campaign AND sv.step" EQ "n.step AND sv.weight" GT "0" \
+	"  ORDER BY pg_catalog.ln(incomplete_orders._draw(" o ".shop_id," \
+	"   pg_catalog.concat_ws(' ', 'variant', sv.campaign, sv.step, sv.variant), " o ".email)) OPERATOR(pg_catalog./) sv.weight DESC," \
+	"   sv.variant LIMIT 1) va ON true"
+/* the arms of the rows of `who` that have one and are not written yet; in order, so that two wait for each other in one */
+#define ICO_ARM_ROWS(who, at) \
+	"pa AS (INSERT INTO incomplete_orders.person_arms (shop_id, person, holdout, assigned_at)" \
+	"  SELECT DISTINCT ON (r.shop_id, k.person) r.shop_id, k.person, r.holdout, " at " FROM " who " r" \
+	"  CROSS JOIN LATERAL pg_catalog.unnest(r.keys) k (person) WHERE r.holdout IS NOT NULL" \
+	"  ORDER BY r.shop_id, k.person ON CONFLICT (shop_id, person) DO NOTHING)"
+
 /* a step that was queued in this episode already is not queued again; costs each message a little */
 #define ICO_ONCE " ON CONFLICT (shop_id, root_id, episode, step, ordinal) DO NOTHING"
 
 /*
  * The CTEs behind `moved`, which has the orders that were moved on, with the
- * columns of an event, and campaign, step, message_type, template, email, the
- * person's keys and whether the row queues a message: that message and its event.  $2 is at.  What
+ * columns of an event, and campaign, step, variant, message_type, template, email,
+ * the person's keys, holdout and whether the row queues a message: that message and
+ * its event; of the rows of `held` with the reason holdout an event too, once an
+ * episode; and the arms of their persons.  $2 is at.  What
  * was written is looked up in a hash: the planner takes a CTE that writes for one
  * row, and would join it by a loop in a loop.
  */
-#define ICO_QUEUED_CTES(actor, on_conflict) \
+#define ICO_QUEUED_CTES(actor, on_conflict, held) \
 	"w AS MATERIALIZED (SELECT d.*, incomplete_orders._new_id(d.shop_id) AS message_id FROM moved d WHERE d.queues)," \
 	" m AS (INSERT INTO incomplete_orders.messages (shop_id, id, due_at, order_id, root_id, episode, step, campaign," \
-	"  message_type, template, recipient, queued_at, give_up_at)" \
+	"  message_type, template, recipient, queued_at, give_up_at, variant)" \
 	"  SELECT d.shop_id, d.message_id, $2, d.id, d.root_id, d.episode, d.step, d.campaign," \
-	"  d.message_type, d.template, d.email, $2, pg_catalog.clock_timestamp()" PLUS "interval '120 hours'" \
+	"  d.message_type, d.template, d.email, $2, pg_catalog.clock_timestamp()" PLUS "interval '120 hours', d.variant" \
 	"  FROM w d" on_conflict " RETURNING id, order_id)," \
-	" r AS (SELECT d.* FROM w d WHERE (d.message_id" EQ "ANY (SELECT m.id FROM m)) IS TRUE)," \
+	" r AS (SELECT d.*, 'message_queued' AS event FROM w d WHERE (d.message_id" EQ "ANY (SELECT m.id FROM m)) IS TRUE" \
+	"  UNION ALL SELECT d.*, NULL, 'holdout' FROM " held " d WHERE d.reason" EQ "'holdout'" \
+	"   AND NOT EXISTS (SELECT FROM incomplete_orders.order_events he WHERE he.shop_id" EQ "d.shop_id AND he.order_id" EQ "d.id" \
+	"    AND he.event" EQ "'holdout' AND he.episode" EQ "d.episode))," \
 	" pm AS (INSERT INTO incomplete_orders.person_messages (shop_id, person, queued_at, message_id)" \
-	"  SELECT DISTINCT r.shop_id, k.person, $2, r.message_id FROM r CROSS JOIN LATERAL pg_catalog.unnest(r.keys) k (person)), " \
-	ICO_EVENT_ROWS("r", "'message_queued'", "$2", actor, "NULL", "r.status", "NULL", ", campaign, step, message_id", \
-				   ", r.campaign, r.step, r.message_id") "," \
+	"  SELECT DISTINCT r.shop_id, k.person, $2, r.message_id FROM r CROSS JOIN LATERAL pg_catalog.unnest(r.keys) k (person)" \
+	"  WHERE r.message_id IS NOT NULL), " ICO_ARM_ROWS("r", "$2") ", " \
+	ICO_EVENT_ROWS("r", "r.event", "$2", actor, "NULL", "r.status", "NULL", ", campaign, step, variant, holdout, message_id", \
+				   ", r.campaign, r.step, CASE WHEN r.message_id IS NOT NULL THEN r.variant END, r.holdout, r.message_id") "," \
 	" t AS (" ICO_EVENT_TAIL ")"
 
 /* a conversion: that person ordered, as far as it is known who it is */

@@ -30,14 +30,12 @@
 #include "hook.h"
 #include "tenant.h"
 
-typedef struct HookCall
+/* A text for a text. */
+typedef struct TextAnswer
 {
-	const char *function;
-	const char *role;
-	text	   *argument;
-	char	  **answer;
-	MemoryContext context;		/* of the answer */
-} HookCall;
+	char	   *text;
+	MemoryContext context;
+} TextAnswer;
 
 static TimeoutId hook_timer = MAX_TIMEOUTS;
 static volatile sig_atomic_t late = false;
@@ -98,10 +96,9 @@ ico_try(void (*step) (void *), void *arg)
 static void
 call(void *arg)
 {
-	HookCall   *hook = arg;
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1] = {PointerGetDatum(hook->argument)};
-	char	   *query = psprintf("SELECT %s($1)::pg_catalog.text", hook->function);
+	const IcoHook *hook = arg;
+	Oid			types[1] = {hook->type};
+	Datum		values[1] = {hook->argument};
 	Oid			role = get_role_oid(hook->role, false);
 	Oid			acting;
 	Oid			user;
@@ -114,25 +111,19 @@ call(void *arg)
 							 GUC_ACTION_SAVE, true, 0, false);
 	acting = ico_act_as(role);
 	SetUserIdAndSecContext(role, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-	if (SPI_execute_with_args(query, 1, types, values, NULL, false, 1) == SPI_OK_SELECT && SPI_processed == 1)
-	{
-		*hook->answer = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-		if (*hook->answer != NULL)
-			*hook->answer = MemoryContextStrdup(hook->context, *hook->answer);
-	}
+	if (SPI_execute_with_args(hook->query, 1, types, values, NULL, false, hook->most) == SPI_OK_SELECT)
+		hook->read(hook->arg, SPI_processed);
 	SetUserIdAndSecContext(user, security);
 	(void) ico_act_as(acting);
 	AtEOXact_GUC(false, guc_level);
 }
 
 bool
-ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *argument, char **answer, int *sqlstate)
+ico_call_hook(IcoHook *hook, int *sqlstate)
 {
-	HookCall	hook = {function, role, argument, answer, CurrentMemoryContext};
 	ErrorData  *volatile error = NULL;
 
-	*answer = NULL;
-	if (!ico_role_may(role, ICO_RIGHT_configure_shop, shop_id))
+	if (!ico_role_may(hook->role, ICO_RIGHT_configure_shop, hook->shop_id))
 	{
 		*sqlstate = ERRCODE_INSUFFICIENT_PRIVILEGE;
 		return false;
@@ -145,7 +136,7 @@ ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *
 	enable_timeout_after(hook_timer, ico_hook_timeout);
 	PG_TRY();
 	{
-		error = ico_try(call, &hook);
+		error = ico_try(call, hook);
 	}
 	PG_FINALLY();
 	{
@@ -159,6 +150,30 @@ ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *
 	if (error != NULL)
 		*sqlstate = error->sqlerrcode;
 	return error == NULL;
+}
+
+static void
+read_text(void *arg, uint64 rows)
+{
+	TextAnswer *answer = arg;
+	char	   *value = rows == 1 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : NULL;
+
+	if (value != NULL)
+		answer->text = MemoryContextStrdup(answer->context, value);
+}
+
+bool
+ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *argument, char **answer, int *sqlstate)
+{
+	TextAnswer	text_answer = {NULL, CurrentMemoryContext};
+	IcoHook		hook = {
+		.shop_id = shop_id, .role = role, .query = psprintf("SELECT %s($1)::pg_catalog.text", function),
+		.type = TEXTOID, .argument = PointerGetDatum(argument), .most = 1, .read = read_text, .arg = &text_answer
+	};
+	bool		done = ico_call_hook(&hook, sqlstate);
+
+	*answer = text_answer.text;
+	return done;
 }
 
 void

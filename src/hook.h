@@ -13,10 +13,28 @@
 extern ErrorData *ico_try(void (*step) (void *), void *arg);
 
 /*
- * Calls SELECT function(argument) as role, which must still be allowed to
- * configure the shop (42501 else), by ico_try().  True and the answer (NULL for
- * null) in the current context; false and the SQLSTATE when it failed.
+ * A call: query, with one argument and at most so many rows, as role.  read() takes
+ * the rows from SPI_tuptable, with the role's rights and in the subtransaction: it
+ * copies what is to stay.
  */
+typedef struct IcoHook
+{
+	int32		shop_id;
+	const char *role;
+	const char *query;
+	Oid			type;			/* of the argument */
+	Datum		argument;
+	long		most;
+	void		(*read) (void *arg, uint64 rows);
+	void	   *arg;
+} IcoHook;
+
+/*
+ * Runs it as role, which must still be allowed to configure the shop (42501 else),
+ * by ico_try().  False and the SQLSTATE when it failed.
+ */
+extern bool ico_call_hook(IcoHook *hook, int *sqlstate);
+/* SELECT function(argument): the answer (NULL for null) in the current context */
 extern bool ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *argument,
 							   char **answer, int *sqlstate);
 /* for what would call hooks: 55006 while one runs */

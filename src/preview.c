@@ -117,6 +117,9 @@ find_step(IcoClaim *c)
 		"it",
 		"SELECT c.campaign, c.message_type, c.step FROM incomplete_orders.campaign_steps c"
 		" WHERE c.shop_id" EQ "$1 AND c.template" EQ "$2"
+		" UNION ALL SELECT c.campaign, c.message_type, c.step FROM incomplete_orders.step_variants v"
+		" JOIN incomplete_orders.campaign_steps c ON c.shop_id" EQ "v.shop_id AND c.campaign" EQ "v.campaign AND c.step" EQ "v.step"
+		" WHERE v.shop_id" EQ "$1 AND v.template" EQ "$2"
 		" UNION ALL SELECT NULL, CASE WHEN p.last" EQ "'reminder' THEN 'payment_reminder' WHEN p.last" EQ "'final' THEN 'final_reminder'"
 		"  WHEN p.last" EQ "'offer' THEN 'discount_offer' ELSE 'abandoned_cart' END, 0"
 		" FROM pg_catalog.split_part($2, '_', 2) p (last)"

@@ -17,6 +17,10 @@
  * again each time.  What comes in before that place is found when the list is
  * made anew: when it is used up, and every second.
  *
+ * A shop that names availability() is asked before anything is locked, for the carts
+ * of the messages that stand next in its queue; what turns up under the locks and
+ * was not asked for is left for the next claim (stock.c).
+ *
  * What must not be sent yet, by the distance of steps, the gap between two messages
  * to one person and the quiet hours, is moved (queue_timing.c).
  *
@@ -34,15 +38,19 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "errors.h"
+#include "guc.h"
+#include "hook.h"
 #include "message.h"
 #include "plan.h"
 #include "queue.h"
 #include "rules.h"
 #include "secret.h"
+#include "stock.h"
 #include "tenant.h"
 
 #define MAX_BATCH 10000
@@ -53,12 +61,16 @@
 /* a scan that took longer than this is not repeated at once when the list is used up */
 #define SLOW_SCAN (20 * 1000)
 
+/* how long a message waits for a shop's availability() that failed */
+#define STOCK_WAIT (15 * SECS_PER_MINUTE * USECS_PER_SEC)
+
 /* a shop with something due, and the last place in its queue that was looked at */
 typedef struct DueShop
 {
 	int32		shop_id;
 	TimestampTz due_at;
 	pg_uuid_t	id;
+	bool		asks;			/* it names availability() */
 } DueShop;
 
 static MemoryContext QueueContext = NULL;
@@ -75,11 +87,15 @@ typedef struct Claiming
 	text	   *worker;
 	int			batch;
 	TimestampTz now;
-	TimestampTz until;			/* end of the lease */
+	int64		lease;
+	TimestampTz until;			/* its end */
 	IcoClaim  **claims;			/* those being looked at */
 	int			n;
 	int			size;
 	int			claimed;		/* rows given back so far */
+	bool		has_locks;		/* and so asks no shop any more */
+	IcoStock  **stocks;			/* what shops can still sell */
+	int			n_stocks;
 	ReturnSetInfo *rsinfo;
 } Claiming;
 
@@ -155,6 +171,36 @@ first_waiting(int *n)
 	return found;
 }
 
+/* Which of the shops in the list name availability(). */
+static void
+note_asking(void)
+{
+	static IcoPlan plan = {
+		"A", "SELECT s.shop_id FROM incomplete_orders.shops s WHERE s.shop_id" EQ "ANY ($1) AND s.availability IS NOT NULL"
+		" ORDER BY s.shop_id"
+	};
+	Datum	   *ids = palloc((n_due_shops + 1) * sizeof(Datum));
+	Datum		values[1];
+	uint64		rows;
+	bool		isnull;
+	int			s = 0;
+
+	if (n_due_shops == 0)
+		return;
+	for (int i = 0; i < n_due_shops; i++)
+		ids[i] = Int32GetDatum(due_shops[i].shop_id);
+	values[0] = ico_array_of(ids, n_due_shops, INT4OID);
+	rows = ico_execute(&plan, values, NULL);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		int32		shop_id = DatumGetInt32(ico_column(i, 1, &isnull));
+
+		while (due_shops[s].shop_id != shop_id)
+			s++;
+		due_shops[s].asks = true;
+	}
+}
+
 static void
 make_list(TimestampTz now)
 {
@@ -172,6 +218,7 @@ make_list(TimestampTz now)
 		if (found[i].due_at <= now)
 			due_shops[n_due_shops++] = found[i];
 	}
+	note_asking();
 	/* those who begin at the same time do not all begin with the same shop */
 	turn = n_due_shops == 0 ? 0 : MyProcPid % n_due_shops;
 	list_made_at = GetCurrentTimestamp();
@@ -327,6 +374,133 @@ lock_round(Claiming *claiming, int wanted)
 	return (int) rows;
 }
 
+/* ---- what can still be sold ---- */
+
+/* The carts that are next in the queue of a shop. */
+static LineItems **
+next_carts(const Claiming *claiming, const DueShop *shop, int *n)
+{
+	static IcoPlan plan = {
+		"izuzi",
+		"SELECT incomplete_orders._mailed_items(o.items, s.exclusions) FROM incomplete_orders.shops s CROSS JOIN LATERAL"
+		" (SELECT q.shop_id, q.order_id FROM incomplete_orders.messages q WHERE q.shop_id" EQ "s.shop_id AND q.status" EQ "ANY (" WAITING ")"
+		"  AND ROW(q.due_at, q.id)" GT "ROW($2, $3) AND q.due_at" LE "$4 ORDER BY q.due_at, q.id LIMIT $5) m"
+		" JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "m.shop_id AND o.id" EQ "m.order_id WHERE s.shop_id" EQ "$1"
+	};
+	Datum		values[5];
+	LineItems **carts;
+	uint64		rows;
+	bool		isnull;
+
+	values[0] = Int32GetDatum(shop->shop_id);
+	values[1] = TimestampTzGetDatum(shop->due_at);
+	values[2] = UUIDPGetDatum(&shop->id);
+	values[3] = TimestampTzGetDatum(claiming->now);
+	values[4] = Int32GetDatum(claiming->batch);
+	rows = ico_execute(&plan, values, NULL);
+	carts = palloc((rows + 1) * sizeof(LineItems *));
+	for (uint64 i = 0; i < rows; i++)
+		carts[i] = DatumGetLineItemsP(ico_column(i, 1, &isnull));
+	*n = (int) rows;
+	return carts;
+}
+
+/*
+ * Asks the shops whose turn is next, one after the other until that took as long as
+ * one of them may; those behind are left for another claim.  Nothing is locked yet.
+ */
+static void
+ask_shops(Claiming *claiming)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	int			n = Min(claiming->batch, n_due_shops);
+	int			before = claiming->n_stocks;
+
+	claiming->stocks = repalloc(claiming->stocks, (claiming->n_stocks + n) * sizeof(IcoStock *));
+	for (int i = 0; i < n; i++)
+	{
+		const DueShop *shop = &due_shops[(turn + i) % n_due_shops];
+		LineItems **carts;
+		IcoStock   *stock;
+		int			n_carts;
+
+		if (!shop->asks || GetCurrentTimestamp() - start >= (int64) ico_hook_timeout * 1000)
+			continue;
+		carts = next_carts(claiming, shop, &n_carts);
+		stock = ico_ask_stock(shop->shop_id, carts, n_carts, GetActiveSnapshot());
+		if (stock != NULL)
+			claiming->stocks[claiming->n_stocks++] = stock;
+	}
+	if (claiming->n_stocks == before)
+		return;
+	/* the lease does not begin before it is one */
+	claiming->now = GetCurrentTimestamp();
+	claiming->until = claiming->now + claiming->lease;
+}
+
+static IcoStock *
+stock_of(const Claiming *claiming, int32 shop_id)
+{
+	/* the newest, where a shop was asked again */
+	for (int i = claiming->n_stocks - 1; i >= 0; i--)
+	{
+		if (claiming->stocks[i]->shop_id == shop_id)
+			return claiming->stocks[i];
+	}
+	return NULL;
+}
+
+static bool
+has_something(IcoStock *stock, const IcoClaim *c)
+{
+	IcoStockWalk walk;
+	IcoLineReader reader;
+	IcoLine		line;
+	IcoLineChange change;
+
+	ico_stock_begin(&walk, stock, text_to_cstring(c->currency));
+	ico_line_reader_init(&reader, DatumGetLineItemsP(c->items));
+	while (ico_line_next(&reader, &line))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ico_stock_line(&walk, &line, &change))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What nobody can say anything of waits: without a date where it was not asked for,
+ * for a while where the shop's function failed.  What cannot be sold at all is not
+ * mailed.
+ */
+static void
+apply_stock(Claiming *claiming)
+{
+	IcoClaim  **delayed = palloc((claiming->n + 1) * sizeof(IcoClaim *));
+	int			n = 0;
+
+	for (int i = 0; i < claiming->n; i++)
+	{
+		IcoClaim   *c = claiming->claims[i];
+
+		if (!c->asks || c->reason != NULL || c->later)
+			continue;
+		c->stock = stock_of(claiming, c->shop_id);
+		if (c->stock == NULL || !(c->stock->failed || ico_stock_knows(c->stock, DatumGetLineItemsP(c->items))))
+			c->later = true;
+		else if (c->stock->failed)
+		{
+			c->later = true;
+			c->due_at = claiming->now + STOCK_WAIT;
+			delayed[n++] = c;
+		}
+		else if (!has_something(c->stock, c))
+			c->reason = "unavailable";
+	}
+	ico_move_claims(delayed, n);
+}
+
 /* ---- orders ---- */
 
 static void
@@ -356,6 +530,7 @@ read_order(IcoClaim *c, int row)
 	c->cap_per_episode = DatumGetInt32(ico_column(row, 25, &isnull));
 	c->cap_per_person = DatumGetInt32(ico_column(row, 26, &isnull));
 	c->left_out = DatumGetBool(ico_column(row, 27, &isnull));
+	c->asks = DatumGetBool(ico_column(row, 28, &isnull));
 	if (ico_status_of(ico_column(row, 2, &isnull)) != ICO_ABANDONED ||
 		DatumGetInt32(ico_column(row, 3, &isnull)) != c->episode)
 		c->reason = "customer_returned";
@@ -436,7 +611,8 @@ lock_orders(Claiming *claiming)
 		" o.shipping, o.tax, o.discount, o.coupon_discount, "
 		ICO_UNWANTED("o", "s", "incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone)") ", "
 		ICO_AWAKE("o", "s", "$4") ", s.min_gap, s.cap_per_episode, s.cap_per_person,"
-		" incomplete_orders.item_count(incomplete_orders._mailed_items(o.items, s.exclusions))" LT "incomplete_orders.item_count(o.items)"
+		" incomplete_orders.item_count(incomplete_orders._mailed_items(o.items, s.exclusions))" LT "incomplete_orders.item_count(o.items),"
+		" s.availability IS NOT NULL"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, id) CROSS JOIN LATERAL (SELECT q.*"
 		"  FROM incomplete_orders.open_orders q WHERE q.shop_id" EQ "k.shop_id AND q.id" EQ "k.id"
 		"  LIMIT 1 FOR SHARE SKIP LOCKED) o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"
@@ -643,6 +819,7 @@ settle_lot(Claiming *claiming)
 	lock_orders(claiming);
 	check_persons(claiming);
 	ico_time_claims(claiming->claims, claiming->n, claiming->now);
+	apply_stock(claiming);
 	end_messages(claiming, false);
 	end_messages(claiming, true);
 	for (int i = 0; i < claiming->n; i++)
@@ -671,7 +848,10 @@ claim_from_list(Claiming *claiming)
 		while (claiming->n < claiming->batch && n_due_shops > 0)
 		{
 			CHECK_FOR_INTERRUPTS();
-			(void) lock_round(claiming, claiming->batch - claiming->n);
+			if (!claiming->has_locks)
+				ask_shops(claiming);
+			if (lock_round(claiming, claiming->batch - claiming->n) > 0)
+				claiming->has_locks = true;
 		}
 		if (claiming->n > 0)
 			settle_lot(claiming);
@@ -715,6 +895,7 @@ read_arguments(FunctionCallInfo fcinfo, Claiming *claiming)
 	claiming->worker = PG_GETARG_TEXT_PP(0);
 	claiming->batch = PG_GETARG_INT32(1);
 	claiming->now = GetCurrentTimestamp();
+	claiming->lease = lease;
 	claiming->until = claiming->now + lease;
 }
 
@@ -728,11 +909,13 @@ ico_claim_messages(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	claiming.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	require_read_committed();
+	ico_refuse_in_hook();
 	read_arguments(fcinfo, &claiming);
 	SPI_connect();
 	ico_enter_any_shop(ICO_RIGHT_claim_messages);
 	claiming.size = Min(claiming.batch, 1024);
 	claiming.claims = palloc(claiming.size * sizeof(IcoClaim *));
+	claiming.stocks = palloc(sizeof(IcoStock *));
 	fresh = list_is_old(claiming.now);
 	if (fresh)
 		make_list(claiming.now);
@@ -742,6 +925,8 @@ ico_claim_messages(PG_FUNCTION_ARGS)
 		make_list(claiming.now);
 		claim_from_list(&claiming);
 	}
+	for (int i = 0; i < claiming.n_stocks; i++)
+		ico_note_stock(claiming.stocks[i]);
 	SPI_finish();
 	return (Datum) 0;
 }

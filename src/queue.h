@@ -11,6 +11,7 @@
 #include "utils/uuid.h"
 
 #include "secret.h"
+#include "stock.h"
 
 /* claims of one message, then it is dead */
 #define ICO_MAX_ATTEMPTS 16
@@ -69,6 +70,8 @@ typedef struct IcoClaim
 	int32		cap_per_episode;
 	int32		cap_per_person;
 	text	   *unwanted;		/* by the shop's settings: why it is not mailed, or NULL */
+	bool		asks;			/* the shop names availability() */
+	IcoStock   *stock;			/* what it answered, or NULL */
 	text	   *discount_offer;	/* what the reader is told of a discount */
 
 	struct IcoClaimText *text;	/* its shop and its words */
@@ -82,6 +85,8 @@ extern Datum ico_array_of(Datum *elements, int n, Oid type);
  * where it goes to another address than when it was queued.
  */
 extern void ico_time_claims(IcoClaim **claims, int n, TimestampTz now);
+/* to their due_at */
+extern void ico_move_claims(IcoClaim **claims, int n);
 extern void ico_note_recipients(IcoClaim **claims, int n);
 
 /* queue_message.c: finds shop and words, and sets mail_message_id where it is not set yet */

@@ -343,12 +343,15 @@ put_columns(JsonbParseState **state, const char *key, const IcoClaimText *t, int
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
+/* number: of the line among those that are left, when the mail shows another one */
 static void
-put_line(JsonbParseState **state, const IcoLine *line, int decimals)
+put_line(JsonbParseState **state, const IcoLine *line, const IcoLineChange *change, int number, int decimals)
 {
 	int32		quantity = line->quantity - line->filled;
 
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	if (number > 0)
+		put_int(state, "line", number);
 	put_bytes(state, "sku", line->sku, line->sku_len);
 	put_bytes(state, "url", line->url, line->url_len);
 	put_bytes(state, "name", line->name, line->name_len);
@@ -357,58 +360,99 @@ put_line(JsonbParseState **state, const IcoLine *line, int decimals)
 	put_bytes(state, "image_url", line->image_url, line->image_url_len);
 	put_money(state, "line_total", line->unit_price * quantity, decimals);
 	put_money(state, "unit_price", line->unit_price, decimals);
+	if (change->gone > 0)
+		put_int(state, "quantity_was", quantity + change->gone);
+	if (change->repriced)
+		put_money(state, "unit_price_was", change->old_price, decimals);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
-/* What is left to buy, and its total: charges are those of the whole cart, and were borne by its first part. */
+/* The names of those that cannot be sold any more, where there are any. */
+static void
+put_unavailable(JsonbParseState **state, IcoLine *const *lines, int n)
+{
+	JsonbValue	v = {.type = jbvString};
+
+	if (n == 0)
+		return;
+	v.val.string.val = "unavailable";
+	v.val.string.len = 11;
+	pushJsonbValue(state, WJB_KEY, &v);
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		bool		named = lines[i]->name_len > 0;
+
+		v.val.string.val = unconstify(char *, named ? lines[i]->name : lines[i]->sku);
+		v.val.string.len = named ? lines[i]->name_len : lines[i]->sku_len;
+		pushJsonbValue(state, WJB_ELEM, &v);
+	}
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
+/* The total of the cart as it was captured; of another one the lines alone, as no charge was made for it. */
+static void
+put_total(JsonbParseState **state, const IcoClaim *c, int64 lines, bool other, int decimals)
+{
+	IcoCharges	charges = {
+		ico_stored_money(c->charges[0]), ico_stored_money(c->charges[1]),
+		ico_stored_money(c->charges[2]), ico_stored_money(c->charges[3])
+	};
+
+	if (other)
+		put_money(state, "total", lines, decimals);
+	else
+		put_string(state, "total", DatumGetCString(DirectFunctionCall1(numeric_out,
+																	   NumericGetDatum(ico_total_numeric(lines, &charges, decimals)))));
+}
+
+/* What is left to buy and can be sold, and its total: charges were borne by the first part. */
 static void
 put_lines(JsonbParseState **state, const IcoClaim *c, int decimals)
 {
-	LineItems  *items = DatumGetLineItemsP(c->items);
 	JsonbValue	key = {.type = jbvString};
+	IcoStockWalk walk;
 	IcoLineReader reader;
 	IcoLine		line;
+	IcoLine    *gone[MAX_LINES];
 	int64		count = 0;
 	int64		lines = 0;
 	bool		partial = c->left_out;
+	int			number = 0;
 	int			shown = 0;
 	int			more = 0;
+	int			n_gone = 0;
 
 	key.val.string.val = "items";
 	key.val.string.len = 5;
 	pushJsonbValue(state, WJB_KEY, &key);
 	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
-	ico_line_reader_init(&reader, items);
+	ico_stock_begin(&walk, c->stock, text_to_cstring(c->currency));
+	ico_line_reader_init(&reader, DatumGetLineItemsP(c->items));
 	while (ico_line_next(&reader, &line))
 	{
+		IcoLineChange change;
+
 		partial |= line.filled > 0;
-		if (line.quantity <= line.filled)
+		number += line.quantity > line.filled;
+		if (!ico_stock_line(&walk, &line, &change))
+		{
+			if (change.gone > 0 && n_gone < MAX_LINES)
+				gone[n_gone++] = memcpy(palloc(sizeof(IcoLine)), &line, sizeof(IcoLine));
 			continue;
+		}
 		count += line.quantity - line.filled;
 		lines += line.unit_price * (line.quantity - line.filled);
 		if (shown == MAX_LINES)
 			more++;
 		else
-		{
-			put_line(state, &line, decimals);
-			shown++;
-		}
+			put_line(state, &line, &change, number == ++shown ? 0 : number, decimals);
 	}
 	pushJsonbValue(state, WJB_END_ARRAY, NULL);
 	put_int(state, "more_items", more);
 	put_int(state, "item_count", count);
-	if (partial)
-		put_money(state, "total", lines, decimals);
-	else
-	{
-		IcoCharges	charges = {
-			ico_stored_money(c->charges[0]), ico_stored_money(c->charges[1]),
-			ico_stored_money(c->charges[2]), ico_stored_money(c->charges[3])
-		};
-
-		put_string(state, "total", DatumGetCString(DirectFunctionCall1(numeric_out,
-																	   NumericGetDatum(ico_total_numeric(lines, &charges, decimals)))));
-	}
+	put_unavailable(state, gone, n_gone);
+	put_total(state, c, lines, partial || walk.changed, decimals);
 }
 
 static void

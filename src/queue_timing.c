@@ -242,31 +242,42 @@ keep_gap(IcoClaim **claims, int n, TimestampTz now)
 
 /* ---- all of it ---- */
 
-static void
-move_later(IcoClaim **claims, int n_claims)
+void
+ico_move_claims(IcoClaim **claims, int n)
 {
 	static IcoPlan plan = {
 		"RZ",
 		"UPDATE incomplete_orders.messages m SET due_at = k.due_at"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (row, due_at) WHERE m.ctid" EQ "k.row"
 	};
-	Datum	   *rows = palloc((n_claims + 1) * sizeof(Datum));
-	Datum	   *instants = palloc((n_claims + 1) * sizeof(Datum));
+	Datum	   *rows = palloc((n + 1) * sizeof(Datum));
+	Datum	   *instants = palloc((n + 1) * sizeof(Datum));
 	Datum		values[2];
+
+	if (n == 0)
+		return;
+	for (int i = 0; i < n; i++)
+	{
+		rows[i] = PointerGetDatum(&claims[i]->row);
+		instants[i] = TimestampTzGetDatum(claims[i]->due_at);
+	}
+	values[0] = ico_array_of(rows, n, TIDOID);
+	values[1] = ico_array_of(instants, n, TIMESTAMPTZOID);
+	(void) ico_execute(&plan, values, NULL);
+}
+
+static void
+move_later(IcoClaim **claims, int n_claims)
+{
+	IcoClaim  **moved = palloc((n_claims + 1) * sizeof(IcoClaim *));
 	int			n = 0;
 
 	for (int i = 0; i < n_claims; i++)
 	{
-		if (!is_of_sequence(claims[i]) || !claims[i]->later)
-			continue;
-		rows[n] = PointerGetDatum(&claims[i]->row);
-		instants[n++] = TimestampTzGetDatum(claims[i]->due_at);
+		if (is_of_sequence(claims[i]) && claims[i]->later)
+			moved[n++] = claims[i];
 	}
-	if (n == 0)
-		return;
-	values[0] = ico_array_of(rows, n, TIDOID);
-	values[1] = ico_array_of(instants, n, TIMESTAMPTZOID);
-	(void) ico_execute(&plan, values, NULL);
+	ico_move_claims(moved, n);
 }
 
 void

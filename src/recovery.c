@@ -79,7 +79,8 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
 	" WHERE s.shop_id" EQ "$1 AND o.last_activity_at" LE "$3 AND v.abandoned_at IS NOT NULL" which \
 	/* with lost_at given, what is due next is the expiry */ \
 	" AND " LIFE("due_at", "'abandoned'", "v.abandoned_at", "v.abandoned_at") GT "$2" lock ")," \
-	" d AS MATERIALIZED (SELECT x.*, c.campaign, n.step, n.delay, n.message_type, n.template, f.delay AS following," \
+	" d AS MATERIALIZED (SELECT x.*, c.campaign, n.step, n.delay, n.message_type," \
+	"  COALESCE(va.template, n.template) AS template, va.variant, ha.holdout, f.delay AS following," \
 	"  COALESCE(n.step, q.step, 0) AS ledger_step, p.keys," \
 	"  CASE WHEN q.attempts" GE "$4 OR n.step IS NULL THEN 'attempts_exhausted'" \
 	"   WHEN x.lost THEN 'lost'" \
@@ -87,7 +88,8 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
 					  " WHEN $2" LT "GREATEST(incomplete_orders._later(q.queued_at, GREATEST(n.delay" MINUS "b.delay, " \
 					  ICO_LEAST_DISTANCE ")), incomplete_orders._later(q.by_hand_at, s.min_gap)) THEN 'not_due'" \
 					  " WHEN g.over_at" GT "$2 THEN 'min_gap' WHEN w.awake_at" GT "$2 THEN 'quiet_hours'" \
-					  " WHEN h.n" GE "s.cap_per_person THEN 'cap_per_person'") \
+					  " WHEN h.n" GE "s.cap_per_person THEN 'cap_per_person'" \
+					  " WHEN ha.holdout THEN 'holdout'") \
 	"  END AS reason" \
 	" FROM x JOIN incomplete_orders.shops s ON s.shop_id" EQ "x.shop_id" \
 	" LEFT JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "x.shop_id AND c.kind" EQ "x.kind" \
@@ -102,7 +104,7 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
 	"  AND b.step" EQ "q.step" \
 	" LEFT JOIN LATERAL " ICO_STEP_BEHIND("c", "GREATEST(n.step, x.sequence_step)") " f ON true" \
 	" CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(x.shop_id, x.customer_id, x.email, x.phone) AS keys OFFSET 0) p" \
-	ICO_TIMING("x", "s", "p.keys", "$2") ")"
+	ICO_TIMING("x", "s", "p.keys", "$2") ICO_ARM("x", "s", "p.keys") ICO_VARIANT("x") ")"
 
 #define OUTCOME \
 	" SELECT d.id, d.email, d.message_type, CASE WHEN d.reason IS NULL THEN 'queued' ELSE 'skipped' END, d.reason FROM d"
@@ -122,7 +124,7 @@ static IcoPlan queue_plan = {
 	"  SELECT d.shop_id, d.id, d.episode, d.campaign, d.ledger_step, $2, d.reason FROM d WHERE d.reason" NE "ALL ('{not_due,min_gap,quiet_hours}'::pg_catalog.text[])"
 	"  AND NOT EXISTS (SELECT 1 FROM incomplete_orders.message_skips s WHERE s.shop_id" EQ "d.shop_id"
 	"   AND s.order_id" EQ "d.id AND s.episode" EQ "d.episode AND s.step" EQ "d.ledger_step AND s.reason" EQ "d.reason)), "
-	ICO_QUEUED_CTES("$5", ICO_ONCE)
+	ICO_QUEUED_CTES("$5", ICO_ONCE, "(SELECT d.*, false AS queues FROM d)")
 	OUTCOME " WHERE d.reason IS NOT NULL OR d.id" EQ "ANY (SELECT m.order_id FROM m) ORDER BY d.id"
 };
 
@@ -313,8 +315,9 @@ refuse(const IcoOrder *order, const char *reason)
 /*
  * Why this order may not be mailed, or NULL; and what the message is to be.
  * Staff may know better than rules for a bot or for what was bought already, and
- * is bound by no gap, cap or quiet hours; what the person or the shop does not
- * want holds for staff, too.
+ * is bound by no gap, cap or quiet hours, and may mail somebody who is held out,
+ * which the event says; what the person or the shop does not want holds for staff,
+ * too.
  */
 static const char *
 look_at_order(Sending *sending)
@@ -375,13 +378,16 @@ queue_message(const Sending *sending, const pg_uuid_t *id)
 		"WITH o AS (UPDATE incomplete_orders.open_orders o SET next_message_at = CASE WHEN o.next_message_at IS NOT NULL"
 		"  THEN GREATEST(o.next_message_at, incomplete_orders._later($4, s.min_gap)) END"
 		"  FROM incomplete_orders.shops s WHERE s.shop_id" EQ "o.shop_id AND o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*),"
+		" q AS MATERIALIZED (SELECT o.*, p.keys, ha.holdout FROM o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"
+		"  CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone) AS keys OFFSET 0) p"
+		ICO_ARM("o", "s", "p.keys") "),"
 		" m AS (INSERT INTO incomplete_orders.messages (shop_id, id, due_at, order_id, root_id, episode, step, ordinal,"
 		"  message_type, template, subject, recipient, queued_at, give_up_at, idempotency_key)"
 		"  SELECT o.shop_id, $8, $4, o.id, o.root_id, o.episode, 0, $9, $10, $11, $12, o.email, $4, $14, $13 FROM o),"
 		" pm AS (INSERT INTO incomplete_orders.person_messages (shop_id, person, queued_at, message_id)"
-		"  SELECT DISTINCT o.shop_id, k.person, $4, $8 FROM o"
-		"  CROSS JOIN LATERAL pg_catalog.unnest(incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone)) k (person)), "
-		ICO_EVENT_CTE("o", ", step, message_id", ", 0, $8") ICO_EVENT_TAIL
+		"  SELECT DISTINCT q.shop_id, k.person, $4, $8 FROM q CROSS JOIN LATERAL pg_catalog.unnest(q.keys) k (person)), "
+		ICO_ARM_ROWS("q", "$4") ", "
+		ICO_EVENT_CTE("q", ", step, holdout, message_id", ", 0, r.holdout, $8") ICO_EVENT_TAIL
 	};
 	IcoEvent	event = {.event = "message_queued", .at = sending->at};
 	IcoArgs		args;

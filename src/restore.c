@@ -9,6 +9,11 @@
  * here, so that restoring again changes nothing.  Of a person nothing is copied:
  * who follows the link need not be the one it was sent to.
  *
+ * Both carts show what the shop can still sell (stock.c), and name what they leave
+ * out.  The order itself keeps its lines: what is sold out today may be there again
+ * when the link is followed next, and the shop captures the cart that it makes of
+ * this.  Where the shop's function fails nothing is known, and nothing left out.
+ *
  * Locks: the order's row, that of the session's order.  Memory: the SPI context
  * of the call; results are copied out of it.
  */
@@ -32,6 +37,7 @@
 #include "merge.h"
 #include "money.h"
 #include "plan.h"
+#include "stock.h"
 #include "token.h"
 
 PG_FUNCTION_INFO_V1(ico_preview_cart);
@@ -108,39 +114,101 @@ put_line(StringInfo out, const IcoLine *line, int decimals)
 	appendStringInfoChar(out, '}');
 }
 
-/* What is left to buy, as JSON, and what it costs. */
-static Datum
-remaining_json(const IcoOrder *order, Datum *total)
+/* What became of a line: of one that cannot be sold what was wanted, of another both sides. */
+static void
+put_change(StringInfo out, const IcoLine *line, const IcoLineChange *change, int decimals)
 {
-	int			decimals = ico_currency_exponent(TextDatumGetCString(order->currency));
+	int32		left = line->quantity - line->filled;
+
+	if (out->len > 1)
+		appendStringInfoChar(out, ',');
+	appendStringInfoChar(out, '{');
+	put_text(out, "sku", line->sku, line->sku_len);
+	put_text(out, "name", line->name, line->name_len);
+	put_text(out, "variant", line->variant, line->variant_len);
+	put_key(out, "quantity");
+	appendStringInfo(out, "%d", left > 0 ? left : change->gone);
+	if (left > 0)
+	{
+		put_key(out, "quantity_was");
+		appendStringInfo(out, "%d", left + change->gone);
+		put_money(out, "unit_price", line->unit_price, decimals);
+		put_money(out, "unit_price_was", change->repriced ? change->old_price : line->unit_price, decimals);
+	}
+	appendStringInfoChar(out, '}');
+}
+
+/* The lists of a cart as its reader gets it. */
+typedef struct CartLists
+{
+	Datum		items;
+	Datum		removed;
+	Datum		changed;
+	Datum		total;
+} CartLists;
+
+static Datum
+list_end(StringInfo out)
+{
+	appendStringInfoChar(out, ']');
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out->data));
+}
+
+/* What is left to buy and can be sold, as JSON, what it costs, and what differs. */
+static void
+remaining_lists(const IcoOrder *order, IcoStock *stock, CartLists *lists)
+{
+	const char *currency = TextDatumGetCString(order->currency);
+	int			decimals = ico_currency_exponent(currency);
 	IcoCharges	charges = {
 		ico_stored_money(order->charges[0]), ico_stored_money(order->charges[1]),
 		ico_stored_money(order->charges[2]), ico_stored_money(order->charges[3])
 	};
+	StringInfoData out[3];		/* items, removed, changed */
+	IcoStockWalk walk;
 	IcoLineReader reader;
 	IcoLine		line;
-	StringInfoData out;
 	int64		sum = 0;
 
-	initStringInfo(&out);
-	appendStringInfoChar(&out, '[');
+	for (int i = 0; i < lengthof(out); i++)
+	{
+		initStringInfo(&out[i]);
+		appendStringInfoChar(&out[i], '[');
+	}
+	ico_stock_begin(&walk, stock, currency);
 	ico_line_reader_init(&reader, DatumGetLineItemsP(order->items));
 	while (ico_line_next(&reader, &line))
 	{
+		IcoLineChange change;
+		bool		left;
+
 		CHECK_FOR_INTERRUPTS();
-		/* the first part bore the charges */
-		if (line.filled > 0)
+		left = ico_stock_line(&walk, &line, &change);
+		/* the first part bore the charges, and none was made for another cart */
+		if (line.filled > 0 || walk.changed)
 			memset(&charges, 0, sizeof(charges));
-		if (line.quantity <= line.filled)
+		if (change.gone > 0 || change.repriced)
+			put_change(&out[left ? 2 : 1], &line, &change, decimals);
+		if (!left)
 			continue;
 		sum += line.unit_price * (line.quantity - line.filled);
-		if (out.len > 1)
-			appendStringInfoChar(&out, ',');
-		put_line(&out, &line, decimals);
+		if (out[0].len > 1)
+			appendStringInfoChar(&out[0], ',');
+		put_line(&out[0], &line, decimals);
 	}
-	appendStringInfoChar(&out, ']');
-	*total = NumericGetDatum(ico_total_numeric(sum, &charges, decimals));
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
+	lists->items = list_end(&out[0]);
+	lists->removed = list_end(&out[1]);
+	lists->changed = list_end(&out[2]);
+	lists->total = NumericGetDatum(ico_total_numeric(sum, &charges, decimals));
+}
+
+/* What of this order can still be sold; NULL: all of it. */
+static IcoStock *
+ask_stock(const IcoToken *token, const IcoOrder *order)
+{
+	LineItems  *items = DatumGetLineItemsP(order->items);
+
+	return ico_ask_stock(token->shop.shop_id, &items, 1, GetActiveSnapshot());
 }
 
 /* The function's row, in the memory of its caller. */
@@ -181,8 +249,9 @@ ico_preview_cart(PG_FUNCTION_ARGS)
 	MemoryContext caller = CurrentMemoryContext;
 	IcoToken	token;
 	IcoOrder	order;
-	Datum		values[14];
-	bool		nulls[14] = {false};
+	CartLists	lists;
+	Datum		values[16];
+	bool		nulls[16] = {false};
 	Datum		keys[2];
 	Datum		row;
 
@@ -193,7 +262,11 @@ ico_preview_cart(PG_FUNCTION_ARGS)
 	values[0] = UUIDPGetDatum(&token.message_id);
 	values[1] = UUIDPGetDatum(&order.id);
 	values[6] = ico_status_datum(order.status);
-	values[7] = remaining_json(&order, &values[8]);
+	remaining_lists(&order, ask_stock(&token, &order), &lists);
+	values[7] = lists.items;
+	values[8] = lists.total;
+	values[14] = lists.removed;
+	values[15] = lists.changed;
 	values[9] = order.currency;
 	keys[0] = Int32GetDatum(token.shop.shop_id);
 	keys[1] = UUIDPGetDatum(&order.id);
@@ -448,7 +521,6 @@ restore_order(Restore *restore, IcoOrder *order)
 	int32		shop_id = restore->token.shop.shop_id;
 	pg_uuid_t	id;
 
-	look(&restore->token, order);
 	if (!ico_bring_order(&restore->token.shop, &order->id, restore->session_id, restore->at, &id))
 	{
 		id = order->id;
@@ -476,7 +548,8 @@ ico_restore_cart(PG_FUNCTION_ARGS)
 	IcoOrder	order;
 	Datum		values[5];
 	bool		nulls[5] = {false};
-	Datum		total;
+	IcoStock   *stock;
+	CartLists	lists;
 	Datum		row;
 
 	SPI_connect();
@@ -490,11 +563,17 @@ ico_restore_cart(PG_FUNCTION_ARGS)
 			ico_refuse_token(ICO_NOT_THAT_LINK);
 	}
 	call.at = ico_enter_at(fcinfo, 3, &call.token.shop);
+	/* before anything is locked */
+	look(&call.token, &order);
+	stock = ask_stock(&call.token, &order);
 	restore_order(&call, &order);
+	if (stock != NULL)
+		ico_note_stock(stock);
+	remaining_lists(&order, stock, &lists);
 	values[0] = UUIDPGetDatum(&order.id);
-	values[1] = remaining_json(&order, &total);
-	/* nothing says yet what is out of stock or costs more by now */
-	values[2] = values[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum("[]"));
+	values[1] = lists.items;
+	values[2] = lists.removed;
+	values[3] = lists.changed;
 	nulls[4] = call.session_id == NULL;
 	values[4] = PointerGetDatum(call.session_id);
 	row = make_row(fcinfo, caller, values, nulls);

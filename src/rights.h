@@ -110,6 +110,9 @@
 	R(F, discard_message, ICO_SENDER | ICO_ADMIN) \
 	R(F, queue_status, ICO_SENDER | ICO_ADMIN) \
 	R(F, sender_settings, ICO_SENDER | ICO_ADMIN) \
+	R(F, save_variant, ICO_ADMIN) \
+	R(F, delete_variant, ICO_ADMIN) \
+	R(F, list_variants, ICO_ADMIN) \
 	R(F, template_variables, ICO_ADMIN) \
 	R(F, list_templates, ICO_ADMIN) \
 	R(F, save_template, ICO_ADMIN) \

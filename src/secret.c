@@ -12,6 +12,7 @@
  * table of them says nothing about an address, and they are the same after a
  * dump and restore.  An HMAC says no more and takes 26 thousand instructions,
  * three times for each message and each conversion; this takes a few hundred.
+ * Who is held out and who gets which variant is drawn from the same key.
  * Locks: ACCESS SHARE on secret_keys while it is read.
  */
 #include "postgres.h"
@@ -36,6 +37,7 @@
 #define MAX_SECRETS 64
 
 PG_FUNCTION_INFO_V1(ico_person_keys_sql);
+PG_FUNCTION_INFO_V1(ico_draw);
 
 static IcoSecret secrets[MAX_SECRETS];
 static int	n_secrets;
@@ -224,6 +226,20 @@ ico_normal_email(text *email)
 	return cstring_to_text_with_len(buffer + 1, len - 1);
 }
 
+static const IcoSecret *
+person_secret(void)
+{
+	const IcoSecret *secret = ico_secret(ICO_SECRET_PERSON, 0);
+
+	if (secret == NULL)
+		ereport(ERROR,
+				(errcode(ICO_ERR_NOT_SET_UP),
+				 errmsg("table \"incomplete_orders.secret_keys\" has no key for persons"),
+				 errdetail("Suppressions were made with that key; a new one would forget them."),
+				 errhint("Restore the table from a dump; only where there is none, call incomplete_orders.setup().")));
+	return secret;
+}
+
 int
 ico_person_keys(int32 shop_id, text *customer_id, text *email, text *phone, int64 keys[ICO_PERSON_KEYS])
 {
@@ -245,13 +261,7 @@ ico_person_keys(int32 shop_id, text *customer_id, text *email, text *phone, int6
 		len = normal_form(kinds[i], values[i], buffer + sizeof(shop));
 		if (len == 1)
 			continue;
-		secret = ico_secret(ICO_SECRET_PERSON, 0);
-		if (secret == NULL)
-			ereport(ERROR,
-					(errcode(ICO_ERR_NOT_SET_UP),
-					 errmsg("table \"incomplete_orders.secret_keys\" has no key for persons"),
-					 errdetail("Suppressions were made with that key; a new one would forget them."),
-					 errhint("Restore the table from a dump; only where there is none, call incomplete_orders.setup().")));
+		secret = person_secret();
 		keys[n++] = (int64) siphash(secret->secret, (const uint8 *) buffer, sizeof(shop) + len);
 		pfree(buffer);
 	}
@@ -277,4 +287,34 @@ ico_person_keys_sql(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 		elements[i] = Int64GetDatum(keys[i]);
 	PG_RETURN_ARRAYTYPE_P(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/*
+ * _draw(shop_id, purpose, email) -> double precision: between 0 and 1, evenly, and
+ * always the same for that address and purpose.  The letter in front keeps it apart
+ * from the keys of persons.
+ */
+Datum
+ico_draw(PG_FUNCTION_ARGS)
+{
+	text	   *purpose = PG_GETARG_TEXT_PP(1);
+	text	   *email = PG_GETARG_TEXT_PP(2);
+	uint32		shop = pg_hton32((uint32) PG_GETARG_INT32(0));
+	int			purpose_len = VARSIZE_ANY_EXHDR(purpose);
+	char	   *buffer = palloc(sizeof(shop) + 3 + purpose_len + VARSIZE_ANY_EXHDR(email));
+	int			len = sizeof(shop);
+	uint64		hash;
+
+	memcpy(buffer, &shop, sizeof(shop));
+	buffer[len++] = 'd';
+	memcpy(buffer + len, VARDATA_ANY(purpose), purpose_len);
+	len += purpose_len;
+	buffer[len++] = '\0';
+	len += normal_form('e', email, buffer + len);
+	SPI_connect();
+	hash = siphash(person_secret()->secret, (const uint8 *) buffer, len);
+	SPI_finish();
+	pfree(buffer);
+	/* 53 bits are what a double holds, and neither 0, of which there is no logarithm, nor 1 */
+	PG_RETURN_FLOAT8(((double) (hash >> 12) + 0.5) / (double) (UINT64CONST(1) << 52));
 }

@@ -6,6 +6,12 @@ ALTER FUNCTION incomplete_orders._person_keys(integer, text, text, text) OWNER T
 COMMENT ON FUNCTION incomplete_orders._person_keys(integer, text, text, text) IS
 	'Keyed hashes by which a person is found again: of the customer, of the address in lower case, of the digits of the phone; without those that are null or empty';
 
+CREATE FUNCTION incomplete_orders._draw(shop_id integer, purpose text, email text) RETURNS double precision
+LANGUAGE c STABLE STRICT SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_draw';
+ALTER FUNCTION incomplete_orders._draw(integer, text, text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._draw(integer, text, text) IS
+	'A number between 0 and 1, as if by chance, that is always the same for a purpose and an address; nobody can compute it without our key';
+
 CREATE FUNCTION incomplete_orders.suppress(email text, reason text DEFAULT 'suppressed', shop text DEFAULT NULL,
 	at timestamptz DEFAULT now()) RETURNS boolean
 LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_suppress_sql';

@@ -50,6 +50,7 @@ AS $$
 		('order_items', 'extras', 'wishes for a line', 'null', 'made', 'order_id'),
 		('person_orders', 'person', 'keyed hash', 'row deleted', 'buyer', 'person'),
 		('person_messages', 'person', 'keyed hash', 'row deleted', 'person', 'person'),
+		('person_arms', 'person', 'keyed hash', 'row deleted', 'person', 'person'),
 		('consents', 'person', 'keyed hash', 'row deleted', 'person', 'person'),
 		('consents', 'text_version', 'free text', 'row deleted', 'person', 'person'),
 		('consents', 'source', 'free text', 'row deleted', 'person', 'person'),

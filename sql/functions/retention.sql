@@ -97,6 +97,10 @@ BEGIN
 	DELETE FROM incomplete_orders.person_messages p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
 		AND p.queued_at < incomplete_orders._later(_retire_persons.at, -greatest(interval '31 days', s.min_gap));
+	-- drawn again they are the same, unless the share has changed
+	DELETE FROM incomplete_orders.person_arms p USING incomplete_orders.shops s
+	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
+		AND p.assigned_at < incomplete_orders._later(_retire_persons.at, -s.retention);
 	-- What was in force stays for as long as it may have to be shown; what is in force
 	-- stays, because it says whom the shop may mail.
 	DELETE FROM incomplete_orders.consents c USING incomplete_orders.shops s
@@ -111,7 +115,7 @@ END
 $$;
 ALTER FUNCTION incomplete_orders._retire_persons(integer, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._retire_persons(integer, timestamptz) IS
-	'Deletes what is known of a shop''s persons and of no use any more: purchases and messages that can stop no message, consents that something newer replaced, recipients of messages whose links are no longer valid';
+	'Deletes what is known of a shop''s persons and of no use any more: purchases and messages that can stop no message, arms older than the shop''s retention, consents that something newer replaced, recipients of messages whose links are no longer valid';
 
 -- A sweep over all shops, once a day, in as many calls as it takes; where it is
 -- stands in heartbeats.  Orders that closed long after they began are looked at

@@ -349,6 +349,7 @@ BEGIN
 	END IF;
 	IF NOT EXISTS (SELECT FROM incomplete_orders.templates t WHERE t.shop_id IN (entered, 0) AND t.template = delete_template.template)
 		AND (EXISTS (SELECT FROM incomplete_orders.campaign_steps c WHERE c.shop_id = entered AND c.template = delete_template.template)
+			OR EXISTS (SELECT FROM incomplete_orders.step_variants c WHERE c.shop_id = entered AND c.template = delete_template.template)
 			OR EXISTS (SELECT FROM incomplete_orders.messages m
 				WHERE m.shop_id = entered AND m.status IN ('queued', 'sending') AND m.template = delete_template.template))
 	THEN
@@ -375,7 +376,9 @@ AS $$
 		SELECT DISTINCT ON (s.shop, t.template, t.locale) s.shop, t.template, t.locale, t.shop_id <> 0,
 			t.subject, t.preheader, t.headline, t.body, t.button, t.footer,
 			ARRAY(SELECT c.campaign || ' ' || c.step FROM incomplete_orders.campaign_steps c
-				WHERE c.shop_id = s.shop_id AND c.template = t.template ORDER BY c.campaign, c.step), t.changed_at
+				WHERE c.shop_id = s.shop_id AND c.template = t.template
+				UNION ALL SELECT concat_ws(' ', c.campaign, c.step, c.variant) FROM incomplete_orders.step_variants c
+				WHERE c.shop_id = s.shop_id AND c.template = t.template ORDER BY 1), t.changed_at
 		FROM incomplete_orders.shops s JOIN incomplete_orders.templates t ON t.shop_id IN (s.shop_id, 0)
 		WHERE s.shop_id = ANY (v.shops)
 		ORDER BY s.shop, t.template, t.locale, t.shop_id DESC
@@ -384,7 +387,7 @@ AS $$
 $$;
 ALTER FUNCTION incomplete_orders.list_templates(text) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.list_templates(text) IS
-	'The texts of a shop''s messages in each language: its own where it has one, else the default; steps: where its campaigns use them. A reader gets the text of their language and country, else of their language, else English, and of each the shop''s own first. shop ''*'': all that the caller may see. IC002';
+	'The texts of a shop''s messages in each language: its own where it has one, else the default; steps: where its campaigns use them (campaign, step and, where it is of one, variant). A reader gets the text of their language and country, else of their language, else English, and of each the shop''s own first. shop ''*'': all that the caller may see. IC002';
 
 CREATE FUNCTION incomplete_orders.preview_message(template text, locale text DEFAULT NULL, id uuid DEFAULT NULL, shop text DEFAULT NULL,
 	at timestamptz DEFAULT now()) RETURNS jsonb

@@ -46,7 +46,8 @@ AS $$
 	-- what still fails does so every quarter of an hour
 	DELETE FROM incomplete_orders.hook_failures f
 	WHERE f.hook = 'tick' AND f.failed_at < pg_catalog.clock_timestamp() - interval '1 hour'
-		OR f.hook = 'payment_state' AND EXISTS (SELECT FROM incomplete_orders.shops s WHERE s.shop_id = f.shop_id AND s.payment_state IS NULL)
+		OR EXISTS (SELECT FROM incomplete_orders.shops s WHERE s.shop_id = f.shop_id
+			AND (f.hook = 'payment_state' AND s.payment_state IS NULL OR f.hook = 'availability' AND s.availability IS NULL))
 $$;
 ALTER FUNCTION incomplete_orders._tick_heartbeat OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._tick_heartbeat IS 'Notes that tick ran, for health()';

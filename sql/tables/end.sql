@@ -48,6 +48,7 @@
 	COMMENT ON TABLE incomplete_orders.hook_failures IS 'Functions that a shop named and that fail: the last failure of each';
 	COMMENT ON TABLE incomplete_orders.campaigns IS 'Sequences of recovery messages: one for each kind of order, off until enable_campaign()';
 	COMMENT ON TABLE incomplete_orders.campaign_steps IS 'The steps of a campaign: how long after the abandonment, and with which text';
+	COMMENT ON TABLE incomplete_orders.step_variants IS 'What is tried against each other in a step of a campaign, and how often each';
 	COMMENT ON TABLE incomplete_orders.templates IS 'Texts of recovery messages; shop_id 0: the defaults of all shops';
 	COMMENT ON TABLE incomplete_orders.messages IS 'Recovery messages: queued, sent, cancelled or given up (personal data)';
 	COMMENT ON TABLE incomplete_orders.message_skips IS 'The ledger: why a recovery message was not sent';
@@ -57,6 +58,7 @@
 	COMMENT ON TABLE incomplete_orders.past_recipients IS 'Whom deleted or erased messages went to, by the keyed hash of the address: their unsubscribe links still work';
 	COMMENT ON TABLE incomplete_orders.person_orders IS 'When a person ordered, by keyed hashes: what stops recovery messages to them';
 	COMMENT ON TABLE incomplete_orders.person_messages IS 'Which recovery messages were queued to a person, by keyed hashes: what gap and caps count';
+	COMMENT ON TABLE incomplete_orders.person_arms IS 'Who is held out of recovery messages, by keyed hashes, where the shop measures by a holdout';
 	COMMENT ON VIEW incomplete_orders.incomplete_orders IS 'Every incomplete order, open and closed, of the shops that the acting role may see';
 	COMMENT ON SEQUENCE incomplete_orders.reference_seq IS 'Source of the INC- references';
 	COMMENT ON SEQUENCE incomplete_orders.order_number_seq IS 'Order numbers where the shop gives none of its own';

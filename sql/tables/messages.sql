@@ -22,6 +22,18 @@
 			PRIMARY KEY (shop_id, campaign, step),
 			FOREIGN KEY (shop_id, campaign) REFERENCES incomplete_orders.campaigns ON DELETE CASCADE
 		);
+		-- What is tried against each other in a step, by weight; template null: that of
+		-- the step.
+		CREATE TABLE incomplete_orders.step_variants (
+			shop_id integer NOT NULL,
+			campaign text NOT NULL,
+			step integer NOT NULL,
+			variant text NOT NULL,
+			weight integer NOT NULL DEFAULT 1 CHECK (weight BETWEEN 0 AND 1000),
+			template text,
+			PRIMARY KEY (shop_id, campaign, step, variant),
+			FOREIGN KEY (shop_id, campaign, step) REFERENCES incomplete_orders.campaign_steps ON DELETE CASCADE
+		);
 		-- The text of a mail, as mustache templates; shop_id 0 holds the defaults of
 		-- all shops, which setup() keeps as this version has them.
 		CREATE TABLE incomplete_orders.templates (
@@ -97,7 +109,7 @@
 		);
 
 		-- Keys of our own, never readable but by the owner.  person: keys of persons
-		-- in suppressions, person_orders and person_messages; link: signs the links in mails.
+		-- in suppressions and the tables person_*, and draws; link: signs the links in mails.
 		CREATE TABLE incomplete_orders.secret_keys (
 			purpose text NOT NULL CHECK (purpose IN ('person', 'link')),
 			key_id integer NOT NULL CHECK (key_id BETWEEN 1 AND 32767),
@@ -153,6 +165,15 @@
 			queued_at timestamptz NOT NULL,
 			message_id uuid NOT NULL,
 			PRIMARY KEY (shop_id, person, queued_at, message_id)
+		);
+		-- Who is held out of recovery and who is not, by the same keys, as it was drawn
+		-- when a first message was decided on; none where the shop holds nobody out.
+		CREATE TABLE incomplete_orders.person_arms (
+			shop_id integer NOT NULL,
+			person bigint NOT NULL,
+			holdout boolean NOT NULL,
+			assigned_at timestamptz NOT NULL,
+			PRIMARY KEY (shop_id, person)
 		);
 	END IF;		-- schema version 1
 

@@ -119,6 +119,9 @@ INSERT INTO ten.calls (object, call) VALUES
 	('_tick_heartbeat', 'SELECT incomplete_orders._tick_heartbeat(''{}'')'),
 	('_tick_partitions', 'SELECT incomplete_orders._tick_partitions(pg_catalog.now())'),
 	('_tick_retention', 'SELECT incomplete_orders._tick_retention(pg_catalog.now(), 10)'),
+	('save_variant', 'SELECT incomplete_orders.save_variant(''cart'', 1, ''a'', shop => {shop})'),
+	('delete_variant', 'SELECT incomplete_orders.delete_variant(''cart'', 1, ''a'', {shop})'),
+	('list_variants', 'SELECT v.shop, v.variant FROM incomplete_orders.list_variants({shop}) v'),
 	('enable_campaign', 'SELECT incomplete_orders.enable_campaign(''cart'', {shop})'),
 	('disable_campaign', 'SELECT incomplete_orders.disable_campaign(''cart'', {shop})'),
 	('send_recovery_emails', 'SELECT r.recipient, r.reason FROM incomplete_orders.send_recovery_emails(shop => {shop}) r'),
@@ -229,8 +232,8 @@ SELECT r.relation, ten.answer(CASE r.kind WHEN 'sequence' THEN format('SELECT ne
 	ELSE format('SELECT count(*) FROM incomplete_orders.%I', r.relation) END) AS answer
 FROM (VALUES ('open_orders', 'table'), ('closed_orders', 'table'), ('orders', 'table'), ('order_items', 'table'), ('order_refunds', 'table'),
 	('order_events', 'table'), ('order_event_tail', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
-	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('templates', 'table'),
-	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('consents', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'),
+	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('step_variants', 'table'), ('templates', 'table'),
+	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('consents', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'), ('person_arms', 'table'),
 	('shops', 'table'), ('reference_seq', 'sequence'), ('order_number_seq', 'sequence'), ('event_seq', 'sequence')) r (relation, kind);
 SELECT incomplete_orders._visible_shops('export_shop', '*') = ARRAY[:b] AS only_own;
 SELECT DISTINCT shop_id = :b AS only_own FROM incomplete_orders.list_orders('*', page_size => 100);

@@ -20,6 +20,7 @@ INSERT INTO impersonal VALUES
 	-- what is sent, and why not
 	('campaigns', 'campaign'),
 	('campaign_steps', 'campaign message_type template'),
+	('step_variants', 'campaign variant template'),
 	('templates', 'template locale subject preheader headline body button footer'),
 	('messages', 'campaign variant message_type template claimed_by mail_message_id reason idempotency_key'),
 	('message_skips', 'campaign reason'),
