@@ -123,6 +123,7 @@ SELECT t.body FROM incomplete_orders.list_templates() t WHERE t.template = 'cart
 SELECT incomplete_orders.capture_cart('t-1', '[{"sku":"A","name":"Blue shirt","quantity":2,"unit_price":"1234.50"},{"sku":"B","quantity":1,"unit_price":"3"}]',
 	email => 'jane@shop.example', name => 'Jane Doe', context => '{"locale": "de_AT"}', at => now() - interval '3 days') AS order_id \gset
 SELECT incomplete_orders.mark_abandoned(:'order_id');
+SELECT incomplete_orders.configure_shop('default', '{"consent_rule": "none"}');
 SELECT incomplete_orders.send_recovery_email(:'order_id', 'abandoned_cart') IS NOT NULL AS queued;
 SELECT count(*) FROM incomplete_orders.messages;
 CREATE TEMPORARY TABLE objects AS SELECT 'preview' AS made_by, incomplete_orders.preview_message('cart_abandoned', id => :'order_id') AS object;
@@ -161,3 +162,4 @@ SELECT incomplete_orders.delete_template('cart_offer', 'en');
 DROP TABLE objects;
 DELETE FROM incomplete_orders.messages WHERE order_id = :'order_id';
 SELECT count(*) > 0 AS gone FROM incomplete_orders.delete_shop('t-other', dry_run => false);
+SELECT incomplete_orders.configure_shop('default', '{"consent_rule": "strict"}');

@@ -31,7 +31,7 @@ INSERT INTO impersonal VALUES
 	('heartbeats', 'job report'),
 	('hook_failures', 'hook sqlstate'),
 	('shop_members', 'role_name purpose granted_by'),
-	('shops', 'shop name currency time_zone base_url restore_url from_email reply_to postal_address logo_url colour consent_rule
+	('shops', 'shop name currency time_zone locale base_url restore_url from_email reply_to postal_address logo_url colour consent_rule
 		availability availability_role payment_state payment_state_role allowed_origins');
 CREATE TEMP VIEW may_be_personal AS
 	SELECT c.relname AS relation, a.attname AS column_name FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
