@@ -37,6 +37,7 @@ OBJS = \
 	src/privacy.o \
 	src/link.o \
 	src/campaign.o \
+	src/coupon.o \
 	src/recovery.o \
 	src/queue.o \
 	src/queue_message.o \
@@ -88,6 +89,7 @@ SQL_PARTS = \
 	sql/functions/templates.sql \
 	sql/functions/campaigns.sql \
 	sql/functions/experiments.sql \
+	sql/functions/coupons.sql \
 	sql/functions/messages.sql \
 	sql/functions/links.sql \
 	sql/functions/list.sql \

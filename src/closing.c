@@ -43,14 +43,14 @@ typedef enum TakenColumn
 {
 	T_ROOT_ID, T_KIND, T_STATUS, T_EPISODE, T_VERSION, T_LAST_ACTIVITY_AT, T_ABANDONED_AT, T_LOST_AT, T_EXPIRES_AT,
 	T_PAYMENT_DEADLINE, T_ITEMS, T_CURRENCY, T_SHIPPING, T_TAX, T_DISCOUNT, T_COUPON_DISCOUNT, T_FURTHEST_STEP,
-	T_CONTEXT, T_BOT, T_CREATED_AT, T_CUSTOMER_ID, T_EMAIL, T_PHONE
+	T_CONTEXT, T_BOT, T_CREATED_AT, T_CUSTOMER_ID, T_EMAIL, T_PHONE, T_COUPON_CODE
 } TakenColumn;
-#define TAKEN_COLUMNS 23
+#define TAKEN_COLUMNS 24
 
 static const char *const taken_names[TAKEN_COLUMNS] = {
 	"root_id", "kind", "status", "episode", "version", "last_activity_at", "abandoned_at", "lost_at", "expires_at",
 	"payment_deadline", "items", "currency", "shipping", "tax", "discount", "coupon_discount", "furthest_step",
-	"context", "bot", "created_at", "customer_id", "email", "phone"
+	"context", "bot", "created_at", "customer_id", "email", "phone", "coupon_code"
 };
 static int	taken_positions[TAKEN_COLUMNS];
 
@@ -273,6 +273,12 @@ ico_taken_person(const IcoTaken *taken, text **customer_id, text **email, text *
 	*phone = taken_text(taken, T_PHONE);
 }
 
+text *
+ico_taken_coupon(const IcoTaken *taken)
+{
+	return taken_text(taken, T_COUPON_CODE);
+}
+
 static void
 read_taken(const IcoTaken *taken, int32 shop_id, const pg_uuid_t *id, IcoOrder *order)
 {
@@ -402,7 +408,7 @@ ico_put_closed(const IcoTaken *taken, IcoStatus status, LineItems *items, const 
 
 void
 ico_put_closed_event(const IcoTaken *taken, const IcoOrder *order, LineItems *items, const IcoEvent *event,
-					 IcoStatus after, const pg_uuid_t *order_ref, Datum paid_amount)
+					 IcoStatus after, const pg_uuid_t *order_ref, Datum paid_amount, Datum coupon_cost)
 {
 	Datum		stored = items != NULL ? PointerGetDatum(items) : taken_value(taken, T_ITEMS);
 	IcoEventRow row = {
@@ -418,6 +424,7 @@ ico_put_closed_event(const IcoTaken *taken, const IcoOrder *order, LineItems *it
 		.abandoned_at = taken_instant(taken, T_ABANDONED_AT),
 		.order_ref = order_ref,
 		.paid_amount = paid_amount,
+		.coupon_cost = coupon_cost,
 	};
 
 	row.value = DirectFunctionCall6(ico_order_total_sql, stored, taken_value(taken, T_SHIPPING), taken_value(taken, T_TAX),

@@ -35,12 +35,14 @@ extern bool ico_take_ordinary(const IcoShop *shop, const pg_uuid_t *id, Timestam
 extern void ico_take_locked(const IcoOrder *order, IcoTaken *taken);
 /* whose it was; NULL where it is not known */
 extern void ico_taken_person(const IcoTaken *taken, text **customer_id, text **email, text **phone);
+/* the coupon that it carries, or NULL */
+extern text *ico_taken_coupon(const IcoTaken *taken);
 /* puts it among the closed ones; items NULL: as they were */
 extern void ico_put_closed(const IcoTaken *taken, IcoStatus status, LineItems *items, const IcoEvent *event, bool late);
 /* after a statement that was vouched for: it wrote as many rows as it should */
 extern void ico_require_rows(const char *table, uint64 written, uint64 wanted);
-/* the event of it: the order that was made and what was paid for it may be NULL and 0 */
+/* the event of it: the order that was made, what was paid for it and what a coupon took off may be NULL and 0 */
 extern void ico_put_closed_event(const IcoTaken *taken, const IcoOrder *order, LineItems *items, const IcoEvent *event,
-								 IcoStatus after, const pg_uuid_t *order_ref, Datum paid_amount);
+								 IcoStatus after, const pg_uuid_t *order_ref, Datum paid_amount, Datum coupon_cost);
 
 #endif							/* ICO_CLOSING_H */

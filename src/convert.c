@@ -35,6 +35,7 @@
 #include "closing.h"
 #include "compat.h"
 #include "convert.h"
+#include "coupon.h"
 #include "errors.h"
 #include "facts.h"
 #include "lifecycle.h"
@@ -68,18 +69,20 @@ typedef struct Conversion
 	LineItems  *lines;			/* what is ordered */
 	LineItems  *items_after;	/* the incomplete order's lines with filled moved on, or NULL */
 	bool		late;
+	bool		settled;		/* the payment came: nothing is refused */
 	IcoCharges	charges;		/* that this part bears */
 	int64		total;
 	Datum		currency;
+	Datum		coupon_cost;	/* what a coupon of ours took off, or 0 */
 } Conversion;
 
 /*
  * $1..$7 the event, then $8 order_id  $9 order_number  $10 part  $11 foreign_order
  * $12 shipping  $13 tax  $14 discount  $15 coupon_discount  $16 total  $17 paid
  * $18 late  $19 idempotency_key  $20 request_hash  $21 lines  $22 items_after
- * $23 paid_amount  $24 currency
+ * $23 paid_amount  $24 currency  $25 coupon_cost
  */
-#define CONVERT_ARGS ICO_EVENT_ARGS "utitnnnnnbbtIllnt"
+#define CONVERT_ARGS ICO_EVENT_ARGS "utitnnnnnbbtIllntn"
 #define CONVERT_TOTAL 15		/* index of $16 */
 #define INSERT_ORDER \
 	"INSERT INTO incomplete_orders.orders (shop_id, order_id, order_number, incomplete_order_id, part," \
@@ -94,7 +97,7 @@ typedef struct Conversion
 	" u.image_url, u.url, u.extras FROM incomplete_orders.unnest(" lines ") u"
 #define ORDER_CTES "r AS (" INSERT_ORDER "), i AS (" INSERT_ITEMS("$1", "$8", "$21") ")"
 #define CONVERTED_EVENT(source) \
-	ICO_EVENT_CTE(source, ", order_ref, paid_amount", ", $8, $23") ICO_EVENT_TAIL
+	ICO_EVENT_CTE(source, ", order_ref, paid_amount, coupon_cost", ", $8, $23, $25") ICO_EVENT_TAIL
 
 static int64
 next_number(void)
@@ -153,6 +156,10 @@ conversion_args(IcoArgs *args, const Conversion *c, const pg_uuid_t *id, const I
 	else
 		ico_arg_null(args);
 	ico_arg(args, c->currency);
+	if (c->coupon_cost == (Datum) 0)
+		ico_arg_null(args);
+	else
+		ico_arg(args, c->coupon_cost);
 }
 
 /* A unique index that was in the way, said in the words of the caller. */
@@ -231,7 +238,7 @@ close_order(const Conversion *c, const IcoTaken *taken, const IcoOrder *order, t
 	ico_vouch_next();
 	ico_require_rows("order_items", ico_execute(&insert_items, items_args, NULL), ico_items_lines(c->lines));
 	ico_put_closed_event(taken, order, c->items_after, &event, ICO_CONVERTED, &c->order_id,
-						 c->paid ? args.values[CONVERT_TOTAL] : (Datum) 0);
+						 c->paid ? args.values[CONVERT_TOTAL] : (Datum) 0, c->coupon_cost);
 	ico_taken_person(taken, &customer_id, &email, &phone);
 	ico_note_purchase(order->shop_id, &c->order_id, c->at, customer_id, email, phone);
 }
@@ -563,6 +570,11 @@ make_order(Conversion *c, IcoOrder *order, IcoTaken *taken, const LineItems *ask
 	else
 		compute_total(c, order);
 	c->late = order->closed;
+	/* what was paid, or ordered elsewhere, is ordered whatever its coupon */
+	if (c->part == 1 && ico_stored_money(order->charges[3]) > 0)
+		c->coupon_cost = ico_use_coupon(order, taken->values == NULL ? NULL : taken, c->at,
+										!c->settled && !order->closed && c->foreign_order == NULL &&
+										order->status != ICO_PAYMENT_PENDING);
 	if (!closes)
 		ico_reanimate(order, &c->shop, c->at);	/* whoever buys a part is back */
 	ico_uuid7_make(c->shop.shop_id, &c->order_id);
@@ -586,7 +598,7 @@ make_order(Conversion *c, IcoOrder *order, IcoTaken *taken, const LineItems *ask
 void
 ico_convert_paid(IcoOrder *order, const IcoShop *shop, TimestampTz at)
 {
-	Conversion	c = {.shop = *shop, .paid = true, .at = at};
+	Conversion	c = {.shop = *shop, .paid = true, .settled = true, .at = at};
 	IcoTaken	taken = {0};
 
 	(void) make_order(&c, order, &taken, NULL, NULL);
@@ -912,7 +924,7 @@ convert_fault(const IcoOrder *order, TimestampTz now)
 		return "its total is out of range";
 	if (order->kind != ICO_PARTIAL && total < 0)
 		return "its total would be negative";
-	return NULL;
+	return order->kind == ICO_PARTIAL ? NULL : ico_coupon_fault(order, now);
 }
 
 Datum

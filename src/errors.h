@@ -31,5 +31,7 @@
 
 /* no recovery message may be sent for an order; the detail is the reason */
 #define ICO_ERR_NOT_RECOVERABLE		ICO_SQLSTATE('0', '1', '5')
+/* a coupon of ours that this order cannot have */
+#define ICO_ERR_BAD_COUPON			ICO_SQLSTATE('0', '1', '6')
 
 #endif							/* ICO_ERRORS_H */

@@ -24,18 +24,18 @@
  * Values of an event: $1 is the first.  The columns are named for both tables,
  * NULL where the tail has none.
  */
-#define EVENT_VALUES 28
-#define EVENT_ARGS "zIiuuitztssktnIctttbzztituun"
+#define EVENT_VALUES 29
+#define EVENT_ARGS "zIiuuitztssktnIctttbzztituunn"
 
 static const char *const history_columns[EVENT_VALUES] = {
 	"recorded_at", "event_id", "shop_id", "order_id", "root_id", "episode", "event", "at", "actor", "status_before",
 	"status_after", "kind", "currency", "value", "item_count", "furthest_step", "reason_code", "device", "source", "bot",
-	"created_at", "abandoned_at", "campaign", "step", "variant", "message_id", "order_ref", "paid_amount"
+	"created_at", "abandoned_at", "campaign", "step", "variant", "message_id", "order_ref", "paid_amount", "coupon_cost"
 };
 static const char *const tail_columns[EVENT_VALUES] = {
 	NULL, "event_id", "shop_id", "order_id", "root_id", "episode", "event", "at", NULL, "status_before",
 	NULL, "kind", "currency", "value", "item_count", "furthest_step", "reason_code", "device", "source", "bot",
-	"created_at", "abandoned_at", "campaign", "step", "variant", NULL, NULL, "paid_amount"
+	"created_at", "abandoned_at", "campaign", "step", "variant", NULL, NULL, "paid_amount", "coupon_cost"
 };
 static IcoAppend history = {.table = "order_events", .ncolumns = EVENT_VALUES, .columns = history_columns};
 static IcoAppend tail = {.table = "order_event_tail", .ncolumns = EVENT_VALUES, .columns = tail_columns};
@@ -143,6 +143,7 @@ put_all(EventValues *values, int32 shop_id, const pg_uuid_t *id, const IcoEvent 
 	put_pointer(values, row->message_id);
 	put_pointer(values, row->order_ref);
 	put_pointer(values, DatumGetPointer(row->paid_amount));
+	put_pointer(values, DatumGetPointer(row->coupon_cost));
 	Assert(values->n == EVENT_VALUES);
 }
 
@@ -163,16 +164,16 @@ ico_put_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event, const I
 		EVENT_ARGS,
 		"INSERT INTO incomplete_orders.order_events (recorded_at, event_id, shop_id, order_id, root_id, episode, event, at,"
 		" actor, status_before, status_after, kind, currency, value, item_count, furthest_step, reason_code, device, source,"
-		" bot, created_at, abandoned_at, campaign, step, variant, message_id, order_ref, paid_amount)"
+		" bot, created_at, abandoned_at, campaign, step, variant, message_id, order_ref, paid_amount, coupon_cost)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
-		" $24, $25, $26, $27, $28)"
+		" $24, $25, $26, $27, $28, $29)"
 	};
 	static IcoPlan tail_plan = {
 		EVENT_ARGS,
 		"INSERT INTO incomplete_orders.order_event_tail (event_id, shop_id, order_id, root_id, episode, event, at,"
 		" status_before, kind, currency, value, item_count, furthest_step, reason_code, device, source, bot, created_at,"
-		" abandoned_at, campaign, step, variant, paid_amount) VALUES ($2, $3, $4, $5, $6, $7, $8, $10, $12, $13, $14,"
-		" $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $28)"
+		" abandoned_at, campaign, step, variant, paid_amount, coupon_cost) VALUES ($2, $3, $4, $5, $6, $7, $8, $10, $12, $13, $14,"
+		" $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $28, $29)"
 	};
 	EventValues values = {0};
 

@@ -110,6 +110,7 @@ typedef struct IcoEventRow
 	TimestampTz abandoned_at;
 	const pg_uuid_t *order_ref; /* or NULL */
 	Datum		paid_amount;	/* or 0 */
+	Datum		coupon_cost;	/* or 0 */
 	/* of the message that it is about, or NULL and 0 */
 	const pg_uuid_t *message_id;
 	text	   *campaign;

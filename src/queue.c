@@ -42,6 +42,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "coupon.h"
 #include "errors.h"
 #include "guc.h"
 #include "hook.h"
@@ -829,6 +830,7 @@ settle_lot(Claiming *claiming)
 	}
 	if (n == 0)
 		return;
+	ico_claim_coupons(good, n, claiming->now);
 	ico_claim_texts(good, n);
 	lease_messages(claiming, good, n);
 	for (int i = 0; i < n; i++)

@@ -73,6 +73,7 @@ typedef struct IcoClaim
 	bool		asks;			/* the shop names availability() */
 	IcoStock   *stock;			/* what it answered, or NULL */
 	text	   *discount_offer;	/* what the reader is told of a discount */
+	struct IcoCoupon *coupon;	/* the same for programs, or NULL */
 
 	struct IcoClaimText *text;	/* its shop and its words */
 } IcoClaim;

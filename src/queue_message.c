@@ -24,6 +24,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "coupon.h"
 #include "line_items.h"
 #include "money.h"
 #include "plan.h"
@@ -455,6 +456,24 @@ put_lines(JsonbParseState **state, const IcoClaim *c, int decimals)
 	put_total(state, c, lines, partial || walk.changed, decimals);
 }
 
+/* the offer's parts, for whoever makes mails of their own */
+static void
+put_coupon(JsonbParseState **state, const IcoCoupon *coupon)
+{
+	int			decimals = ico_currency_exponent(text_to_cstring(coupon->currency));
+
+	begin_object(state, "coupon");
+	put_text(state, "code", coupon->code);
+	if (coupon->percentage)
+		put_money(state, "percentage", coupon->value, 0);
+	else
+		put_money(state, "amount", coupon->value, decimals);
+	put_text(state, "currency", coupon->currency);
+	put_instant(state, "expires_at", coupon->expires_at);
+	put_money(state, "minimum_value", coupon->minimum_value, decimals);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
 static void
 put_order(JsonbParseState **state, const IcoClaim *c)
 {
@@ -466,6 +485,8 @@ put_order(JsonbParseState **state, const IcoClaim *c)
 	put_string(state, "kind", ico_kind_names[ico_kind_of(c->kind)]);
 	put_text(state, "customer_name", c->name);
 	put_text(state, "discount_offer", c->discount_offer);
+	if (c->coupon != NULL)
+		put_coupon(state, c->coupon);
 	put_text(state, "currency", c->currency);
 	put_lines(state, c, ico_currency_exponent(text_to_cstring(c->currency)));
 	put_instant(state, "expires_at", c->expires_at);

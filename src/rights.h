@@ -113,6 +113,9 @@
 	R(F, save_variant, ICO_ADMIN) \
 	R(F, delete_variant, ICO_ADMIN) \
 	R(F, list_variants, ICO_ADMIN) \
+	R(F, configure_coupon, ICO_ADMIN) \
+	R(F, remove_coupon, ICO_ADMIN) \
+	R(F, redeem_coupon, ICO_STAFF_OR_APP) \
 	R(F, template_variables, ICO_ADMIN) \
 	R(F, list_templates, ICO_ADMIN) \
 	R(F, save_template, ICO_ADMIN) \

@@ -51,6 +51,7 @@ AS $$
 		('person_orders', 'person', 'keyed hash', 'row deleted', 'buyer', 'person'),
 		('person_messages', 'person', 'keyed hash', 'row deleted', 'person', 'person'),
 		('person_arms', 'person', 'keyed hash', 'row deleted', 'person', 'person'),
+		('coupon_persons', 'person', 'keyed hash', 'row deleted', 'person', 'person'),
 		('consents', 'person', 'keyed hash', 'row deleted', 'person', 'person'),
 		('consents', 'text_version', 'free text', 'row deleted', 'person', 'person'),
 		('consents', 'source', 'free text', 'row deleted', 'person', 'person'),

@@ -101,6 +101,12 @@ BEGIN
 	DELETE FROM incomplete_orders.person_arms p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
 		AND p.assigned_at < incomplete_orders._later(_retire_persons.at, -s.retention);
+	-- two years: no coupon is valid, and no cool-down lasts, for longer than one
+	DELETE FROM incomplete_orders.coupon_persons p
+	WHERE p.shop_id = _retire_persons.shop_id AND p.issued_at < incomplete_orders._later(_retire_persons.at, -interval '730 days');
+	DELETE FROM incomplete_orders.issued_coupons i USING incomplete_orders.shops s
+	WHERE i.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
+		AND i.issued_at < incomplete_orders._later(_retire_persons.at, -greatest(interval '730 days', s.retention));
 	-- What was in force stays for as long as it may have to be shown; what is in force
 	-- stays, because it says whom the shop may mail.
 	DELETE FROM incomplete_orders.consents c USING incomplete_orders.shops s

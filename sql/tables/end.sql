@@ -49,6 +49,9 @@
 	COMMENT ON TABLE incomplete_orders.campaigns IS 'Sequences of recovery messages: one for each kind of order, off until enable_campaign()';
 	COMMENT ON TABLE incomplete_orders.campaign_steps IS 'The steps of a campaign: how long after the abandonment, and with which text';
 	COMMENT ON TABLE incomplete_orders.step_variants IS 'What is tried against each other in a step of a campaign, and how often each';
+	COMMENT ON TABLE incomplete_orders.coupons IS 'The discounts that campaigns offer, by step';
+	COMMENT ON TABLE incomplete_orders.issued_coupons IS 'Coupons that messages were sent with: unique, for one person, used once';
+	COMMENT ON TABLE incomplete_orders.coupon_persons IS 'Who got a coupon, and when, by keyed hashes: who may use it, and who gets no other one';
 	COMMENT ON TABLE incomplete_orders.templates IS 'Texts of recovery messages; shop_id 0: the defaults of all shops';
 	COMMENT ON TABLE incomplete_orders.messages IS 'Recovery messages: queued, sent, cancelled or given up (personal data)';
 	COMMENT ON TABLE incomplete_orders.message_skips IS 'The ledger: why a recovery message was not sent';

@@ -34,6 +34,51 @@
 			PRIMARY KEY (shop_id, campaign, step, variant),
 			FOREIGN KEY (shop_id, campaign, step) REFERENCES incomplete_orders.campaign_steps ON DELETE CASCADE
 		);
+		-- The discount that comes with a step; former: what the step was without one.
+		CREATE TABLE incomplete_orders.coupons (
+			shop_id integer NOT NULL,
+			campaign text NOT NULL,
+			step integer NOT NULL,
+			kind text NOT NULL CHECK (kind IN ('percentage', 'amount')),
+			value numeric NOT NULL CHECK (value > 0 AND (kind = 'amount' OR value <= 100)),
+			currency text NOT NULL,
+			minimum_value numeric NOT NULL DEFAULT 0 CHECK (minimum_value >= 0),
+			valid_for interval NOT NULL CHECK (valid_for >= interval '1 day' AND valid_for <= interval '365 days'),
+			cool_down interval NOT NULL CHECK (cool_down >= interval '0' AND cool_down <= interval '365 days'),
+			former_type text NOT NULL,
+			former_template text NOT NULL,
+			changed_at timestamptz NOT NULL,
+			PRIMARY KEY (shop_id, campaign, step),
+			FOREIGN KEY (shop_id, campaign, step) REFERENCES incomplete_orders.campaign_steps ON DELETE CASCADE
+		);
+		-- The coupons that messages were sent with, as they were promised: used_by is the
+		-- incomplete order that was converted with it.
+		CREATE TABLE incomplete_orders.issued_coupons (
+			shop_id integer NOT NULL,
+			code text NOT NULL,
+			message_id uuid NOT NULL,
+			root_id uuid NOT NULL,
+			kind text NOT NULL CHECK (kind IN ('percentage', 'amount')),
+			value numeric NOT NULL,
+			currency text NOT NULL,
+			minimum_value numeric NOT NULL,
+			issued_at timestamptz NOT NULL,
+			expires_at timestamptz NOT NULL,
+			used_at timestamptz,
+			used_by uuid,
+			cost numeric,
+			PRIMARY KEY (shop_id, code),
+			UNIQUE (shop_id, message_id)
+		);
+		CREATE INDEX issued_coupons_root ON incomplete_orders.issued_coupons (shop_id, root_id);
+		-- Whose they are, by the keys of _person_keys().
+		CREATE TABLE incomplete_orders.coupon_persons (
+			shop_id integer NOT NULL,
+			person bigint NOT NULL,
+			issued_at timestamptz NOT NULL,
+			code text NOT NULL,
+			PRIMARY KEY (shop_id, person, issued_at, code)
+		);
 		-- The text of a mail, as mustache templates; shop_id 0 holds the defaults of
 		-- all shops, which setup() keeps as this version has them.
 		CREATE TABLE incomplete_orders.templates (

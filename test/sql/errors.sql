@@ -60,6 +60,8 @@ SELECT * FROM pg_temp.refusal('DELETE FROM incomplete_orders.shops WHERE shop = 
 -- IC015: not to be mailed; the detail is the reason
 SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.send_recovery_email(%L)', :'open'));
 SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.send_recovery_email(%L)', :'done'));
+-- IC016: a coupon that is none, or of somebody else
+SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.redeem_coupon(''SAVE10'', %L)', :'open'));
 -- 22023: malformed arguments and lines; the line and the key are named
 SELECT * FROM pg_temp.refusal('SELECT incomplete_orders.capture_cart('''', ''[]'')');
 SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.capture_cart(''s'', %L)', '[{"sku":"a","quantity":1,"unit_price":1},{"sku":"secret-7","quantity":-7,"unit_price":1}]'));

@@ -106,6 +106,9 @@ INSERT INTO ten.calls (object, call) VALUES
 	('sender_settings', 'SELECT s.name FROM incomplete_orders.sender_settings({shop}) s'),
 	('template_variables', 'SELECT pg_catalog.count(*) FROM incomplete_orders.template_variables()'),
 	('list_templates', 'SELECT t.shop, t.own, t.subject FROM incomplete_orders.list_templates({shop}) t'),
+	('configure_coupon', 'SELECT incomplete_orders.configure_coupon(''payment'', ''{"percentage": 10}'', shop => {shop})'),
+	('remove_coupon', 'SELECT incomplete_orders.remove_coupon(''payment'', shop => {shop})'),
+	('redeem_coupon', 'SELECT r.total FROM incomplete_orders.redeem_coupon(''K7Q2M9XWPF'', {id}) r'),
 	('save_template', 'SELECT incomplete_orders.save_template(''cart_final'', ''en'', ''{}'', {shop})'),
 	('delete_template', 'SELECT incomplete_orders.delete_template(''cart_final'', ''en'', {shop})'),
 	('preview_message', 'SELECT incomplete_orders.preview_message(''cart_final'', shop => {shop}) IS NOT NULL'),
@@ -232,7 +235,7 @@ SELECT r.relation, ten.answer(CASE r.kind WHEN 'sequence' THEN format('SELECT ne
 	ELSE format('SELECT count(*) FROM incomplete_orders.%I', r.relation) END) AS answer
 FROM (VALUES ('open_orders', 'table'), ('closed_orders', 'table'), ('orders', 'table'), ('order_items', 'table'), ('order_refunds', 'table'),
 	('order_events', 'table'), ('order_event_tail', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
-	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('step_variants', 'table'), ('templates', 'table'),
+	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('step_variants', 'table'), ('coupons', 'table'), ('issued_coupons', 'table'), ('coupon_persons', 'table'), ('templates', 'table'),
 	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('consents', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'), ('person_arms', 'table'),
 	('shops', 'table'), ('reference_seq', 'sequence'), ('order_number_seq', 'sequence'), ('event_seq', 'sequence')) r (relation, kind);
 SELECT incomplete_orders._visible_shops('export_shop', '*') = ARRAY[:b] AS only_own;
