@@ -248,7 +248,11 @@ item_of(const Making *making, const json_t *line, const char *currency, size_t n
 	json_t	   *item = json_object();
 	const char *image = member(line, "image_url");
 	char	   *click = link_to(making, "c", "click");
+	json_int_t	place = json_integer_value(json_object_get(line, "line"));
 
+	/* its place in the cart, where lines before it are left out here */
+	if (place < 1)
+		place = number;
 	put_line(item, "name", line, "name");
 	if (json_string_length(json_object_get(item, "name")) == 0)
 		put_line(item, "name", line, "sku");
@@ -256,8 +260,12 @@ item_of(const Making *making, const json_t *line, const char *currency, size_t n
 	put(item, "quantity", figure_of(making, line, "quantity"));
 	put_amount(making, item, "unit_price", "shown_price", member(line, "unit_price"), currency);
 	put_amount(making, item, "line_total", "shown_total", member(line, "line_total"), currency);
+	put(item, "shown_price_was", g_strdup(""));
+	if (*member(line, "unit_price_was") != '\0')
+		put_amount(making, item, "unit_price_was", "shown_price_was", member(line, "unit_price_was"), currency);
+	put(item, "quantity_was", figure_if_any(making, line, "quantity_was"));
 	put(item, "image_url", g_strdup(text_is_url(image) ? image : ""));
-	put(item, "link", g_strdup_printf("%s/%zu", click, number));
+	put(item, "link", g_strdup_printf("%s/%" JSON_INTEGER_FORMAT, click, place));
 	/* A list inside of itself would be long. */
 	json_object_set_new(item, "items", json_false());
 	g_free(click);
@@ -437,6 +445,20 @@ put_more(const Making *making)
 	g_free(more);
 }
 
+/* "Sold out: ..." in one line, or nothing. */
+static void
+put_unavailable(const Making *making)
+{
+	const json_t *name;
+	GString    *names = g_string_new(NULL);
+	size_t		i;
+
+	json_array_foreach(json_object_get(making->order, "unavailable"), i, name)
+		g_string_append_printf(names, "%s%s", i > 0 ? ", " : "", json_is_string(name) ? json_string_value(name) : "");
+	put(making->layout, "unavailable", text_line(names->str, LINE_LENGTH));
+	g_string_free(names, TRUE);
+}
+
 static void
 collect_layout(Making *making)
 {
@@ -447,6 +469,7 @@ collect_layout(Making *making)
 	json_object_set(layout, "words", json_object_get(words, language_tag(making->language)));
 	put(layout, "language", language);
 	put_more(making);
+	put_unavailable(making);
 	put_filled_line(making, "subject", SUBJECT_LENGTH);
 	put_filled_line(making, "preheader", SUBJECT_LENGTH);
 	put_filled_line(making, "headline", SUBJECT_LENGTH);
