@@ -228,8 +228,9 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 	"  FROM w d" on_conflict " RETURNING id, order_id)," \
 	" r AS (SELECT d.*, 'message_queued' AS event FROM w d WHERE (d.message_id" EQ "ANY (SELECT m.id FROM m)) IS TRUE" \
 	"  UNION ALL SELECT d.*, NULL, 'holdout' FROM " held " d WHERE d.reason" EQ "'holdout'" \
-	"   AND NOT EXISTS (SELECT FROM incomplete_orders.order_events he WHERE he.shop_id" EQ "d.shop_id AND he.order_id" EQ "d.id" \
-	"    AND he.event" EQ "'holdout' AND he.episode" EQ "d.episode))," \
+	/* not EXISTS, which could become a scan of all events */ \
+	"   AND (SELECT he.event_id FROM incomplete_orders.order_events he WHERE he.shop_id" EQ "d.shop_id AND he.order_id" EQ "d.id" \
+	"    AND he.event" EQ "'holdout' AND he.episode" EQ "d.episode LIMIT 1) IS NULL)," \
 	" pm AS (INSERT INTO incomplete_orders.person_messages (shop_id, person, queued_at, message_id)" \
 	"  SELECT DISTINCT r.shop_id, k.person, $2, r.message_id FROM r CROSS JOIN LATERAL pg_catalog.unnest(r.keys) k (person)" \
 	"  WHERE r.message_id IS NOT NULL), " ICO_ARM_ROWS("r", "$2") ", " \

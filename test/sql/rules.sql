@@ -281,8 +281,13 @@ SELECT next_message_at FROM incomplete_orders.open_orders WHERE id = pg_temp.id(
 --
 -- The dry run says what tick then does, at every instant, whatever happens between.
 --
-CALL pg_temp.configure('{"min_gap": null, "cap_per_episode": 2, "cap_per_person": 4, "exclusions": {"minimum_value": 8, "domains": ["no.example"]}, "consent_rule": "strict"}');
+CALL pg_temp.configure('{"min_gap": null, "cap_per_episode": 2, "cap_per_person": 4, "exclusions": {"minimum_value": 8, "domains": ["no.example"]}, "consent_rule": "strict", "holdout": 0.2}');
 SELECT incomplete_orders.enable_campaign('payment', 'rul', at => '2025-01-01');
+SELECT incomplete_orders.save_variant('cart', 1, v, shop => 'rul') FROM unnest('{a,b}'::text[]) v \g /dev/null
+-- not drawn: the key is another one each time
+INSERT INTO incomplete_orders.person_arms (shop_id, person, holdout, assigned_at)
+SELECT :shop, k, p % 8 = 3, '2025-01-01' FROM generate_series(0, 39) p
+CROSS JOIN LATERAL unnest(incomplete_orders._person_keys(:shop, 'p-' || p, format('%s@%s.example', p, CASE WHEN p % 11 = 0 THEN 'no' ELSE 'p' END), NULL)) k;
 SELECT setseed(0.25);
 CREATE TEMP TABLE decided (at timestamptz, due_at timestamptz, order_id uuid, step integer, action text, reason text);
 CREATE TEMP TABLE wrong (LIKE decided, said text);
@@ -313,13 +318,13 @@ BEGIN
 		-- what it did: messages, rows of the ledger, steps that wait for the instant that was said
 		INSERT INTO wrong
 		WITH did AS (
-			SELECT q.order_id, q.step, 'queued' AS action, NULL AS reason FROM incomplete_orders.messages q JOIN incomplete_orders.shops s USING (shop_id)
+			SELECT q.order_id, q.step, 'queued' AS action, q.variant AS reason FROM incomplete_orders.messages q JOIN incomplete_orders.shops s USING (shop_id)
 			WHERE s.shop = 'rul' AND q.queued_at = now_is
 			UNION ALL SELECT k.order_id, k.step, 'skipped', k.reason FROM incomplete_orders.message_skips k JOIN incomplete_orders.shops s USING (shop_id)
 			WHERE s.shop = 'rul' AND k.at = now_is AND k.message_id IS NULL
-			UNION ALL SELECT r.order_id, r.step, r.action, r.reason FROM said r JOIN incomplete_orders.open_orders o ON o.id = r.order_id
+			UNION ALL SELECT r.order_id, r.step, r.action, coalesce(r.reason, r.variant) FROM said r JOIN incomplete_orders.open_orders o ON o.id = r.order_id
 			WHERE r.action = 'postponed' AND o.next_message_at = r.due_at AND o.status = 'abandoned'
-		), plan AS (SELECT r.order_id, r.step, r.action, r.reason FROM said r)
+		), plan AS (SELECT r.order_id, r.step, r.action, coalesce(r.reason, r.variant) FROM said r)
 		SELECT now_is, NULL::timestamptz, x.*, 'said' FROM (TABLE plan EXCEPT ALL TABLE did) x
 		UNION ALL SELECT now_is, NULL, x.*, 'did' FROM (TABLE did EXCEPT ALL TABLE plan) x;
 		UPDATE incomplete_orders.messages SET status = 'sent', sent_at = queued_at WHERE status = 'queued' AND random() < 0.8;
@@ -338,6 +343,12 @@ SELECT count(*) AS too_many FROM (SELECT FROM incomplete_orders.messages q WHERE
 	GROUP BY q.root_id, q.episode HAVING count(*) > 2) x;
 SELECT count(*) AS too_often FROM (SELECT count(*) OVER (PARTITION BY p.person ORDER BY p.queued_at RANGE BETWEEN '30 days' PRECEDING AND CURRENT ROW) AS n
 	FROM incomplete_orders.person_messages p JOIN incomplete_orders.messages q ON q.id = p.message_id WHERE p.shop_id = :shop AND p.queued_at > '2025-01-01' AND q.status <> 'cancelled') x WHERE n > 4;
+-- nobody who is held out got one, everybody else's say so, and an arm is a person's
+SELECT count(*) AS held_out FROM incomplete_orders.person_messages p JOIN incomplete_orders.person_arms a USING (shop_id, person)
+WHERE p.shop_id = :shop AND p.queued_at > '2025-01-01' AND a.holdout;
+SELECT e.event, e.holdout, e.variant IS NOT NULL AS variant, count(*) > 0 AS seen FROM incomplete_orders.order_events e
+WHERE e.shop_id = :shop AND e.at > '2025-01-01' AND e.step = 1 AND e.kind = 'cart' AND e.event IN ('message_queued', 'holdout') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+SELECT count(*) AS twice FROM (SELECT FROM incomplete_orders.order_events e WHERE e.shop_id = :shop AND e.event = 'holdout' GROUP BY e.order_id, e.episode HAVING count(*) > 1) x;
 -- it changes nothing, also where nothing can be changed
 BEGIN READ ONLY;
 SELECT count(*) > 0 AS some FROM incomplete_orders.preview_recovery('rul', '2025-06-01');

@@ -16,6 +16,8 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 make_roles($node);
 fill($node, 'source');
 my $wanted = fingerprint($node, 'source');
+my $draw = q{SELECT incomplete_orders._draw(1, 'holdout', 'c3@example.com')};
+my $drawn = $node->safe_psql('source', $draw);
 like($wanted->{rows}, qr/incomplete_orders.orders /, 'the fingerprint sees tables');
 like($wanted->{triggers}, qr/^incomplete_orders.shops A .*_invalidate_cache/m, 'and ENABLE ALWAYS');
 like($wanted->{rights}, qr/capture_cart.* web_north EXECUTE/, 'and rights');
@@ -74,6 +76,7 @@ sub alive
 	is($n->safe_psql($db, "SET ROLE web_north; SELECT order_id FROM incomplete_orders.preview_cart('$restore')"), $id, "$name: links that are out stay valid");
 	is($n->safe_psql($db, q{SELECT incomplete_orders.suppress(' C3@Example.com', 'suppressed', 'north')}), 'f', "$name: who was suppressed is known by the address");
 	is($n->safe_psql($db, "SET ROLE web_north; SELECT incomplete_orders.unsubscribe('$unsubscribe')"), 't', "$name: unsubscribing works");
+	is($n->safe_psql($db, $draw), $drawn, "$name: who is held out and who gets which variant is drawn the same");
 	return;
 }
 
