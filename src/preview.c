@@ -7,6 +7,9 @@
  * links, which are signed like all others, lead nowhere.  Whoever tries a mail
  * cannot unsubscribe a customer by it.
  *
+ * Of an order the shop's availability() is asked as by a claim; where it fails, all of
+ * the cart is shown.
+ *
  * Nothing is written, no lock is taken.  Memory: the SPI context of the call.
  */
 #include "postgres.h"
@@ -15,6 +18,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "errors.h"
@@ -23,6 +27,7 @@
 #include "money.h"
 #include "plan.h"
 #include "queue.h"
+#include "stock.h"
 #include "template.h"
 #include "tenant.h"
 #include "uuid7.h"
@@ -210,7 +215,13 @@ ico_preview_message(PG_FUNCTION_ARGS)
 		make_sample(c, shop.currency);
 	}
 	else
+	{
+		LineItems  *items;
+
 		read_order(c);
+		items = DatumGetLineItemsP(c->items);
+		c->stock = ico_ask_stock(c->shop_id, &items, 1, GetActiveSnapshot());
+	}
 	if (locale != NULL)
 		c->locale = locale;
 	ico_claim_texts(&c, 1);

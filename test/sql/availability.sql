@@ -185,6 +185,7 @@ CREATE FUNCTION stock.lines(items jsonb) RETURNS text LANGUAGE sql AS $$
 	SELECT string_agg(format('%s x %s at %s', i ->> 'quantity', i ->> 'sku', i ->> 'unit_price'), ', ') FROM jsonb_array_elements(items) i
 $$;
 SELECT stock.lines(items) AS lines, total, jsonb_pretty(removed) AS removed, jsonb_pretty(changed) AS changed FROM incomplete_orders.preview_cart(:'restore');
+SELECT stock.lines(m.object #> '{order,items}') AS lines, m.object #> '{order,unavailable}' AS unavailable FROM incomplete_orders.preview_message('cart_abandoned', id => :'id') m (object);
 SELECT id = :'id' AS id, stock.lines(items) AS lines, stock.lines(removed) AS removed, stock.lines(changed) AS changed FROM incomplete_orders.restore_cart(:'restore', 'phone');
 SELECT stock.lines(items::jsonb) AS lines FROM incomplete_orders.open_orders WHERE id = :'id';
 -- What comes back into stock comes back into the cart.
