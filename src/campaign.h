@@ -200,12 +200,18 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 	"  ORDER BY pg_catalog.ln(incomplete_orders._draw(" o ".shop_id," \
 	"   pg_catalog.concat_ws(' ', 'variant', sv.campaign, sv.step, sv.variant), " o ".email)) OPERATOR(pg_catalog./) sv.weight DESC," \
 	"   sv.variant LIMIT 1) va ON true"
-/* the arms of the rows of `who` that have one and are not written yet; in order, so that two wait for each other in one */
+/*
+ * The arms of the rows of `who` that have one, for keys that have none yet.  What
+ * others have not committed is no conflict, because the instant is part of the
+ * row: nobody waits for a transaction that somebody left open, and the older row
+ * holds.
+ */
 #define ICO_ARM_ROWS(who, at) \
 	"pa AS (INSERT INTO incomplete_orders.person_arms (shop_id, person, holdout, assigned_at)" \
 	"  SELECT DISTINCT ON (r.shop_id, k.person) r.shop_id, k.person, r.holdout, " at " FROM " who " r" \
 	"  CROSS JOIN LATERAL pg_catalog.unnest(r.keys) k (person) WHERE r.holdout IS NOT NULL" \
-	"  ORDER BY r.shop_id, k.person ON CONFLICT (shop_id, person) DO NOTHING)"
+	"  AND (SELECT pr.person FROM incomplete_orders.person_arms pr WHERE pr.shop_id" EQ "r.shop_id AND pr.person" EQ "k.person LIMIT 1) IS NULL" \
+	"  ORDER BY r.shop_id, k.person ON CONFLICT (shop_id, person, assigned_at) DO NOTHING)"
 
 /* a step that was queued in this episode already is not queued again; costs each message a little */
 #define ICO_ONCE " ON CONFLICT (shop_id, root_id, episode, step, ordinal) DO NOTHING"

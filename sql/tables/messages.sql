@@ -218,7 +218,7 @@
 			person bigint NOT NULL,
 			holdout boolean NOT NULL,
 			assigned_at timestamptz NOT NULL,
-			PRIMARY KEY (shop_id, person)
+			PRIMARY KEY (shop_id, person, assigned_at)
 		);
 	END IF;		-- schema version 1
 
