@@ -60,7 +60,7 @@ append_money(StringInfo line, int64 amount, const char *currency, bool german)
 	appendStringInfo(line, "%s %s", digits, currency);
 }
 
-/* "7K2QX9M4TB: -10 % (from 50.00 EUR, until 2024-05-01)" */
+/* As the text around it, "7K2QX9M4TB: -10 % (from 50.00 EUR, until 2024-05-01)" */
 static text *
 offer_line(const IcoCoupon *coupon, const text *locale)
 {
@@ -138,7 +138,7 @@ claim_coupon(IcoClaim *claim, TimestampTz now)
 	if (coupon->expires_at <= now)
 		return;
 	claim->coupon = coupon;
-	claim->discount_offer = offer_line(coupon, claim->locale);
+	claim->discount_offer = offer_line(coupon, ico_claim_language(claim));
 }
 
 void

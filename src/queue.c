@@ -830,8 +830,8 @@ settle_lot(Claiming *claiming)
 	}
 	if (n == 0)
 		return;
-	ico_claim_coupons(good, n, claiming->now);
 	ico_claim_texts(good, n);
+	ico_claim_coupons(good, n, claiming->now);
 	lease_messages(claiming, good, n);
 	for (int i = 0; i < n; i++)
 	{

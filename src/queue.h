@@ -94,6 +94,8 @@ extern void ico_note_recipients(IcoClaim **claims, int n);
 extern void ico_claim_texts(IcoClaim **claims, int n);
 /* whether there is any text by the name of its template */
 extern bool ico_claim_has_text(const IcoClaim *claim);
+/* the language of that text, or NULL */
+extern const text *ico_claim_language(const IcoClaim *claim);
 /* the object of claim_messages(); the name of the shop */
 extern Jsonb *ico_claim_message(const IcoClaim *claim);
 extern text *ico_claim_shop(const IcoClaim *claim);

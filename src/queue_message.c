@@ -222,6 +222,12 @@ ico_claim_has_text(const IcoClaim *claim)
 	return claim->text->columns[T_SUBJECT] != NULL;
 }
 
+const text *
+ico_claim_language(const IcoClaim *claim)
+{
+	return claim->text->columns[T_LOCALE];
+}
+
 text *
 ico_claim_shop(const IcoClaim *claim)
 {
