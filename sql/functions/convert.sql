@@ -14,7 +14,7 @@ RETURNS TABLE (order_id uuid, order_number text, incomplete_order_id uuid, part 
 LANGUAGE c SECURITY DEFINER ROWS 1 AS 'MODULE_PATHNAME', 'ico_convert_order';
 ALTER FUNCTION incomplete_orders.convert_order OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.convert_order IS
-	'Makes the order of an incomplete order in one transaction, and returns it; called again it returns the same order. With lines only those are ordered and the rest stays open as kind partial (needs an idempotency key). An expired, dismissed or deleted order is converted only when paid, and flagged late. IC003, IC004, IC005 (nothing to convert), IC006 (expired and unpaid), IC007 (negative total), IC008, IC013 (number taken)';
+	'Makes the order of an incomplete order in one transaction, and returns it; called again it returns the same order. With lines only those are ordered and the rest stays open as kind partial (needs an idempotency key). An expired, dismissed or deleted order is converted only when paid, and flagged late. IC003, IC004, IC005 (nothing to convert), IC006 (expired and unpaid), IC007 (negative total), IC008, IC013 (number taken), IC016 (its coupon is not valid, or gives less)';
 
 CREATE FUNCTION incomplete_orders.record_order(foreign_order text, id uuid DEFAULT NULL, session_id text DEFAULT NULL,
 	customer_id text DEFAULT NULL, total numeric DEFAULT NULL, currency text DEFAULT NULL, paid boolean DEFAULT true,

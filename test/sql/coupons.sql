@@ -160,6 +160,11 @@ SELECT total FROM incomplete_orders.convert_order((:'gil'::jsonb ->> 'id')::uuid
 SELECT coupon_cost FROM incomplete_orders.order_events WHERE order_id = (:'gil'::jsonb ->> 'id')::uuid AND event = 'converted';
 SELECT used_at FROM incomplete_orders.issued_coupons WHERE code = :'gil'::jsonb #>> '{coupon,code}';
 
+-- Who is forgotten is known by no coupon any more.
+SELECT cp.offer('kim', 'kim@cou.example') ? 'coupon' AS kim;
+SELECT f.action, f.n FROM incomplete_orders.forget_customer('kim@cou.example', shop => 'cou') f WHERE f.relation = 'coupon_persons';
+SELECT count(*) AS known FROM incomplete_orders.coupon_persons p WHERE p.shop_id = :shop AND p.person = ANY (incomplete_orders._person_keys(:shop, NULL, 'kim@cou.example', NULL));
+
 --
 -- Retention: of no use after two years.
 --
