@@ -34,8 +34,8 @@ static const char *const reasons[] = {"suppressed", "hard_bounce", "unsubscribed
 #define REASON_RANK(reason) \
 	"pg_catalog.array_position(ARRAY['suppressed', 'hard_bounce', 'unsubscribed', 'not_me', 'complaint', 'erased'], " reason ")"
 
-bool
-ico_is_suppression(const char *reason)
+static bool
+is_suppression(const char *reason)
 {
 	for (int i = 0; i < lengthof(reasons); i++)
 	{
@@ -124,7 +124,7 @@ ico_suppress_person(int32 shop_id, int64 person, const char *scope, const char *
 	};
 	IcoArgs		args = {0};
 
-	Assert(ico_is_suppression(reason));
+	Assert(is_suppression(reason));
 	ico_arg(&args, Int32GetDatum(shop_id));
 	ico_arg(&args, Int64GetDatum(person));
 	ico_arg(&args, CStringGetTextDatum(scope));
@@ -177,7 +177,7 @@ ico_suppress_sql(PG_FUNCTION_ARGS)
 	TimestampTz at;
 	bool		fresh;
 
-	if (reason == NULL || !ico_is_suppression(reason))
+	if (reason == NULL || !is_suppression(reason))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"reason\" is not one of its words"),

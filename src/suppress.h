@@ -14,7 +14,7 @@
  * of the ledger, the reason being that of the suppression.
  *
  *	scope	"recovery" or "all"
- *	reason	one of ico_is_suppression()'s; a weaker one does not replace a stronger
+ *	reason	suppressed, hard_bounce, unsubscribed, not_me, complaint or erased; a weaker one does not replace a stronger
  *	message_id	the message that it came of, or NULL; its row is locked too
  *	wait	wait for message rows that others hold.  Only for callers that hold no
  *			row of a message or an order; the others leave those messages to
@@ -35,8 +35,5 @@ extern bool ico_suppress_person(int32 shop_id, int64 person, const char *scope, 
  * person or staff said is not.  email may be NULL.  True when something was lifted.
  */
 extern bool ico_opt_in(int32 shop_id, const int64 *keys, int n_keys, text *email, TimestampTz at);
-
-/* reasons of suppressions: suppressed hard_bounce unsubscribed not_me complaint erased */
-extern bool ico_is_suppression(const char *reason);
 
 #endif							/* ICO_SUPPRESS_H */

@@ -128,3 +128,16 @@ log_end(LogLine *line)
 	line->stream = NULL;
 	line->text = NULL;
 }
+
+/* Says what failed, and when it is tried again; 0: it is not. */
+void
+log_trouble(const Failure *failure, const char *event, int64_t pause)
+{
+	LogLine		line;
+
+	log_begin(&line, "error", event);
+	log_failure(&line, failure);
+	if (pause > 0)
+		log_seconds(&line, "retry_in", pause);
+	log_end(&line);
+}

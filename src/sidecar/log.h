@@ -37,5 +37,6 @@ extern void log_text(LogLine *line, const char *key, const char *value);
 extern void log_seconds(LogLine *line, const char *key, int64_t microseconds);
 extern void log_failure(LogLine *line, const Failure *failure);
 extern void log_end(LogLine *line);
+extern void log_trouble(const Failure *failure, const char *event, int64_t pause);
 
 #endif							/* ICO_LOG_H */

@@ -92,8 +92,8 @@ outbox_add(Outbox *outbox, const char *const *columns, int64_t lease_end)
 }
 
 /* It is in no list when this is called; a NULL response says nothing. */
-void
-outbox_settle(Outbox *outbox, Parcel *parcel, const char *verdict, const char *response)
+static void
+settle(Outbox *outbox, Parcel *parcel, const char *verdict, const char *response)
 {
 	parcel->verdict = verdict;
 	parcel->response = g_strdup(response);
@@ -131,7 +131,7 @@ refuse(Outbox *outbox, Parcel *parcel, bool for_ever, const char *reason)
 		outbox->counts.rejected++;
 	else
 		outbox->counts.deferred++;
-	outbox_settle(outbox, parcel, for_ever ? "rejected" : "deferred", reason);
+	settle(outbox, parcel, for_ever ? "rejected" : "deferred", reason);
 }
 
 /* ---- relays that fail ---- */
@@ -230,17 +230,17 @@ finish(Outbox *outbox, SmtpMail *mail)
 			outbox->counts.sent++;
 			if (outbox->verbose)
 				log_parcel(outbox, parcel, "info", "sent", NULL);
-			outbox_settle(outbox, parcel, "sent", mail->response);
+			settle(outbox, parcel, "sent", mail->response);
 			break;
 		case SMTP_REJECTED:
 			outbox->counts.rejected++;
 			log_parcel(outbox, parcel, "warn", "rejected", reason_of(mail));
-			outbox_settle(outbox, parcel, "rejected", mail->response);
+			settle(outbox, parcel, "rejected", mail->response);
 			break;
 		default:
 			outbox->counts.deferred++;
 			log_parcel(outbox, parcel, "warn", "deferred", reason_of(mail));
-			outbox_settle(outbox, parcel, "deferred", mail->response);
+			settle(outbox, parcel, "deferred", mail->response);
 			break;
 	}
 }
@@ -272,7 +272,7 @@ save(Outbox *outbox, Parcel *parcel)
 		outbox->counts.sent++;
 		if (outbox->verbose)
 			log_parcel(outbox, parcel, "info", "sent", NULL);
-		outbox_settle(outbox, parcel, "sent", "saved as a file");
+		settle(outbox, parcel, "sent", "saved as a file");
 	}
 	else
 		refuse(outbox, parcel, false, g_strerror(errno));
@@ -332,7 +332,7 @@ put_off(Outbox *outbox, Parcel *parcel, int64_t until)
 	parcel->later = until - loop_now();
 	if (parcel->later < SECOND)
 		parcel->later = SECOND;
-	outbox_settle(outbox, parcel, "later", NULL);
+	settle(outbox, parcel, "later", NULL);
 }
 
 /* It may go. */
@@ -450,7 +450,7 @@ void
 outbox_give_back(Outbox *outbox)
 {
 	for (GList *link = g_queue_pop_head_link(&outbox->waiting); link != NULL; link = g_queue_pop_head_link(&outbox->waiting))
-		outbox_settle(outbox, link->data, "back", NULL);
+		settle(outbox, link->data, "back", NULL);
 }
 
 /* What is on its way is not waited for any more. */
@@ -465,7 +465,7 @@ outbox_abort(Outbox *outbox)
 
 		g_queue_unlink(&outbox->flying, &parcel->link);
 		if (mail->result == SMTP_UNTRIED)
-			outbox_settle(outbox, parcel, "back", NULL);
+			settle(outbox, parcel, "back", NULL);
 		else
 			refuse(outbox, parcel, false, mail->response);
 	}

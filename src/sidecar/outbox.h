@@ -75,7 +75,6 @@ extern void outbox_add(Outbox *outbox, const char *const *columns, int64_t lease
 extern void outbox_start(Outbox *outbox);
 extern void outbox_give_back(Outbox *outbox);
 extern void outbox_abort(Outbox *outbox);
-extern void outbox_settle(Outbox *outbox, Parcel *parcel, const char *verdict, const char *response);
 extern void parcel_free(Parcel *parcel);
 
 #endif							/* ICO_OUTBOX_H */

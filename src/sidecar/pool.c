@@ -68,17 +68,6 @@ fail_ask(Ask *ask, int code, const char *message)
 	failure_clear(&failure);
 }
 
-static void
-log_trouble(const Failure *failure, int64_t pause)
-{
-	LogLine		line;
-
-	log_begin(&line, "error", "connect");
-	log_failure(&line, failure);
-	log_seconds(&line, "retry_in", pause);
-	log_end(&line);
-}
-
 /* Tells epoll which socket is meant and for what; a closed one is forgotten by itself. */
 static void
 watch(Pool *pool, Slot *slot, uint32_t events)
@@ -112,7 +101,7 @@ give_up(Pool *pool, Slot *slot, const Failure *failure)
 		pause = RETRY_MOST;
 	hang_up(pool, slot);
 	pool->retry_at = loop_now() + pause;
-	log_trouble(failure, pause);
+	log_trouble(failure, "connect", pause);
 	if (!pool->ever && (failure->code == EX_NOPERM || failure->code == EX_CONFIG))
 		pool->lasting = failure->code;
 }
@@ -251,21 +240,6 @@ turn_slot(Pool *pool, Slot *slot)
 	}
 }
 
-/* Questions that nobody can answer in time, or that nobody is there for. */
-static void
-fail_waiting(Pool *pool)
-{
-	while (pool->first != NULL && (pool_is_away(pool) || loop_now() >= pool->first->deadline))
-	{
-		Ask		   *ask = pool->first;
-
-		pool->first = ask->next;
-		if (pool->first == NULL)
-			pool->last = &pool->first;
-		fail_ask(ask, EX_UNAVAILABLE, "the database is away");
-	}
-}
-
 static int
 count(const Pool *pool, SlotState state)
 {
@@ -276,18 +250,33 @@ count(const Pool *pool, SlotState state)
 	return n;
 }
 
+/* Is there no connection, and none to be expected before the next try? */
+static bool
+is_away(const Pool *pool)
+{
+	return pool->closed || (count(pool, SLOT_DOWN) == pool->size && loop_now() < pool->retry_at);
+}
+
+/* Questions that nobody can answer in time, or that nobody is there for. */
+static void
+fail_waiting(Pool *pool)
+{
+	while (pool->first != NULL && (is_away(pool) || loop_now() >= pool->first->deadline))
+	{
+		Ask		   *ask = pool->first;
+
+		pool->first = ask->next;
+		if (pool->first == NULL)
+			pool->last = &pool->first;
+		fail_ask(ask, EX_UNAVAILABLE, "the database is away");
+	}
+}
+
 /* May the next question be answered without anybody waiting for it? */
 bool
 pool_is_free(const Pool *pool)
 {
 	return pool->first == NULL && count(pool, SLOT_IDLE) > 0;
-}
-
-/* Is there no connection, and none to be expected before the next try? */
-bool
-pool_is_away(const Pool *pool)
-{
-	return pool->closed || (count(pool, SLOT_DOWN) == pool->size && loop_now() < pool->retry_at);
 }
 
 /* Hands out what waits; a question without an idle connection has one made for it. */

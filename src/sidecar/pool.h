@@ -64,7 +64,6 @@ typedef struct Pool
 extern void pool_init(Pool *pool, Loop *loop, const char *dbname, int size, int epoll_fd);
 extern void pool_ask(Pool *pool, const char *sql, int n, const char *const *values, int64_t limit, AskDone done, void *arg);
 extern bool pool_is_free(const Pool *pool);
-extern bool pool_is_away(const Pool *pool);
 extern void pool_turn(Pool *pool);
 extern int64_t pool_deadline(const Pool *pool);
 extern void pool_close(Pool *pool);

@@ -109,18 +109,6 @@ setting_problem(const SendOptions *options, const char **option)
 /* ---- lines for an operator ---- */
 
 static void
-log_trouble(const Failure *failure, const char *event, int64_t pause)
-{
-	LogLine		line;
-
-	log_begin(&line, "error", event);
-	log_failure(&line, failure);
-	if (pause > 0)
-		log_seconds(&line, "retry_in", pause);
-	log_end(&line);
-}
-
-static void
 log_count(LogLine *line, const char *key, uint64_t n)
 {
 	char		figures[24];

@@ -110,16 +110,6 @@ answer_bad_link(Request *request)
 }
 
 static void
-log_trouble(const Failure *failure)
-{
-	LogLine		line;
-
-	log_begin(&line, "error", "request");
-	log_failure(&line, failure);
-	log_end(&line);
-}
-
-static void
 answer_failure(Request *request, const Failure *failure)
 {
 	const char *sqlstate = failure->sqlstate;
@@ -140,7 +130,7 @@ answer_failure(Request *request, const Failure *failure)
 		answer_plainly(request, HTTP_UNAVAILABLE, T_AWAY_TITLE, T_AWAY_TEXT);
 	else
 	{
-		log_trouble(failure);
+		log_trouble(failure, "request", 0);
 		answer_plainly(request, HTTP_INTERNAL_ERROR, T_ERROR_TITLE, T_ERROR_TEXT);
 	}
 }

@@ -140,19 +140,6 @@ is_lasting(int code)
 	return code == EX_USAGE || code == EX_NOPERM || code == EX_CONFIG;
 }
 
-/* Says what failed, and when it is tried again. */
-static void
-log_trouble(const Failure *failure, const char *event, int64_t pause)
-{
-	LogLine		line;
-
-	log_begin(&line, "error", event);
-	log_failure(&line, failure);
-	if (pause > 0)
-		log_seconds(&line, "retry_in", pause);
-	log_end(&line);
-}
-
 static void
 log_life(const char *event, const TickOptions *options)
 {
