@@ -62,6 +62,7 @@ SQL_SETUP = \
 	sql/tables/shops.sql \
 	sql/tables/orders.sql \
 	sql/tables/events.sql \
+	sql/tables/rollups.sql \
 	sql/tables/jobs.sql \
 	sql/tables/messages.sql \
 	sql/tables/views.sql \
@@ -94,6 +95,7 @@ SQL_PARTS = \
 	sql/functions/links.sql \
 	sql/functions/list.sql \
 	sql/functions/retention.sql \
+	sql/functions/rollups.sql \
 	sql/functions/jobs.sql \
 	sql/functions/health.sql \
 	sql/privileges.sql

@@ -34,7 +34,7 @@ static const char *const history_columns[EVENT_VALUES] = {
 };
 static const char *const tail_columns[EVENT_VALUES] = {
 	NULL, "event_id", "shop_id", "order_id", "root_id", "episode", "event", "at", NULL, "status_before",
-	NULL, "kind", "currency", "value", "item_count", "furthest_step", "reason_code", "device", "source", "bot",
+	"status_after", "kind", "currency", "value", "item_count", "furthest_step", "reason_code", "device", "source", "bot",
 	"created_at", "abandoned_at", "campaign", "step", "variant", NULL, NULL, "paid_amount", "coupon_cost"
 };
 static IcoAppend history = {.table = "order_events", .ncolumns = EVENT_VALUES, .columns = history_columns};
@@ -171,8 +171,8 @@ ico_put_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event, const I
 	static IcoPlan tail_plan = {
 		EVENT_ARGS,
 		"INSERT INTO incomplete_orders.order_event_tail (event_id, shop_id, order_id, root_id, episode, event, at,"
-		" status_before, kind, currency, value, item_count, furthest_step, reason_code, device, source, bot, created_at,"
-		" abandoned_at, campaign, step, variant, paid_amount, coupon_cost) VALUES ($2, $3, $4, $5, $6, $7, $8, $10, $12, $13, $14,"
+		" status_before, status_after, kind, currency, value, item_count, furthest_step, reason_code, device, source, bot,"
+		" created_at, abandoned_at, campaign, step, variant, paid_amount, coupon_cost) VALUES ($2, $3, $4, $5, $6, $7, $8, $10, $11, $12, $13, $14,"
 		" $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $28, $29)"
 	};
 	EventValues values = {0};

@@ -155,9 +155,9 @@ extern void ico_vouch_next(void);
 	" FROM " source " r RETURNING *)"
 #define ICO_EVENT_TAIL \
 	" INSERT INTO incomplete_orders.order_event_tail (event_id, shop_id, order_id, root_id, episode, event, at," \
-	" status_before, kind, currency, value, item_count, furthest_step, reason_code, device, source, bot, created_at," \
+	" status_before, status_after, kind, currency, value, item_count, furthest_step, reason_code, device, source, bot, created_at," \
 	" abandoned_at, campaign, step, variant, holdout, machine, paid_amount, refund_amount, coupon_cost)" \
-	" SELECT e.event_id, e.shop_id, e.order_id, e.root_id, e.episode, e.event, e.at, e.status_before, e.kind," \
+	" SELECT e.event_id, e.shop_id, e.order_id, e.root_id, e.episode, e.event, e.at, e.status_before, e.status_after, e.kind," \
 	" e.currency, e.value, e.item_count, e.furthest_step, e.reason_code, e.device, e.source, e.bot, e.created_at," \
 	" e.abandoned_at, e.campaign, e.step, e.variant, e.holdout, e.machine, e.paid_amount, e.refund_amount, e.coupon_cost" \
 	" FROM e"

@@ -47,6 +47,7 @@
 			event text NOT NULL,
 			at timestamptz NOT NULL,
 			status_before incomplete_orders.order_status,
+			status_after incomplete_orders.order_status,
 			kind incomplete_orders.order_kind,
 			currency text,
 			value numeric,

@@ -1,0 +1,293 @@
+-- The rollups: what each event adds to them, said once as the text of a query over
+-- a set of events, so that tick (over the tail), the reports (over what is not folded
+-- yet) and a computation anew (over the history) cannot differ.
+--
+-- Facts of an event are those of its order when it was written.  An order counts in the
+-- state that its last event left it in: each change of state takes it out of one and
+-- puts it into another.
+
+CREATE FUNCTION incomplete_orders._value_bucket(value numeric) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+	SELECT CASE WHEN $1 OPERATOR(pg_catalog.<) 1 THEN '0' ELSE
+		('{1,2,5,10,20,50,100,200,500,1000,2000,5000,10000,20000,50000,100000,200000,500000,1000000}'::pg_catalog.text[])
+		[pg_catalog.width_bucket($1, '{1,2,5,10,20,50,100,200,500,1000,2000,5000,10000,20000,50000,100000,200000,500000,1000000}'::pg_catalog.numeric[])] END
+$$;
+COMMENT ON FUNCTION incomplete_orders._value_bucket(numeric) IS 'The lower bound of the range of values that reports put an order into';
+
+-- moves: the event took the order from one state to another.
+CREATE FUNCTION incomplete_orders._states_query(source text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format($q$
+		SELECT e.shop_id, (e.created_at AT TIME ZONE s.time_zone)::date AS day, e.currency, e.bot, e.furthest_step AS step,
+			%s,
+			%s,
+			coalesce(sum(extract(epoch FROM e.at - e.created_at) / 86400) FILTER (WHERE e.event = 'abandoned' AND e.episode = 1), 0) AS days_to_abandon,
+			count(*) FILTER (WHERE e.event = 'abandoned' AND e.episode = 1) AS first_abandoned
+		FROM (SELECT e.*, CASE WHEN e.status_after = 'deleted' AND e.reason_code = 'merged' THEN 'merged' ELSE e.status_after::text END AS after,
+				e.status_before::text AS before
+			FROM %s e
+			WHERE e.event = 'created' OR e.event = 'recounted' OR e.status_before IS NOT NULL AND e.status_before <> e.status_after) e
+		JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
+		GROUP BY 1, 2, 3, 4, 5
+	$q$,
+	(SELECT string_agg(format('count(*) FILTER (WHERE e.after = %1$L) - count(*) FILTER (WHERE e.before = %1$L) AS %1$I', state), E',\n\t\t\t')
+		FROM unnest('{pending,payment_pending,payment_failed,abandoned,converted,expired,dismissed,deleted,merged,reversed}'::text[]) state),
+	(SELECT string_agg(format('coalesce(sum(CASE WHEN e.after = %1$L THEN e.value END), 0) - coalesce(sum(CASE WHEN e.before = %1$L THEN e.value END), 0) AS %2$I',
+			state, state || '_value'), E',\n\t\t\t')
+		FROM unnest('{payment_pending,payment_failed,abandoned,converted,expired,dismissed}'::text[]) state),
+	source)
+$$;
+COMMENT ON FUNCTION incomplete_orders._states_query(text) IS 'What those events add to rollup_states';
+
+-- Orders by the day they were begun (created, direct), abandonments by theirs.
+CREATE FUNCTION incomplete_orders._episodes_query(source text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format($q$
+		SELECT e.shop_id, CASE grouping(e.hour, e.value_bucket, e.step, e.reason, e.device, e.source)
+				WHEN 31 THEN 'hour' WHEN 47 THEN 'value' WHEN 55 THEN 'step' WHEN 59 THEN 'reason' WHEN 61 THEN 'device' ELSE 'source' END AS question,
+			e.day, e.currency, e.bot, coalesce(e.hour, e.value_bucket, e.step, e.reason, e.device, e.source) AS bucket,
+			count(*) FILTER (WHERE e.event = 'created') AS created,
+			count(*) FILTER (WHERE e.event = 'converted') AS direct,
+			coalesce(sum(e.value) FILTER (WHERE e.event = 'converted'), 0) AS direct_value,
+			count(*) FILTER (WHERE e.event = 'abandoned') AS abandoned,
+			coalesce(sum(e.value) FILTER (WHERE e.event = 'abandoned'), 0) AS abandoned_value,
+			count(*) FILTER (WHERE e.event IN ('message_queued', 'holdout')) AS recoverable,
+			count(*) FILTER (WHERE e.event = 'lost') AS lost,
+			coalesce(sum(e.value) FILTER (WHERE e.event = 'lost'), 0) AS lost_value
+		FROM (
+			SELECT e.shop_id, e.event, e.currency, e.bot, e.value, t.local::date AS day,
+				(extract(isodow FROM t.local) * 24 - 24 + extract(hour FROM t.local))::text AS hour,
+				incomplete_orders._value_bucket(e.value) AS value_bucket, e.furthest_step::text AS step,
+				coalesce(e.reason_code, '') AS reason, coalesce(e.device, '') AS device, coalesce(e.source, '') AS source
+			FROM %s e
+			JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
+			CROSS JOIN LATERAL (SELECT CASE WHEN e.event IN ('created', 'converted') THEN e.created_at ELSE e.abandoned_at END AT TIME ZONE s.time_zone AS local OFFSET 0) t
+			WHERE e.event IN ('created', 'abandoned', 'lost')
+				OR e.event = 'converted' AND e.episode = 1 AND e.status_before <> 'abandoned' AND e.abandoned_at IS NULL
+				OR e.event IN ('message_queued', 'holdout') AND e.step = 1 AND e.abandoned_at IS NOT NULL
+		) e
+		GROUP BY GROUPING SETS ((e.shop_id, e.day, e.currency, e.bot, e.hour), (e.shop_id, e.day, e.currency, e.bot, e.value_bucket),
+			(e.shop_id, e.day, e.currency, e.bot, e.step), (e.shop_id, e.day, e.currency, e.bot, e.reason),
+			(e.shop_id, e.day, e.currency, e.bot, e.device), (e.shop_id, e.day, e.currency, e.bot, e.source))
+	$q$, source)
+$$;
+COMMENT ON FUNCTION incomplete_orders._episodes_query(text) IS 'What those events add to rollup_episodes, but what became of the abandonments';
+
+CREATE FUNCTION incomplete_orders._messages_query(source text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format($q$
+		SELECT e.shop_id, (e.at AT TIME ZONE s.time_zone)::date AS day, coalesce(e.campaign, '') AS campaign, coalesce(e.step, 0) AS step,
+			coalesce(e.variant, '') AS variant, e.currency, %s
+		FROM %s e JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
+		WHERE (e.event LIKE 'message\_%%' OR e.event = 'holdout') AND e.machine IS NOT TRUE
+		GROUP BY 1, 2, 3, 4, 5, 6
+	$q$,
+	(SELECT string_agg(format('count(*) FILTER (WHERE e.event = %L) AS %I', CASE what WHEN 'held_out' THEN 'holdout' ELSE 'message_' || what END, what), ', ')
+		FROM unnest('{queued,held_out,sent,failed,delivered,opened,clicked,replied,unsubscribed,bounced,complained}'::text[]) what),
+	source)
+$$;
+COMMENT ON FUNCTION incomplete_orders._messages_query(text) IS 'What those events add to rollup_messages';
+
+-- What became of abandoned orders that were paid, from their whole history: paid only,
+-- by the abandonment before the payment.  Attributed (recovered): a person clicked a
+-- link or redeemed a coupon of a message within the shop's attribution window before
+-- it; assisted: a message was sent within it; unaided otherwise.
+CREATE FUNCTION incomplete_orders._outcomes(shop_ids integer[], order_ids uuid[])
+RETURNS TABLE (shop_id integer, order_id uuid, outcome text, currency text, bot boolean, day date, hour text, value text, step text, reason text,
+	device text, source text, minutes text, revenue numeric, coupon_cost numeric, paid_day date, campaign text, message_step integer, variant text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+	SELECT u.shop_id, u.order_id,
+		CASE WHEN c.at IS NOT NULL THEN 'recovered' WHEN m.at IS NOT NULL THEN 'assisted' ELSE 'unaided' END,
+		p.currency, p.bot, t.local::date, (extract(isodow FROM t.local) * 24 - 24 + extract(hour FROM t.local))::text,
+		incomplete_orders._value_bucket(a.value), a.furthest_step::text, coalesce(a.reason_code, ''), coalesce(a.device, ''), coalesce(a.source, ''),
+		floor(extract(epoch FROM p.paid_at - a.abandoned_at) / 60)::bigint::text,
+		p.paid - coalesce(p.refunded, 0) - coalesce(p.coupon_cost, 0), coalesce(p.coupon_cost, 0), (p.paid_at AT TIME ZONE s.time_zone)::date,
+		coalesce(c.campaign, m.campaign), coalesce(c.step, m.step), coalesce(c.variant, m.variant)
+	FROM unnest($1, $2) u (shop_id, order_id)
+	JOIN incomplete_orders.shops s ON s.shop_id = u.shop_id
+	CROSS JOIN LATERAL (
+		SELECT min(e.at) FILTER (WHERE e.paid_amount IS NOT NULL) AS paid_at, sum(e.paid_amount) AS paid, sum(e.refund_amount) AS refunded,
+			sum(e.coupon_cost) AS coupon_cost, bool_or(e.event = 'reversed') AS reversed,
+			(array_agg(e.currency ORDER BY e.event_id) FILTER (WHERE e.paid_amount IS NOT NULL))[1] AS currency,
+			(array_agg(e.bot ORDER BY e.event_id) FILTER (WHERE e.paid_amount IS NOT NULL))[1] AS bot
+		FROM incomplete_orders.order_events e WHERE e.shop_id = u.shop_id AND e.order_id = u.order_id
+	) p
+	CROSS JOIN LATERAL (
+		SELECT e.* FROM incomplete_orders.order_events e
+		WHERE e.shop_id = u.shop_id AND e.order_id = u.order_id AND e.event = 'abandoned' AND e.at <= p.paid_at
+		ORDER BY e.at DESC, e.event_id DESC LIMIT 1
+	) a
+	CROSS JOIN LATERAL (SELECT a.abandoned_at AT TIME ZONE s.time_zone AS local OFFSET 0) t
+	LEFT JOIN LATERAL (
+		SELECT e.* FROM incomplete_orders.order_events e
+		WHERE e.shop_id = u.shop_id AND e.order_id = u.order_id AND (e.event = 'message_clicked' AND e.machine IS NOT TRUE OR e.event = 'coupon_redeemed')
+			AND e.at BETWEEN p.paid_at - s.attribution_window AND p.paid_at
+		ORDER BY e.event = 'message_clicked' DESC, e.at DESC, e.event_id DESC LIMIT 1
+	) c ON true
+	LEFT JOIN LATERAL (
+		SELECT e.* FROM incomplete_orders.order_events e
+		WHERE e.shop_id = u.shop_id AND e.order_id = u.order_id AND e.event = 'message_sent'
+			AND e.at BETWEEN p.paid_at - s.attribution_window AND p.paid_at
+		ORDER BY e.at DESC, e.event_id DESC LIMIT 1
+	) m ON true
+	WHERE p.paid_at IS NOT NULL AND p.reversed IS FALSE
+$$;
+ALTER FUNCTION incomplete_orders._outcomes(integer[], uuid[]) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._outcomes(integer[], uuid[]) IS 'What became of those orders, of those that were abandoned and paid';
+
+-- The orders of events whose outcome may be another than before.
+CREATE FUNCTION incomplete_orders._touched_query(source text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format($q$
+		SELECT DISTINCT e.shop_id, e.order_id FROM %s e
+		WHERE (e.paid_amount IS NOT NULL OR e.refund_amount IS NOT NULL OR e.event = 'reversed') AND (e.episode > 1 OR e.abandoned_at IS NOT NULL)
+			OR e.event IN ('message_clicked', 'message_sent', 'coupon_redeemed', 'abandoned')
+				AND EXISTS (SELECT FROM incomplete_orders.order_outcomes o WHERE o.shop_id = e.shop_id AND o.order_id = e.order_id)
+	$q$, source)
+$$;
+COMMENT ON FUNCTION incomplete_orders._touched_query(text) IS 'Orders that those events may give another outcome';
+
+-- What outcomes add to rollup_episodes: sign 1, or -1 to take them out.
+CREATE FUNCTION incomplete_orders._outcome_episodes_query(source text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format($q$
+		SELECT o.shop_id, q.question, o.day, o.currency, o.bot, q.bucket,
+			coalesce(sum(o.sign) FILTER (WHERE o.outcome = 'recovered'), 0)::bigint AS recovered,
+			coalesce(sum(o.sign * o.revenue) FILTER (WHERE o.outcome = 'recovered'), 0) AS recovered_value,
+			coalesce(sum(o.sign) FILTER (WHERE o.outcome = 'assisted'), 0)::bigint AS assisted,
+			coalesce(sum(o.sign * o.revenue) FILTER (WHERE o.outcome = 'assisted'), 0) AS assisted_value,
+			coalesce(sum(o.sign) FILTER (WHERE o.outcome = 'unaided'), 0)::bigint AS unaided,
+			coalesce(sum(o.sign * o.revenue) FILTER (WHERE o.outcome = 'unaided'), 0) AS unaided_value,
+			coalesce(sum(o.sign * o.coupon_cost), 0) AS coupon_cost
+		FROM %s o
+		CROSS JOIN LATERAL (VALUES ('hour', o.hour), ('value', o.value), ('step', o.step), ('reason', o.reason), ('device', o.device),
+			('source', o.source), ('minutes', o.minutes)) q (question, bucket)
+		GROUP BY 1, 2, 3, 4, 5, 6
+	$q$, source)
+$$;
+COMMENT ON FUNCTION incomplete_orders._outcome_episodes_query(text) IS 'What those outcomes, with a sign, add to rollup_episodes';
+
+CREATE FUNCTION incomplete_orders._outcome_messages_query(source text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format($q$
+		SELECT o.shop_id, o.paid_day AS day, coalesce(o.campaign, '') AS campaign, o.message_step AS step, coalesce(o.variant, '') AS variant, o.currency,
+			sum(o.sign)::bigint AS converted, sum(o.sign * o.revenue) AS revenue, sum(o.sign * o.coupon_cost) AS coupon_cost
+		FROM %s o WHERE o.outcome = 'recovered' AND o.message_step IS NOT NULL
+		GROUP BY 1, 2, 3, 4, 5, 6
+	$q$, source)
+$$;
+COMMENT ON FUNCTION incomplete_orders._outcome_messages_query(text) IS 'What those outcomes, with a sign, add to rollup_messages';
+
+-- What a query yields is added to a rollup: the first n columns are its key.
+CREATE FUNCTION incomplete_orders._add_query(rollup text, key_columns text[], measures text[], query text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('INSERT INTO incomplete_orders.%1$I AS r (%2$s, %3$s) SELECT %2$s, %3$s FROM (%4$s) q ORDER BY %2$s'
+			' ON CONFLICT (%2$s, kept) DO UPDATE SET %5$s',
+		rollup, (SELECT string_agg(quote_ident(k), ', ') FROM unnest(key_columns) k), (SELECT string_agg(quote_ident(m), ', ') FROM unnest(measures) m),
+		query, (SELECT string_agg(format('%1$I = r.%1$I + excluded.%1$I', m), ', ') FROM unnest(measures) m))
+$$;
+COMMENT ON FUNCTION incomplete_orders._add_query(text, text[], text[], text) IS 'The statement that adds what a query yields to a rollup';
+
+CREATE FUNCTION incomplete_orders._state_measures() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+	SELECT '{pending,payment_pending,payment_failed,abandoned,converted,expired,dismissed,deleted,merged,reversed,payment_pending_value,payment_failed_value,abandoned_value,converted_value,expired_value,dismissed_value,days_to_abandon,first_abandoned}'::pg_catalog.text[]
+$$;
+COMMENT ON FUNCTION incomplete_orders._state_measures() IS 'The columns of rollup_states that are added up';
+
+CREATE FUNCTION incomplete_orders._add_events(source text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'states AS (' || incomplete_orders._add_query('rollup_states', '{shop_id,day,currency,bot,step}', incomplete_orders._state_measures(),
+			incomplete_orders._states_query(source)) || '), '
+		'episodes AS (' || incomplete_orders._add_query('rollup_episodes', '{shop_id,question,day,currency,bot,bucket}',
+			'{created,direct,direct_value,abandoned,abandoned_value,recoverable,lost,lost_value}', incomplete_orders._episodes_query(source)) || '), '
+		'messages AS (' || incomplete_orders._add_query('rollup_messages', '{shop_id,day,campaign,step,variant,currency}',
+			'{queued,held_out,sent,failed,delivered,opened,clicked,replied,unsubscribed,bounced,complained}', incomplete_orders._messages_query(source)) || ')'
+$$;
+COMMENT ON FUNCTION incomplete_orders._add_events(text) IS 'The parts of a statement that add events to the rollups';
+
+-- Changes of the outcomes of those orders: the stored ones are taken out, the new put in.
+CREATE FUNCTION incomplete_orders._outcome_changes(shop_ids integer[], order_ids uuid[])
+RETURNS TABLE (sign integer, shop_id integer, order_id uuid, outcome text, currency text, bot boolean, day date, hour text, value text, step text, reason text,
+	device text, source text, minutes text, revenue numeric, coupon_cost numeric, paid_day date, campaign text, message_step integer, variant text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+	WITH fresh AS (SELECT * FROM incomplete_orders._outcomes($1, $2)),
+	stored AS (SELECT o.* FROM unnest($1, $2) u (shop_id, order_id) JOIN incomplete_orders.order_outcomes o ON o.shop_id = u.shop_id AND o.order_id = u.order_id)
+	SELECT -1, s.* FROM (SELECT * FROM stored EXCEPT SELECT * FROM fresh) s
+	UNION ALL SELECT 1, f.* FROM (SELECT * FROM fresh EXCEPT SELECT * FROM stored) f
+$$;
+ALTER FUNCTION incomplete_orders._outcome_changes(integer[], uuid[]) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._outcome_changes(integer[], uuid[]) IS 'What is to be taken out of (-1) and put into (1) the rollups for those orders';
+
+CREATE FUNCTION incomplete_orders._fold_outcomes(shop_ids integer[], order_ids uuid[]) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	changed bigint;
+BEGIN
+	EXECUTE format($q$
+		WITH c AS MATERIALIZED (SELECT * FROM incomplete_orders._outcome_changes($1, $2)),
+		gone AS (DELETE FROM incomplete_orders.order_outcomes o USING c
+			WHERE c.sign = -1 AND o.shop_id = c.shop_id AND o.order_id = c.order_id
+				AND NOT EXISTS (SELECT FROM c n WHERE n.sign = 1 AND n.shop_id = c.shop_id AND n.order_id = c.order_id)),
+		put AS (INSERT INTO incomplete_orders.order_outcomes AS o
+			SELECT shop_id, order_id, outcome, currency, bot, day, hour, value, step, reason, device, source, minutes, revenue, coupon_cost,
+				paid_day, campaign, message_step, variant FROM c WHERE sign = 1
+			ON CONFLICT (shop_id, order_id) DO UPDATE SET (outcome, currency, bot, day, hour, value, step, reason, device, source, minutes, revenue,
+				coupon_cost, paid_day, campaign, message_step, variant) = (excluded.outcome, excluded.currency, excluded.bot, excluded.day, excluded.hour,
+				excluded.value, excluded.step, excluded.reason, excluded.device, excluded.source, excluded.minutes, excluded.revenue,
+				excluded.coupon_cost, excluded.paid_day, excluded.campaign, excluded.message_step, excluded.variant)),
+		episodes AS (%s),
+		messages AS (%s)
+		SELECT count(*) FROM c
+	$q$,
+	incomplete_orders._add_query('rollup_episodes', '{shop_id,question,day,currency,bot,bucket}',
+		'{recovered,recovered_value,assisted,assisted_value,unaided,unaided_value,coupon_cost}', incomplete_orders._outcome_episodes_query('c')),
+	incomplete_orders._add_query('rollup_messages', '{shop_id,day,campaign,step,variant,currency}',
+		'{converted,revenue,coupon_cost}', incomplete_orders._outcome_messages_query('c')))
+	INTO changed USING shop_ids, order_ids;
+	RETURN changed;
+END
+$$;
+ALTER FUNCTION incomplete_orders._fold_outcomes(integer[], uuid[]) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._fold_outcomes(integer[], uuid[]) IS 'Brings the outcomes of those orders, and the rollups, up to date; how many changes';
+
+-- One batch of tick: exactly once, because what is added is deleted from the tail in
+-- the same transaction.
+CREATE FUNCTION incomplete_orders._fold_batch(most integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	folded bigint;
+	shop_ids integer[];
+	order_ids uuid[];
+BEGIN
+	IF NOT pg_try_advisory_xact_lock(1229147906, 0) THEN
+		RETURN 0;
+	END IF;
+	EXECUTE format($q$
+		WITH gone AS MATERIALIZED (
+			DELETE FROM incomplete_orders.order_event_tail t
+			WHERE t.ctid = ANY (ARRAY(SELECT q.ctid FROM incomplete_orders.order_event_tail q LIMIT $1)) RETURNING t.*
+		), touched AS MATERIALIZED (%s), %s
+		SELECT (SELECT count(*) FROM gone), (SELECT array_agg(t.shop_id) FROM touched t), (SELECT array_agg(t.order_id) FROM touched t)
+	$q$, incomplete_orders._touched_query('gone'), incomplete_orders._add_events('gone'))
+	INTO folded, shop_ids, order_ids USING most;
+	IF shop_ids IS NOT NULL THEN
+		PERFORM incomplete_orders._fold_outcomes(shop_ids, order_ids);
+	END IF;
+	RETURN folded;
+END
+$$;
+ALTER FUNCTION incomplete_orders._fold_batch(integer) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._fold_batch(integer) IS 'Folds at most so many events of the tail into the rollups; how many';
