@@ -90,6 +90,7 @@
 	R(F, preview_recovery, ICO_ADMIN) \
 	R(F, why_not_sent, ICO_ADMIN) \
 	R(F, cleanup, ICO_ADMIN) \
+	R(F, statistics, ICO_ANALYST | ICO_ADMIN) \
 	R(F, schedule_jobs, ICO_SENDER | ICO_ADMIN) \
 	R(F, unschedule_jobs, ICO_SENDER | ICO_ADMIN) \
 	R(F, jobs, ICO_SENDER | ICO_ADMIN) \

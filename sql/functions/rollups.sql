@@ -42,13 +42,11 @@ $$;
 COMMENT ON FUNCTION incomplete_orders._states_query(text) IS 'What those events add to rollup_states';
 
 -- Orders by the day they were begun (created, direct), abandonments by theirs.
-CREATE FUNCTION incomplete_orders._episodes_query(source text) RETURNS text
+CREATE FUNCTION incomplete_orders._episodes_query(source text, questions text[] DEFAULT '{hour,value,step,reason,device,source}') RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format($q$
-		SELECT e.shop_id, CASE grouping(e.hour, e.value_bucket, e.step, e.reason, e.device, e.source)
-				WHEN 31 THEN 'hour' WHEN 47 THEN 'value' WHEN 55 THEN 'step' WHEN 59 THEN 'reason' WHEN 61 THEN 'device' ELSE 'source' END AS question,
-			e.day, e.currency, e.bot, coalesce(e.hour, e.value_bucket, e.step, e.reason, e.device, e.source) AS bucket,
+		SELECT e.shop_id, %2$s AS question, e.day, e.currency, e.bot, coalesce(%3$s) AS bucket,
 			count(*) FILTER (WHERE e.event = 'created') AS created,
 			count(*) FILTER (WHERE e.event = 'converted') AS direct,
 			coalesce(sum(e.value) FILTER (WHERE e.event = 'converted'), 0) AS direct_value,
@@ -59,22 +57,25 @@ AS $$
 			coalesce(sum(e.value) FILTER (WHERE e.event = 'lost'), 0) AS lost_value
 		FROM (
 			SELECT e.shop_id, e.event, e.currency, e.bot, e.value, t.local::date AS day,
-				(extract(isodow FROM t.local) * 24 - 24 + extract(hour FROM t.local))::text AS hour,
-				incomplete_orders._value_bucket(e.value) AS value_bucket, e.furthest_step::text AS step,
-				coalesce(e.reason_code, '') AS reason, coalesce(e.device, '') AS device, coalesce(e.source, '') AS source
-			FROM %s e
+				(extract(isodow FROM t.local) * 24 - 24 + extract(hour FROM t.local))::text AS by_hour,
+				incomplete_orders._value_bucket(e.value) AS by_value, e.furthest_step::text AS by_step,
+				coalesce(e.reason_code, '') AS by_reason, coalesce(e.device, '') AS by_device, coalesce(e.source, '') AS by_source
+			FROM %1$s e
 			JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
 			CROSS JOIN LATERAL (SELECT CASE WHEN e.event IN ('created', 'converted') THEN e.created_at ELSE e.abandoned_at END AT TIME ZONE s.time_zone AS local OFFSET 0) t
 			WHERE e.event IN ('created', 'abandoned', 'lost')
 				OR e.event = 'converted' AND e.episode = 1 AND e.status_before <> 'abandoned' AND e.abandoned_at IS NULL
 				OR e.event IN ('message_queued', 'holdout') AND e.step = 1 AND e.abandoned_at IS NOT NULL
 		) e
-		GROUP BY GROUPING SETS ((e.shop_id, e.day, e.currency, e.bot, e.hour), (e.shop_id, e.day, e.currency, e.bot, e.value_bucket),
-			(e.shop_id, e.day, e.currency, e.bot, e.step), (e.shop_id, e.day, e.currency, e.bot, e.reason),
-			(e.shop_id, e.day, e.currency, e.bot, e.device), (e.shop_id, e.day, e.currency, e.bot, e.source))
-	$q$, source)
+		GROUP BY GROUPING SETS (%4$s)
+	$q$, source, CASE cardinality(questions) WHEN 1 THEN quote_literal(questions[1])
+			ELSE (SELECT 'CASE grouping(' || string_agg(format('e.by_%s', q.question), ', ' ORDER BY q.n) || ')'
+				|| string_agg(format(' WHEN %s THEN %L', (1 << cardinality(questions)) - 1 - (1 << cardinality(questions) - q.n::integer), q.question), '' ORDER BY q.n) || ' END') END,
+		string_agg(format('e.by_%s', q.question), ', ' ORDER BY q.n),
+		string_agg(format('(e.shop_id, e.day, e.currency, e.bot, e.by_%s)', q.question), ', ' ORDER BY q.n))
+	FROM unnest(questions) WITH ORDINALITY q (question, n)
 $$;
-COMMENT ON FUNCTION incomplete_orders._episodes_query(text) IS 'What those events add to rollup_episodes, but what became of the abandonments';
+COMMENT ON FUNCTION incomplete_orders._episodes_query(text, text[]) IS 'What those events add to rollup_episodes of these questions, but what became of the abandonments';
 
 CREATE FUNCTION incomplete_orders._messages_query(source text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -168,7 +169,8 @@ AS $$
 			coalesce(sum(o.sign * o.coupon_cost), 0) AS coupon_cost
 		FROM %s o
 		CROSS JOIN LATERAL (VALUES ('hour', o.hour), ('value', o.value), ('step', o.step), ('reason', o.reason), ('device', o.device),
-			('source', o.source), ('minutes', o.minutes)) q (question, bucket)
+			('source', o.source), ('minutes', CASE WHEN o.outcome = 'recovered' THEN o.minutes END)) q (question, bucket)
+		WHERE q.bucket IS NOT NULL
 		GROUP BY 1, 2, 3, 4, 5, 6
 	$q$, source)
 $$;
