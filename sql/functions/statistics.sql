@@ -28,8 +28,9 @@ COMMENT ON FUNCTION incomplete_orders._report_days(integer[], date, date) IS 'Th
 
 -- The events of the shops $1 that are not folded yet, as part of a query.
 CREATE FUNCTION incomplete_orders._tail_source() RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-	SELECT '(SELECT * FROM incomplete_orders.order_event_tail t WHERE t.shop_id = ANY ($1))'::pg_catalog.text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT '(SELECT * FROM incomplete_orders.order_event_tail t WHERE t.shop_id = ANY ($1))'
 $$;
 COMMENT ON FUNCTION incomplete_orders._tail_source() IS 'The events of the shops $1 that are not folded yet, as part of a query';
 
@@ -101,7 +102,7 @@ COMMENT ON FUNCTION incomplete_orders._messages_report(text) IS 'The part of a r
 
 CREATE FUNCTION incomplete_orders._rate(part numeric, whole numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT CASE WHEN $2 OPERATOR(pg_catalog.>) 0 THEN pg_catalog.round($1 OPERATOR(pg_catalog./) $2, 4) END $$;
+RETURN CASE WHEN whole > 0 THEN round(part / whole, 4) END;
 COMMENT ON FUNCTION incomplete_orders._rate(numeric, numeric) IS 'part of the whole, 0 to 1 with four decimals; null where there is nothing';
 
 CREATE FUNCTION incomplete_orders.statistics(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)

@@ -42,6 +42,10 @@
 	COMMENT ON TABLE incomplete_orders.order_refunds IS 'Money given back';
 	COMMENT ON TABLE incomplete_orders.order_events IS 'Every step of every order''s life, by month of recording; no free text, no personal data';
 	COMMENT ON TABLE incomplete_orders.order_event_tail IS 'The events that the rollups do not contain yet';
+	COMMENT ON TABLE incomplete_orders.rollup_states IS 'How many orders begun on a day are in which state, and what is in them';
+	COMMENT ON TABLE incomplete_orders.rollup_episodes IS 'Abandonments of a day and what became of them, by one question at a time';
+	COMMENT ON TABLE incomplete_orders.rollup_messages IS 'Recovery messages of a day: what happened to them, and what they brought';
+	COMMENT ON TABLE incomplete_orders.order_outcomes IS 'What an order that was abandoned and paid counts as in the rollups';
 	COMMENT ON TABLE incomplete_orders.order_notes IS 'Notes of staff on an order (personal data)';
 	COMMENT ON TABLE incomplete_orders.order_changes IS 'What an edit changed: old and new values (personal data)';
 	COMMENT ON TABLE incomplete_orders.heartbeats IS 'When each job last ran, and what it did';

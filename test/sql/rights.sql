@@ -7,7 +7,7 @@ SELECT DISTINCT m.object AS missing FROM incomplete_orders._role_matrix() m
 WHERE m.kind = 'function' AND to_regproc('incomplete_orders.' || m.object) IS NULL
 	OR m.kind = 'view' AND to_regclass('incomplete_orders.' || m.object) IS NULL;
 CREATE VIEW functions AS
-	SELECT p.oid, p.proname::text AS name, p.proowner::regrole::text AS owner, p.prosecdef, p.proconfig, l.lanname, p.prorettype
+	SELECT p.oid, p.proname::text AS name, p.proowner::regrole::text AS owner, p.prosecdef, p.proconfig, p.prosqlbody, l.lanname, p.prorettype
 	FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace = 'incomplete_orders'::regnamespace;
 SELECT name AS overloaded FROM functions GROUP BY name HAVING count(*) > 1;
 -- PUBLIC: the pure functions of the types, and nothing else.
@@ -23,7 +23,7 @@ SELECT name FROM functions WHERE prosecdef AND owner <> 'incomplete_orders_owner
 SELECT name FROM functions f WHERE owner <> 'incomplete_orders_owner' AND EXISTS (SELECT FROM incomplete_orders._role_matrix() m WHERE m.object = f.name);
 SELECT c.relname, c.relowner::regrole FROM pg_class c WHERE c.relnamespace = 'incomplete_orders'::regnamespace AND c.relowner <> 'incomplete_orders_owner'::regrole;
 -- Only C does without a pinned path: it qualifies all it says.
-SELECT name FROM functions WHERE lanname <> 'c' AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false);
+SELECT name FROM functions WHERE lanname <> 'c' AND prosqlbody IS NULL AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false);
 -- Everything public says what it is.
 SELECT name FROM functions WHERE NOT starts_with(name, '_') AND obj_description(oid, 'pg_proc') IS NULL;
 SELECT c.relname FROM pg_class c JOIN incomplete_orders._relations() r ON r.relation = c.relname

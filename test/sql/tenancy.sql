@@ -124,6 +124,7 @@ INSERT INTO ten.calls (object, call) VALUES
 	('_tick_retention', 'SELECT incomplete_orders._tick_retention(pg_catalog.now(), 10)'),
 	('save_variant', 'SELECT incomplete_orders.save_variant(''cart'', 1, ''a'', shop => {shop})'),
 	('delete_variant', 'SELECT incomplete_orders.delete_variant(''cart'', 1, ''a'', {shop})'),
+	('statistics', 'SELECT s.total, s.abandoned_value FROM incomplete_orders.statistics({shop}) s'),
 	('list_variants', 'SELECT v.shop, v.variant FROM incomplete_orders.list_variants({shop}) v'),
 	('list_campaigns', 'SELECT c.shop, c.step FROM incomplete_orders.list_campaigns({shop}) c'),
 	('configure_step', 'SELECT incomplete_orders.configure_step(''cart'', 1, ''{"delay": "1 hour"}'', {shop})'),
@@ -238,7 +239,7 @@ SET ROLE regress_ten_b;
 SELECT r.relation, ten.answer(CASE r.kind WHEN 'sequence' THEN format('SELECT nextval(''incomplete_orders.%I'')', r.relation)
 	ELSE format('SELECT count(*) FROM incomplete_orders.%I', r.relation) END) AS answer
 FROM (VALUES ('open_orders', 'table'), ('closed_orders', 'table'), ('orders', 'table'), ('order_items', 'table'), ('order_refunds', 'table'),
-	('order_events', 'table'), ('order_event_tail', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
+	('order_events', 'table'), ('order_event_tail', 'table'), ('rollup_states', 'table'), ('rollup_episodes', 'table'), ('rollup_messages', 'table'), ('order_outcomes', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
 	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('step_variants', 'table'), ('coupons', 'table'), ('issued_coupons', 'table'), ('coupon_persons', 'table'), ('templates', 'table'),
 	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('consents', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'), ('person_arms', 'table'),
 	('shops', 'table'), ('reference_seq', 'sequence'), ('order_number_seq', 'sequence'), ('event_seq', 'sequence')) r (relation, kind);

@@ -125,6 +125,9 @@ INSERT INTO functions VALUES
 	('count_skips', 'shop since until : campaign step reason meaning messages last_at'),
 	('save_variant', 'campaign step variant template weight shop at'),
 	('delete_variant', 'campaign step variant shop at'),
+	('statistics', 'shop since until : currency total pending payment_pending payment_failed abandoned converted expired dismissed total_value
+		abandoned_value converted_value lost_value recovered_value recovery_attempts messages_sent recovered assisted unaided direct conversion_rate
+		abandonment_rate checkout_abandonment_rate recovery_rate average_days_to_abandon median_time_to_recover p90_time_to_recover lift lift_low lift_high'),
 	('list_variants', 'shop : shop campaign step variant weight template'),
 	('why_not_sent', 'id : at step reason'),
 	('total', 'items'),
@@ -156,8 +159,8 @@ SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'incomplete_
 SELECT is_empty($$SELECT typname FROM pg_type WHERE typnamespace = 'incomplete_orders'::regnamespace AND typtype IN ('b', 'e', 'd')
 	AND typelem = 0 AND obj_description(oid, 'pg_type') IS NULL$$, 'and every type');
 SELECT is_empty($$SELECT proname FROM ours JOIN pg_language l ON l.oid = prolang
-	WHERE lanname IN ('sql', 'plpgsql') AND NOT coalesce(proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false)$$,
-	'functions in SQL and PL/pgSQL have a fixed search_path');
+	WHERE lanname IN ('sql', 'plpgsql') AND prosqlbody IS NULL AND NOT coalesce(proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false)$$,
+	'functions in SQL and PL/pgSQL have a fixed search_path, or were bound when they were made');
 SELECT is_empty($$SELECT proname FROM ours WHERE prosecdef AND proowner <> 'incomplete_orders_owner'::regrole$$,
 	'SECURITY DEFINER functions belong to incomplete_orders_owner');
 SELECT is_empty($$SELECT proname FROM ours WHERE NOT starts_with(proname, '_line_items_')
