@@ -99,6 +99,7 @@ SQL_PARTS = \
 	sql/functions/list.sql \
 	sql/functions/retention.sql \
 	sql/functions/rollups.sql \
+	sql/functions/analytics.sql \
 	sql/functions/statistics.sql \
 	sql/functions/jobs.sql \
 	sql/functions/health.sql \

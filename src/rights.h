@@ -80,6 +80,7 @@
 	R(F, _tick_messages, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_retention, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_partitions, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_fold, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_heartbeat, ICO_SENDER | ICO_ADMIN) \
 	R(F, expire_orders, ICO_ADMIN) \
 	R(F, enable_campaign, ICO_ADMIN) \
@@ -94,6 +95,8 @@
 	R(F, why_not_sent, ICO_ADMIN) \
 	R(F, count_skips, ICO_ADMIN) \
 	R(F, cleanup, ICO_ADMIN) \
+	R(F, update_analytics, ICO_SENDER | ICO_ADMIN) \
+	R(F, rebuild_analytics, ICO_ADMIN) \
 	R(F, statistics, ICO_ANALYST | ICO_ADMIN) \
 	R(F, schedule_jobs, ICO_SENDER | ICO_ADMIN) \
 	R(F, unschedule_jobs, ICO_SENDER | ICO_ADMIN) \

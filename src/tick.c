@@ -49,6 +49,8 @@
 #define BATCH_PER_SHOP 100
 /* shops that one batch looks at */
 #define BATCH_SHOPS 1000
+/* events in one batch: large, because what they add up to is written once */
+#define BATCH_EVENTS 20000
 /* advisory lock of tick: class and number, in this database */
 #define TICK_LOCK 0x49434f01
 
@@ -630,6 +632,7 @@ typedef struct Tick
 	int64		queued;
 	int64		skipped;
 	int64		payments;
+	int64		folded;
 	int64		purged;
 	int64		partitions;
 	int			batches;
@@ -796,6 +799,22 @@ tick_payments(Tick *tick, Datum shops)
 	tick->busy = n < 0;
 }
 
+/* Reports read what is left from the tail, so nothing is wrong where the time is over. */
+static bool
+fold_events(Tick *tick)
+{
+	static IcoPlan plan = {"i", "SELECT incomplete_orders._tick_fold($1)"};
+	Datum		values[1] = {Int32GetDatum(BATCH_EVENTS)};
+	int64		n;
+
+	do
+	{
+		n = call_for_count(tick, &plan, values);
+		tick->folded += n;
+	} while (n >= BATCH_EVENTS && !out_of_time(tick));
+	return n < BATCH_EVENTS;
+}
+
 static void
 keep_house(Tick *tick)
 {
@@ -819,10 +838,10 @@ report(const Tick *tick, bool finished)
 	char	   *json = psprintf("{\"busy\":%s,\"finished\":%s,\"seconds\":%.3f,\"batches\":%d,"
 								"\"abandoned\":" INT64_FORMAT ",\"lost\":" INT64_FORMAT ",\"expired\":" INT64_FORMAT
 								",\"queued\":" INT64_FORMAT ",\"skipped\":" INT64_FORMAT
-								",\"payments\":" INT64_FORMAT ",\"purged\":" INT64_FORMAT ",\"partitions\":" INT64_FORMAT "}",
+								",\"payments\":" INT64_FORMAT ",\"folded\":" INT64_FORMAT ",\"purged\":" INT64_FORMAT ",\"partitions\":" INT64_FORMAT "}",
 								tick->busy ? "true" : "false", finished ? "true" : "false", seconds, tick->batches,
-								tick->abandoned, tick->lost, tick->expired, tick->queued, tick->skipped, tick->payments, tick->purged,
-								tick->partitions);
+								tick->abandoned, tick->lost, tick->expired, tick->queued, tick->skipped, tick->payments, tick->folded,
+								tick->purged, tick->partitions);
 
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
 }
@@ -866,6 +885,7 @@ ico_tick(PG_FUNCTION_ARGS)
 		finished = tick_messages(&tick, caller) && finished;
 	if (!tick.busy)
 	{
+		finished = fold_events(&tick) && finished;
 		keep_house(&tick);
 		beat(&tick, report(&tick, finished));
 	}

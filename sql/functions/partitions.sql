@@ -172,10 +172,16 @@ DECLARE
 BEGIN
 	SELECT max(s.retention), max(s.expiry) INTO longest, expiry FROM incomplete_orders.shops s;
 	FOR over IN
-		SELECT r.parent, p.relation FROM unnest(ARRAY['closed_orders', 'order_events']) r (parent), incomplete_orders._partitions(r.parent) p
+		SELECT r.parent, p.relation, p.high FROM unnest(ARRAY['closed_orders', 'order_events']) r (parent), incomplete_orders._partitions(r.parent) p
 		WHERE isfinite(p.high) AND p.high + longest + expiry <= edge ORDER BY p.high
 	LOOP
 		CONTINUE WHEN NOT incomplete_orders._is_over(over.parent, over.relation, longest, edge);
+		-- what its events add to the reports is kept first, while nobody is shut out
+		IF over.parent = 'order_events' AND incomplete_orders._kept_before() < over.high THEN
+			CONTINUE WHEN NOT incomplete_orders._lock_rollups(false);
+			PERFORM incomplete_orders._keep_events(over.high);
+			RETURN true;
+		END IF;
 		EXECUTE format('LOCK TABLE ONLY incomplete_orders.%I IN ACCESS EXCLUSIVE MODE', over.parent);
 		EXECUTE format('LOCK TABLE incomplete_orders.%I IN ACCESS EXCLUSIVE MODE', over.relation);
 		-- a payment that came late meanwhile
@@ -188,7 +194,7 @@ BEGIN
 END
 $$;
 ALTER FUNCTION incomplete_orders._drop_partition(timestamptz) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._drop_partition(timestamptz) IS 'Drops the oldest month whose retention is over at that time; false when there is none';
+COMMENT ON FUNCTION incomplete_orders._drop_partition(timestamptz) IS 'Drops the oldest month whose retention is over at that time, or does what comes before; false when there is none';
 
 -- Never waits longer than lock_timeout for a lock, and never fails: a lock that
 -- is not had, or a change of the user's that stands in the way, is tried again

@@ -12,6 +12,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 BEGIN
+	PERFORM incomplete_orders._keep_orders(shop_ids, ids);
 	WITH gone AS MATERIALIZED (
 		SELECT g.shop_id, g.id, g.root_id FROM unnest(shop_ids, ids, root_ids) g (shop_id, id, root_id)
 	), messages AS (
@@ -32,7 +33,7 @@ END
 $$;
 ALTER FUNCTION incomplete_orders._retire_details(integer[], uuid[], uuid[]) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._retire_details(integer[], uuid[], uuid[]) IS
-	'Deletes notes, edits, messages, their ledger and events of closed orders that were deleted; keeps by whom an unsubscribe link was got. Call _allow_retention() before';
+	'Deletes notes, edits, messages, their ledger and events of closed orders that were deleted; keeps by whom an unsubscribe link was got, and what reports counted. Call _allow_retention() and _lock_rollups() before';
 
 -- One shop's closed orders between two ids, the oldest first: those whose
 -- retention is over go, with their notes, edits, messages and events.  PL/pgSQL keeps the
@@ -70,7 +71,7 @@ END
 $$;
 ALTER FUNCTION incomplete_orders._retire OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._retire IS
-	'Deletes at most `most` closed orders of a shop with an id in between and closed by then, looking at ten times as many; orders, order_items and order_refunds stay. Call _allow_retention() before';
+	'Deletes at most `most` closed orders of a shop with an id in between and closed by then, looking at ten times as many; orders, order_items and order_refunds stay. Call _allow_retention() and _lock_rollups() before';
 
 -- A partition takes its orders with it, but their notes, edits and messages are
 -- elsewhere; a message is never older than its order.
@@ -95,6 +96,10 @@ BEGIN
 	INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
 	SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL AND m.recipient <> '';
 	DELETE FROM incomplete_orders.message_skips n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before
+		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
+		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
+	-- what they count as is kept; events of theirs that are younger go with their month
+	DELETE FROM incomplete_orders.order_outcomes n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before AND n.kept
 		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
 		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
 END
@@ -171,6 +176,9 @@ DECLARE
 	zero CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
 	shops_per_call CONSTANT integer := 1000;
 BEGIN
+	IF NOT incomplete_orders._lock_rollups(false) THEN
+		RETURN 0;	-- they are being computed anew
+	END IF;
 	most := greatest(coalesce(most, 1000), 1);
 	INSERT INTO incomplete_orders.heartbeats (job, at, report) VALUES ('retention', '-infinity', '{"finished": true}') ON CONFLICT DO NOTHING;
 	SELECT h.at, h.report INTO sweep FROM incomplete_orders.heartbeats h WHERE h.job = 'retention' FOR UPDATE SKIP LOCKED;
@@ -258,6 +266,9 @@ BEGIN
 	END IF;
 	edge := least(cleanup.at, clock_timestamp()) - make_interval(days => days);
 	PERFORM incomplete_orders._allow_retention();
+	IF dry_run IS FALSE THEN
+		PERFORM incomplete_orders._lock_rollups(true);
+	END IF;
 	FOREACH of_status IN ARRAY ARRAY['expired', 'dismissed', 'deleted']::incomplete_orders.order_status[] LOOP
 		IF dry_run IS FALSE THEN
 			WITH gone AS (

@@ -6,13 +6,12 @@
 -- state that its last event left it in: each change of state takes it out of one and
 -- puts it into another.
 
+-- Inlined, which a SET would forbid; its names are bound now, so none is needed.
 CREATE FUNCTION incomplete_orders._value_bucket(value numeric) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-	SELECT CASE WHEN $1 OPERATOR(pg_catalog.<) 1 THEN '0' ELSE
-		('{1,2,5,10,20,50,100,200,500,1000,2000,5000,10000,20000,50000,100000,200000,500000,1000000}'::pg_catalog.text[])
-		[pg_catalog.width_bucket($1, '{1,2,5,10,20,50,100,200,500,1000,2000,5000,10000,20000,50000,100000,200000,500000,1000000}'::pg_catalog.numeric[])] END
-$$;
+RETURN CASE WHEN value < 1 THEN '0' ELSE
+	('{1,2,5,10,20,50,100,200,500,1000,2000,5000,10000,20000,50000,100000,200000,500000,1000000}'::text[])
+	[width_bucket(value, '{1,2,5,10,20,50,100,200,500,1000,2000,5000,10000,20000,50000,100000,200000,500000,1000000}'::numeric[])] END;
 COMMENT ON FUNCTION incomplete_orders._value_bucket(numeric) IS 'The lower bound of the range of values that reports put an order into';
 
 -- moves: the event took the order from one state to another.
@@ -137,6 +136,7 @@ AS $$
 		ORDER BY e.at DESC, e.event_id DESC LIMIT 1
 	) m ON true
 	WHERE p.paid_at IS NOT NULL AND p.reversed IS FALSE
+		AND NOT EXISTS (SELECT FROM incomplete_orders.order_outcomes k WHERE k.shop_id = u.shop_id AND k.order_id = u.order_id AND k.kept)
 $$;
 ALTER FUNCTION incomplete_orders._outcomes(integer[], uuid[]) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._outcomes(integer[], uuid[]) IS 'What became of those orders, of those that were abandoned and paid';
@@ -188,34 +188,63 @@ AS $$
 $$;
 COMMENT ON FUNCTION incomplete_orders._outcome_messages_query(text) IS 'What those outcomes, with a sign, add to rollup_messages';
 
--- What a query yields is added to a rollup: the first n columns are its key.
-CREATE FUNCTION incomplete_orders._add_query(rollup text, key_columns text[], measures text[], query text) RETURNS text
+CREATE FUNCTION incomplete_orders._state_measures() RETURNS text[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format('INSERT INTO incomplete_orders.%1$I AS r (%2$s, %3$s) SELECT %2$s, %3$s FROM (%4$s) q ORDER BY %2$s'
-			' ON CONFLICT (%2$s, kept) DO UPDATE SET %5$s',
-		rollup, (SELECT string_agg(quote_ident(k), ', ') FROM unnest(key_columns) k), (SELECT string_agg(quote_ident(m), ', ') FROM unnest(measures) m),
-		query, (SELECT string_agg(format('%1$I = r.%1$I + excluded.%1$I', m), ', ') FROM unnest(measures) m))
-$$;
-COMMENT ON FUNCTION incomplete_orders._add_query(text, text[], text[], text) IS 'The statement that adds what a query yields to a rollup';
-
-CREATE FUNCTION incomplete_orders._state_measures() RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-	SELECT '{pending,payment_pending,payment_failed,abandoned,converted,expired,dismissed,deleted,merged,reversed,payment_pending_value,payment_failed_value,abandoned_value,converted_value,expired_value,dismissed_value,days_to_abandon,first_abandoned}'::pg_catalog.text[]
+	SELECT '{pending,payment_pending,payment_failed,abandoned,converted,expired,dismissed,deleted,merged,reversed,payment_pending_value,payment_failed_value,abandoned_value,converted_value,expired_value,dismissed_value,days_to_abandon,first_abandoned}'::text[]
 $$;
 COMMENT ON FUNCTION incomplete_orders._state_measures() IS 'The columns of rollup_states that are added up';
 
-CREATE FUNCTION incomplete_orders._add_events(source text) RETURNS text
+-- The rollups, with what a set of events adds to them, and what a set of outcomes
+-- does.  Every rollup has a column day.
+CREATE FUNCTION incomplete_orders._event_rollups(source text) RETURNS TABLE (rollup text, key_columns text[], measures text[], query text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT 'states AS (' || incomplete_orders._add_query('rollup_states', '{shop_id,day,currency,bot,step}', incomplete_orders._state_measures(),
-			incomplete_orders._states_query(source)) || '), '
-		'episodes AS (' || incomplete_orders._add_query('rollup_episodes', '{shop_id,question,day,currency,bot,bucket}',
-			'{created,direct,direct_value,abandoned,abandoned_value,recoverable,lost,lost_value}', incomplete_orders._episodes_query(source)) || '), '
-		'messages AS (' || incomplete_orders._add_query('rollup_messages', '{shop_id,day,campaign,step,variant,currency}',
-			'{queued,held_out,sent,failed,delivered,opened,clicked,replied,unsubscribed,bounced,complained}', incomplete_orders._messages_query(source)) || ')'
+	VALUES ('rollup_states', '{shop_id,day,currency,bot,step}'::text[], incomplete_orders._state_measures(), incomplete_orders._states_query(source)),
+		('rollup_episodes', '{shop_id,question,day,currency,bot,bucket}', '{created,direct,direct_value,abandoned,abandoned_value,recoverable,lost,lost_value}',
+			incomplete_orders._episodes_query(source)),
+		('rollup_messages', '{shop_id,day,campaign,step,variant,currency}',
+			'{queued,held_out,sent,failed,delivered,opened,clicked,replied,unsubscribed,bounced,complained}', incomplete_orders._messages_query(source))
 $$;
-COMMENT ON FUNCTION incomplete_orders._add_events(text) IS 'The parts of a statement that add events to the rollups';
+COMMENT ON FUNCTION incomplete_orders._event_rollups(text) IS 'The rollups and what those events add to them';
+
+CREATE FUNCTION incomplete_orders._outcome_rollups(source text) RETURNS TABLE (rollup text, key_columns text[], measures text[], query text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	VALUES ('rollup_episodes', '{shop_id,question,day,currency,bot,bucket}'::text[],
+			'{recovered,recovered_value,assisted,assisted_value,unaided,unaided_value,coupon_cost}'::text[], incomplete_orders._outcome_episodes_query(source)),
+		('rollup_messages', '{shop_id,day,campaign,step,variant,currency}', '{converted,revenue,coupon_cost}', incomplete_orders._outcome_messages_query(source))
+$$;
+COMMENT ON FUNCTION incomplete_orders._outcome_rollups(text) IS 'The rollups and what those outcomes, with a sign, add to them';
+
+-- In the order of the key, so that nobody waits for each other.
+CREATE FUNCTION incomplete_orders._add_query(rollup text, key_columns text[], measures text[], query text, kinds text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('INSERT INTO incomplete_orders.%1$I AS r (%2$s, kept, %3$s) SELECT %2$s, k.kept, %4$s FROM (%5$s) q CROSS JOIN (VALUES %6$s) k (kept, way)'
+			' ORDER BY %2$s, k.kept ON CONFLICT (%2$s, kept) DO UPDATE SET %7$s',
+		rollup, (SELECT string_agg(quote_ident(k), ', ') FROM unnest(key_columns) k), (SELECT string_agg(quote_ident(m), ', ') FROM unnest(measures) m),
+		(SELECT string_agg(format('k.way * q.%I', m), ', ') FROM unnest(measures) m), query, kinds,
+		(SELECT string_agg(format('%1$I = r.%1$I + excluded.%1$I', m), ', ') FROM unnest(measures) m))
+$$;
+COMMENT ON FUNCTION incomplete_orders._add_query(text, text[], text[], text, text) IS
+	'The statement that adds what a query yields to a rollup; kinds: to which rows, (false, 1), or which it moves, (true, 1), (false, -1)';
+
+CREATE FUNCTION incomplete_orders._add_events(source text, kinds text DEFAULT '(false, 1)') RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(format('add_%s AS (%s)', r.rollup, incomplete_orders._add_query(r.rollup, r.key_columns, r.measures, r.query, kinds)), ', ')
+	FROM incomplete_orders._event_rollups(source) r
+$$;
+COMMENT ON FUNCTION incomplete_orders._add_events(text, text) IS 'The parts of a statement that add events to the rollups';
+
+CREATE FUNCTION incomplete_orders._add_outcomes(source text, kinds text DEFAULT '(false, 1)') RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(format('add_%s AS (%s)', r.rollup, incomplete_orders._add_query(r.rollup, r.key_columns, r.measures, r.query, kinds)), ', ')
+	FROM incomplete_orders._outcome_rollups(source) r
+$$;
+COMMENT ON FUNCTION incomplete_orders._add_outcomes(text, text) IS 'The parts of a statement that add outcomes, with a sign, to the rollups';
 
 -- Changes of the outcomes of those orders: the stored ones are taken out, the new put in.
 CREATE FUNCTION incomplete_orders._outcome_changes(shop_ids integer[], order_ids uuid[])
@@ -224,7 +253,9 @@ RETURNS TABLE (sign integer, shop_id integer, order_id uuid, outcome text, curre
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 	WITH fresh AS (SELECT * FROM incomplete_orders._outcomes($1, $2)),
-	stored AS (SELECT o.* FROM unnest($1, $2) u (shop_id, order_id) JOIN incomplete_orders.order_outcomes o ON o.shop_id = u.shop_id AND o.order_id = u.order_id)
+	stored AS (SELECT o.shop_id, o.order_id, o.outcome, o.currency, o.bot, o.day, o.hour, o.value, o.step, o.reason, o.device, o.source, o.minutes, o.revenue,
+			o.coupon_cost, o.paid_day, o.campaign, o.message_step, o.variant
+		FROM unnest($1, $2) u (shop_id, order_id) JOIN incomplete_orders.order_outcomes o ON o.shop_id = u.shop_id AND o.order_id = u.order_id AND NOT o.kept)
 	SELECT -1, s.* FROM (SELECT * FROM stored EXCEPT SELECT * FROM fresh) s
 	UNION ALL SELECT 1, f.* FROM (SELECT * FROM fresh EXCEPT SELECT * FROM stored) f
 $$;
@@ -242,21 +273,17 @@ BEGIN
 		gone AS (DELETE FROM incomplete_orders.order_outcomes o USING c
 			WHERE c.sign = -1 AND o.shop_id = c.shop_id AND o.order_id = c.order_id
 				AND NOT EXISTS (SELECT FROM c n WHERE n.sign = 1 AND n.shop_id = c.shop_id AND n.order_id = c.order_id)),
-		put AS (INSERT INTO incomplete_orders.order_outcomes AS o
+		put AS (INSERT INTO incomplete_orders.order_outcomes AS o (shop_id, order_id, outcome, currency, bot, day, hour, value, step, reason, device, source,
+				minutes, revenue, coupon_cost, paid_day, campaign, message_step, variant)
 			SELECT shop_id, order_id, outcome, currency, bot, day, hour, value, step, reason, device, source, minutes, revenue, coupon_cost,
 				paid_day, campaign, message_step, variant FROM c WHERE sign = 1
 			ON CONFLICT (shop_id, order_id) DO UPDATE SET (outcome, currency, bot, day, hour, value, step, reason, device, source, minutes, revenue,
 				coupon_cost, paid_day, campaign, message_step, variant) = (excluded.outcome, excluded.currency, excluded.bot, excluded.day, excluded.hour,
 				excluded.value, excluded.step, excluded.reason, excluded.device, excluded.source, excluded.minutes, excluded.revenue,
 				excluded.coupon_cost, excluded.paid_day, excluded.campaign, excluded.message_step, excluded.variant)),
-		episodes AS (%s),
-		messages AS (%s)
+		%s
 		SELECT count(*) FROM c
-	$q$,
-	incomplete_orders._add_query('rollup_episodes', '{shop_id,question,day,currency,bot,bucket}',
-		'{recovered,recovered_value,assisted,assisted_value,unaided,unaided_value,coupon_cost}', incomplete_orders._outcome_episodes_query('c')),
-	incomplete_orders._add_query('rollup_messages', '{shop_id,day,campaign,step,variant,currency}',
-		'{converted,revenue,coupon_cost}', incomplete_orders._outcome_messages_query('c')))
+	$q$, incomplete_orders._add_outcomes('c'))
 	INTO changed USING shop_ids, order_ids;
 	RETURN changed;
 END
@@ -264,9 +291,23 @@ $$;
 ALTER FUNCTION incomplete_orders._fold_outcomes(integer[], uuid[]) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._fold_outcomes(integer[], uuid[]) IS 'Brings the outcomes of those orders, and the rollups, up to date; how many changes';
 
--- One batch of tick: exactly once, because what is added is deleted from the tail in
--- the same transaction.
-CREATE FUNCTION incomplete_orders._fold_batch(most integer) RETURNS bigint
+-- Whoever changes the rollups has this lock until the commit.
+CREATE FUNCTION incomplete_orders._lock_rollups(wait boolean) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF wait THEN
+		PERFORM pg_advisory_xact_lock(1229147906, 0);
+		RETURN true;
+	END IF;
+	RETURN pg_try_advisory_xact_lock(1229147906, 0);
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._lock_rollups(boolean) IS 'Whether this transaction may change the rollups now; only one may';
+
+-- Exactly once, because what is added is deleted from the tail in the same
+-- transaction.  where: of the tail t; $1 is most.
+CREATE FUNCTION incomplete_orders._fold(chosen text, most integer, of_shops integer[], of_orders uuid[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -274,22 +315,46 @@ DECLARE
 	shop_ids integer[];
 	order_ids uuid[];
 BEGIN
-	IF NOT pg_try_advisory_xact_lock(1229147906, 0) THEN
-		RETURN 0;
-	END IF;
 	EXECUTE format($q$
 		WITH gone AS MATERIALIZED (
-			DELETE FROM incomplete_orders.order_event_tail t
-			WHERE t.ctid = ANY (ARRAY(SELECT q.ctid FROM incomplete_orders.order_event_tail q LIMIT $1)) RETURNING t.*
+			DELETE FROM incomplete_orders.order_event_tail t WHERE %s RETURNING t.*
 		), touched AS MATERIALIZED (%s), %s
 		SELECT (SELECT count(*) FROM gone), (SELECT array_agg(t.shop_id) FROM touched t), (SELECT array_agg(t.order_id) FROM touched t)
-	$q$, incomplete_orders._touched_query('gone'), incomplete_orders._add_events('gone'))
-	INTO folded, shop_ids, order_ids USING most;
+	$q$, chosen, incomplete_orders._touched_query('gone'), incomplete_orders._add_events('gone'))
+	INTO folded, shop_ids, order_ids USING most, of_shops, of_orders;
 	IF shop_ids IS NOT NULL THEN
 		PERFORM incomplete_orders._fold_outcomes(shop_ids, order_ids);
 	END IF;
 	RETURN folded;
 END
 $$;
+ALTER FUNCTION incomplete_orders._fold(text, integer, integer[], uuid[]) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._fold(text, integer, integer[], uuid[]) IS 'Folds the events of the tail t that a condition chooses ($1 most, $2 shops, $3 orders); how many. Call _lock_rollups() before';
+
+CREATE FUNCTION incomplete_orders._fold_batch(most integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- an older snapshot might not see a shop's time zone as it is now
+	IF current_setting('transaction_isolation') <> 'read committed' OR NOT incomplete_orders._lock_rollups(false) THEN
+		RETURN 0;
+	END IF;
+	RETURN incomplete_orders._fold('t.ctid = ANY (ARRAY(SELECT q.ctid FROM incomplete_orders.order_event_tail q LIMIT $1))', most, NULL, NULL);
+END
+$$;
 ALTER FUNCTION incomplete_orders._fold_batch(integer) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._fold_batch(integer) IS 'Folds at most so many events of the tail into the rollups; how many';
+COMMENT ON FUNCTION incomplete_orders._fold_batch(integer) IS 'Folds at most so many events of the tail into the rollups; how many, 0 also when somebody else is at it';
+
+-- Never fails: reports read what is not folded from the tail, and health() sees it grow.
+CREATE FUNCTION incomplete_orders._tick_fold(most integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN incomplete_orders._fold_batch(most);
+EXCEPTION WHEN OTHERS THEN
+	RAISE WARNING 'could not fold events into the rollups' USING ERRCODE = SQLSTATE, DETAIL = SQLERRM;
+	RETURN 0;
+END
+$$;
+ALTER FUNCTION incomplete_orders._tick_fold(integer) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._tick_fold(integer) IS 'One batch of tick: folds at most so many events of the tail into the rollups; how many';

@@ -509,6 +509,7 @@ BEGIN
 	FROM incomplete_orders.shop_members m JOIN pg_roles r ON r.oid = m.role_oid AND r.rolname = m.role_name
 	WHERE m.shop_id = own_id;
 	PERFORM incomplete_orders._allow_purge();
+	PERFORM incomplete_orders._lock_rollups(true);
 	-- The bulk first, then, with every writer of these tables shut out for a
 	-- moment, what came in meanwhile.
 	FOR pass IN 1 .. 2 LOOP

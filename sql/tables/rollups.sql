@@ -1,8 +1,8 @@
 
 	IF found_version < 1 THEN
 		-- What reports add up: one table for each question, folded from the events by
-		-- tick.  Days are those of the shop's time zone.  kept: of orders whose events
-		-- retention or cleanup() deleted; what is computed anew leaves these alone.
+		-- tick.  Days are those of the shop's time zone.  kept: of events that retention or
+		-- cleanup() deleted, or soon will; what is computed anew leaves these alone.
 
 		-- How many orders that were begun on a day are in which state now, and what is
 		-- in them.  In the columns pending and so on, step says how far they had come
@@ -111,6 +111,7 @@
 			campaign text,
 			message_step integer,
 			variant text,
+			kept boolean NOT NULL DEFAULT false,
 			PRIMARY KEY (shop_id, order_id)
 		);
 	END IF;

@@ -36,6 +36,9 @@
 		CREATE TRIGGER rearm_orders AFTER UPDATE OF cut_off, attribution_window ON incomplete_orders.shops
 			FOR EACH ROW WHEN (NEW.cut_off < OLD.cut_off OR NEW.attribution_window < OLD.attribution_window)
 			EXECUTE FUNCTION incomplete_orders._rearm_orders();
+		CREATE TRIGGER move_days AFTER UPDATE OF time_zone ON incomplete_orders.shops
+			FOR EACH ROW WHEN (NEW.time_zone <> OLD.time_zone)
+			EXECUTE FUNCTION incomplete_orders._move_days();
 		CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE ON incomplete_orders.shops
 			FOR EACH ROW EXECUTE FUNCTION incomplete_orders._invalidate_cache();
 		CREATE TRIGGER invalidate_cache AFTER INSERT OR UPDATE OR DELETE ON incomplete_orders.shop_members

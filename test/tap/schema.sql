@@ -125,6 +125,8 @@ INSERT INTO functions VALUES
 	('count_skips', 'shop since until : campaign step reason meaning messages last_at'),
 	('save_variant', 'campaign step variant template weight shop at'),
 	('delete_variant', 'campaign step variant shop at'),
+	('update_analytics', 'day : analytics_day changed'),
+	('rebuild_analytics', ''),
 	('statistics', 'shop since until : currency total pending payment_pending payment_failed abandoned converted expired dismissed total_value
 		abandoned_value converted_value lost_value recovered_value recovery_attempts messages_sent recovered assisted unaided direct conversion_rate
 		abandonment_rate checkout_abandonment_rate recovery_rate average_days_to_abandon median_time_to_recover p90_time_to_recover lift lift_low lift_high'),
