@@ -100,7 +100,9 @@ SQL_PARTS = \
 	sql/functions/retention.sql \
 	sql/functions/rollups.sql \
 	sql/functions/analytics.sql \
+	sql/functions/arms.sql \
 	sql/functions/statistics.sql \
+	sql/functions/reports.sql \
 	sql/functions/jobs.sql \
 	sql/functions/health.sql \
 	sql/privileges.sql

@@ -188,7 +188,7 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 #define DECIDED \
 	ICO_CARTS("due") ", " ICO_BEATEN("$2", ICO_MAILED_UNTIL) "," \
 	" d AS MATERIALIZED (SELECT o.*, c.campaign, n.step, n.delay, n.message_type," \
-	"  COALESCE(va.template, n.template) AS template, va.variant, ha.holdout, f.delay AS following, p.keys," \
+	"  COALESCE(va.template, n.template) AS template, va.variant, ha.holdout, ha.drawn_for, ha.drawn_at, f.delay AS following, p.keys," \
 	"  GREATEST(w.awake_at, u.answer_at) AS wait_until, g.over_at" GT "$2 AS too_soon, w.awake_at" GT "$2 AS is_quiet," \
 	"  CASE WHEN o.status" NE "'abandoned' THEN 'customer_returned'" \
 	"   WHEN n.step IS NULL THEN NULL" \

@@ -221,14 +221,16 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 
 /*
  * Lateral ha: whether that person is held out, null where the shop holds nobody
- * out.  The arm that was written first holds, whatever the share is now.
+ * out.  The arm that was written first holds, whatever the share is now; drawn_for
+ * and drawn_at are that one's, and null where none is written.
  */
 #define ICO_ARM(o, s, keys) \
-	" CROSS JOIN LATERAL (SELECT CASE WHEN " s ".holdout" GT "0 THEN COALESCE((SELECT pa.holdout" \
-	"  FROM pg_catalog.unnest(" keys ") pk (person) CROSS JOIN LATERAL (SELECT pr.holdout, pr.assigned_at" \
-	"   FROM incomplete_orders.person_arms pr WHERE pr.shop_id" EQ o ".shop_id AND pr.person" EQ "pk.person OFFSET 0) pa" \
-	"  ORDER BY pa.assigned_at, pa.holdout LIMIT 1)," \
-	"  incomplete_orders._draw(" o ".shop_id, 'holdout', " o ".email)" LT s ".holdout) END AS holdout OFFSET 0) ha"
+	" CROSS JOIN LATERAL (SELECT CASE WHEN " s ".holdout" GT "0 THEN COALESCE(fa.holdout," \
+	"  incomplete_orders._draw(" o ".shop_id, 'holdout', " o ".email)" LT s ".holdout) END AS holdout, fa.drawn_for, fa.drawn_at" \
+	"  FROM (VALUES (1)) one (one) LEFT JOIN LATERAL (SELECT pa.* FROM pg_catalog.unnest(" keys ") pk (person)" \
+	"   CROSS JOIN LATERAL (SELECT pr.holdout, pr.assigned_at, pr.drawn_for, pr.drawn_at" \
+	"    FROM incomplete_orders.person_arms pr WHERE pr.shop_id" EQ o ".shop_id AND pr.person" EQ "pk.person OFFSET 0) pa" \
+	"   WHERE " s ".holdout" GT "0 ORDER BY pa.assigned_at, pa.holdout LIMIT 1) fa ON true OFFSET 0) ha"
 /*
  * Lateral va: the variant of the step n that this person gets.  Each variant has
  * its own draw and the highest ln(draw) / weight wins: shares are as the weights,
@@ -244,14 +246,16 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
  * The arms of the rows of `who` that have one, for keys that have none yet.  What
  * others have not committed is no conflict, because the instant is part of the
  * row: nobody waits for a transaction that somebody left open, and the older row
- * holds.
+ * holds.  All keys of one person have the order that they were drawn for; one that
+ * comes later is counted with the others, and never by itself.
  */
 #define ICO_ARM_ROWS(who, at) \
-	"pa AS (INSERT INTO incomplete_orders.person_arms (shop_id, person, holdout, assigned_at)" \
-	"  SELECT DISTINCT ON (r.shop_id, k.person) r.shop_id, k.person, r.holdout, " at " FROM " who " r" \
+	"pa AS (INSERT INTO incomplete_orders.person_arms (shop_id, person, holdout, assigned_at, drawn_for, drawn_at, currency, counted)" \
+	"  SELECT DISTINCT ON (r.shop_id, k.person) r.shop_id, k.person, r.holdout, " at ", COALESCE(r.drawn_for, r.id), COALESCE(r.drawn_at, " at ")," \
+	"  r.currency, r.drawn_for IS NOT NULL FROM " who " r" \
 	"  CROSS JOIN LATERAL pg_catalog.unnest(r.keys) k (person) WHERE r.holdout IS NOT NULL" \
 	"  AND (SELECT pr.person FROM incomplete_orders.person_arms pr WHERE pr.shop_id" EQ "r.shop_id AND pr.person" EQ "k.person LIMIT 1) IS NULL" \
-	"  ORDER BY r.shop_id, k.person ON CONFLICT (shop_id, person, assigned_at) DO NOTHING)"
+	"  ORDER BY r.shop_id, k.person, r.id ON CONFLICT (shop_id, person, assigned_at) DO NOTHING)"
 
 /* a step that was queued in this episode already is not queued again; costs each message a little */
 #define ICO_ONCE " ON CONFLICT (shop_id, root_id, episode, step, ordinal) DO NOTHING"

@@ -84,7 +84,7 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
 #define DECIDE(which, lock) \
 	ABANDONED(which, lock) ", " ICO_BEATEN("$2", "CASE WHEN b.last_activity_at" LE "$3 THEN 'infinity'::pg_catalog.timestamptz END") "," \
 	" d AS MATERIALIZED (SELECT x.*, c.campaign, n.step, n.delay, n.message_type," \
-	"  COALESCE(va.template, n.template) AS template, va.variant, ha.holdout, f.delay AS following," \
+	"  COALESCE(va.template, n.template) AS template, va.variant, ha.holdout, ha.drawn_for, ha.drawn_at, f.delay AS following," \
 	"  COALESCE(n.step, q.step, 0) AS ledger_step, p.keys," \
 	"  CASE WHEN q.attempts" GE "$4 OR n.step IS NULL THEN 'attempts_exhausted'" \
 	"   WHEN x.lost THEN 'lost'" \
@@ -404,7 +404,7 @@ queue_message(const Sending *sending, const pg_uuid_t *id)
 		"WITH o AS (UPDATE incomplete_orders.open_orders o SET next_message_at = CASE WHEN o.next_message_at IS NOT NULL"
 		"  THEN GREATEST(o.next_message_at, incomplete_orders._later($4, s.min_gap)) END"
 		"  FROM incomplete_orders.shops s WHERE s.shop_id" EQ "o.shop_id AND o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*),"
-		" q AS MATERIALIZED (SELECT o.*, p.keys, ha.holdout FROM o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"
+		" q AS MATERIALIZED (SELECT o.*, p.keys, ha.holdout, ha.drawn_for, ha.drawn_at FROM o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"
 		"  CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone) AS keys OFFSET 0) p"
 		ICO_ARM("o", "s", "p.keys") "),"
 		" m AS (INSERT INTO incomplete_orders.messages (shop_id, id, due_at, order_id, root_id, episode, step, ordinal,"

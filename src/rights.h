@@ -98,6 +98,18 @@
 	R(F, update_analytics, ICO_SENDER | ICO_ADMIN) \
 	R(F, rebuild_analytics, ICO_ADMIN) \
 	R(F, statistics, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_of_bots, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_by_day, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_by_hour, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_by_value, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_by_step, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_by_reason, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_by_device, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_by_source, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_by_campaign, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_by_cohort, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_by_recovery_time, ICO_ANALYST | ICO_ADMIN) \
+	R(F, funnel, ICO_ANALYST | ICO_ADMIN) \
 	R(F, schedule_jobs, ICO_SENDER | ICO_ADMIN) \
 	R(F, unschedule_jobs, ICO_SENDER | ICO_ADMIN) \
 	R(F, jobs, ICO_SENDER | ICO_ADMIN) \

@@ -114,9 +114,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
+	PERFORM incomplete_orders._count_arms(_retire_persons.shop_id, _retire_persons.at, NULL);
+	-- five days: an arm is counted by them three days after the window, on the next sweep
 	DELETE FROM incomplete_orders.person_orders p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
-		AND p.ordered_at < incomplete_orders._later(incomplete_orders._later(_retire_persons.at, -s.expiry), -s.attribution_window);
+		AND p.ordered_at < incomplete_orders._later(incomplete_orders._later(_retire_persons.at, -greatest(s.expiry, interval '5 days')), -s.attribution_window);
 	-- a claim counts from when a message was sent, which may be five days after it was queued
 	DELETE FROM incomplete_orders.person_messages p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id

@@ -19,6 +19,7 @@ AS $$
 		('rollup_states', 'table', true),
 		('rollup_episodes', 'table', true),
 		('rollup_messages', 'table', true),
+		('rollup_arms', 'table', true),
 		('order_outcomes', 'table', true),
 		('order_notes', 'table', true),
 		('order_changes', 'table', true),

@@ -45,6 +45,7 @@
 	COMMENT ON TABLE incomplete_orders.rollup_states IS 'How many orders begun on a day are in which state, and what is in them';
 	COMMENT ON TABLE incomplete_orders.rollup_episodes IS 'Abandonments of a day and what became of them, by one question at a time';
 	COMMENT ON TABLE incomplete_orders.rollup_messages IS 'Recovery messages of a day: what happened to them, and what they brought';
+	COMMENT ON TABLE incomplete_orders.rollup_arms IS 'Persons by what was drawn for them, and how many of them ordered; of those whose time to order is over';
 	COMMENT ON TABLE incomplete_orders.order_outcomes IS 'What an order that was abandoned and paid counts as in the rollups';
 	COMMENT ON TABLE incomplete_orders.order_notes IS 'Notes of staff on an order (personal data)';
 	COMMENT ON TABLE incomplete_orders.order_changes IS 'What an edit changed: old and new values (personal data)';

@@ -215,13 +215,21 @@
 		);
 		-- Who is held out of recovery and who is not, by the same keys, as it was drawn
 		-- when a first message was decided on; none where the shop holds nobody out.
+		-- drawn_for: the order it was drawn for, the same for all keys of one person;
+		-- drawn_at: when; counted: its person is in rollup_arms, or with another key.
 		CREATE TABLE incomplete_orders.person_arms (
 			shop_id integer NOT NULL,
 			person bigint NOT NULL,
 			holdout boolean NOT NULL,
 			assigned_at timestamptz NOT NULL,
+			drawn_for uuid NOT NULL,
+			drawn_at timestamptz NOT NULL,
+			currency text NOT NULL,
+			counted boolean NOT NULL DEFAULT false,
 			PRIMARY KEY (shop_id, person, assigned_at)
 		);
+		CREATE INDEX person_arms_drawn ON incomplete_orders.person_arms (shop_id, drawn_for);
+		CREATE INDEX person_arms_uncounted ON incomplete_orders.person_arms (shop_id, drawn_at) WHERE NOT counted;
 	END IF;		-- schema version 1
 
 	PERFORM incomplete_orders._make_partitions();

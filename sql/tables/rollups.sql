@@ -89,6 +89,17 @@
 			coupon_cost numeric NOT NULL DEFAULT 0,
 			PRIMARY KEY (shop_id, day, campaign, step, variant, currency, kept)
 		);
+		-- Persons by what they were drawn to be, and how many of them ordered, by the day
+		-- of the draw; added once, when their time to order is over.
+		CREATE TABLE incomplete_orders.rollup_arms (
+			shop_id integer NOT NULL,
+			day date NOT NULL,
+			currency text NOT NULL,
+			holdout boolean NOT NULL,
+			persons bigint NOT NULL DEFAULT 0,
+			converted bigint NOT NULL DEFAULT 0,
+			PRIMARY KEY (shop_id, day, currency, holdout)
+		);
 		-- What an abandoned order that was paid counts as in the rollups: so that what
 		-- is learned later of it (a click, a refund, a reversal) changes that.
 		CREATE TABLE incomplete_orders.order_outcomes (

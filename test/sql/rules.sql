@@ -307,8 +307,8 @@ CALL pg_temp.configure('{"min_gap": null, "cap_per_episode": 2, "cap_per_person"
 SELECT incomplete_orders.enable_campaign('payment', 'rul', at => '2025-01-01');
 SELECT incomplete_orders.save_variant('cart', 1, v, shop => 'rul') FROM unnest('{a,b}'::text[]) v \g /dev/null
 -- most are not drawn: the key is another one each time; the others' are written when they are
-INSERT INTO incomplete_orders.person_arms (shop_id, person, holdout, assigned_at)
-SELECT :shop, k, p % 8 = 3, '2025-01-01' FROM generate_series(0, 31) p
+INSERT INTO incomplete_orders.person_arms (shop_id, person, holdout, assigned_at, drawn_for, drawn_at, currency)
+SELECT :shop, k, p % 8 = 3, '2025-01-01', lpad(to_hex(p), 32, '0')::uuid, '2025-01-01', 'EUR' FROM generate_series(0, 31) p
 CROSS JOIN LATERAL unnest(incomplete_orders._person_keys(:shop, 'p-' || p, format('%s@%s.example', p, CASE WHEN p % 11 = 0 THEN 'no' ELSE 'p' END), NULL)) k;
 SELECT setseed(0.25);
 CREATE TEMP TABLE decided (at timestamptz, due_at timestamptz, order_id uuid, step integer, action text, reason text);
