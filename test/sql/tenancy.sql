@@ -128,6 +128,18 @@ INSERT INTO ten.calls (object, call) VALUES
 	('update_analytics', 'SELECT u.changed FROM incomplete_orders.update_analytics() u'),
 	('rebuild_analytics', 'SELECT incomplete_orders.rebuild_analytics()'),
 	('statistics', 'SELECT s.total, s.abandoned_value FROM incomplete_orders.statistics({shop}) s'),
+	('statistics_of_bots', 'SELECT s.currency, s.total FROM incomplete_orders.statistics_of_bots({shop}) s'),
+	('statistics_by_day', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_day({shop}) s'),
+	('statistics_by_hour', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_hour({shop}) s'),
+	('statistics_by_value', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_value({shop}) s'),
+	('statistics_by_step', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_step({shop}) s'),
+	('statistics_by_reason', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_reason({shop}) s'),
+	('statistics_by_device', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_device({shop}) s'),
+	('statistics_by_source', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_source({shop}) s'),
+	('statistics_by_campaign', 'SELECT s.currency, s.converted FROM incomplete_orders.statistics_by_campaign({shop}) s'),
+	('statistics_by_cohort', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_cohort({shop}) s'),
+	('statistics_by_recovery_time', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_recovery_time({shop}) s'),
+	('funnel', 'SELECT s.currency, s.orders FROM incomplete_orders.funnel({shop}) s'),
 	('list_variants', 'SELECT v.shop, v.variant FROM incomplete_orders.list_variants({shop}) v'),
 	('list_campaigns', 'SELECT c.shop, c.step FROM incomplete_orders.list_campaigns({shop}) c'),
 	('configure_step', 'SELECT incomplete_orders.configure_step(''cart'', 1, ''{"delay": "1 hour"}'', {shop})'),
@@ -242,7 +254,7 @@ SET ROLE regress_ten_b;
 SELECT r.relation, ten.answer(CASE r.kind WHEN 'sequence' THEN format('SELECT nextval(''incomplete_orders.%I'')', r.relation)
 	ELSE format('SELECT count(*) FROM incomplete_orders.%I', r.relation) END) AS answer
 FROM (VALUES ('open_orders', 'table'), ('closed_orders', 'table'), ('orders', 'table'), ('order_items', 'table'), ('order_refunds', 'table'),
-	('order_events', 'table'), ('order_event_tail', 'table'), ('rollup_states', 'table'), ('rollup_episodes', 'table'), ('rollup_messages', 'table'), ('order_outcomes', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
+	('order_events', 'table'), ('order_event_tail', 'table'), ('rollup_states', 'table'), ('rollup_episodes', 'table'), ('rollup_messages', 'table'), ('rollup_arms', 'table'), ('order_outcomes', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
 	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('step_variants', 'table'), ('coupons', 'table'), ('issued_coupons', 'table'), ('coupon_persons', 'table'), ('templates', 'table'),
 	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('consents', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'), ('person_arms', 'table'),
 	('shops', 'table'), ('reference_seq', 'sequence'), ('order_number_seq', 'sequence'), ('event_seq', 'sequence')) r (relation, kind);

@@ -20,6 +20,7 @@ INSERT INTO impersonal VALUES
 	('rollup_states', 'currency'),
 	('rollup_episodes', 'question currency bucket'),
 	('rollup_messages', 'campaign variant currency'),
+	('rollup_arms', 'currency'),
 	('order_notes', 'actor'),
 	-- what is sent, and why not
 	('campaigns', 'campaign'),
@@ -44,7 +45,7 @@ INSERT INTO impersonal VALUES
 CREATE TEMP TABLE neutral AS SELECT regexp_split_to_table('shop_id id order_id root_id message_id event_id note_id skip_id consent_id key_id incomplete_order_id continues_id order_ref used_by attachment
 	role_oid cluster_id request_hash token version episode step sequence_step ordinal line part refund attempts failures recovery_attempts weight
 	at created_at changed_at recorded_at last_activity_at next_action_at next_message_at expires_at abandoned_at lost_at closed_at converted_at paid_at refunded_at last_recovery_at payment_deadline
-	not_before due_at queued_at give_up_at sent_at delivered_at opened_at clicked_at replied_at bounced_at complained_at unsubscribed_at issued_at used_at ordered_at assigned_at granted_at failed_at
+	not_before due_at queued_at give_up_at sent_at delivered_at opened_at clicked_at replied_at bounced_at complained_at unsubscribed_at issued_at used_at ordered_at assigned_at drawn_for drawn_at counted granted_at failed_at
 	day paid_day message_step revenue kept
 	kind status status_before status_after furthest_step bot late paid holdout machine enabled
 	shipping tax discount coupon_discount total refunded amount value item_count quantity unit_price minimum_value cost paid_amount refund_amount coupon_cost

@@ -129,7 +129,20 @@ INSERT INTO functions VALUES
 	('rebuild_analytics', ''),
 	('statistics', 'shop since until : currency total pending payment_pending payment_failed abandoned converted expired dismissed total_value
 		abandoned_value converted_value lost_value recovered_value recovery_attempts messages_sent recovered assisted unaided direct conversion_rate
-		abandonment_rate checkout_abandonment_rate recovery_rate average_days_to_abandon median_time_to_recover p90_time_to_recover lift lift_low lift_high'),
+		abandonment_rate checkout_abandonment_rate recovery_rate average_days_to_abandon median_time_to_recover p90_time_to_recover lift lift_low lift_high
+		recoverable treated held_out lift_reason'),
+	('statistics_of_bots', 'shop since until : currency total pending payment_pending payment_failed abandoned converted expired dismissed total_value abandoned_value converted_value'),
+	('statistics_by_day', 'shop since until : day currency total converted converted_value conversion_rate direct direct_value episodes episode_value recoverable recovered recovered_value assisted assisted_value unaided unaided_value lost lost_value recovery_rate recovery_attempts messages_sent'),
+	('statistics_by_hour', 'shop since until : weekday hour currency created direct direct_value episodes episode_value recoverable recovered recovered_value assisted assisted_value unaided unaided_value lost lost_value recovery_rate'),
+	('statistics_by_value', 'shop since until : currency value_from value_before direct direct_value episodes episode_value recoverable recovered recovered_value assisted assisted_value unaided unaided_value lost lost_value recovery_rate'),
+	('statistics_by_step', 'shop since until : step currency direct direct_value episodes episode_value recoverable recovered recovered_value assisted assisted_value unaided unaided_value lost lost_value recovery_rate'),
+	('statistics_by_reason', 'shop since until : reason currency episodes episode_value recovered recovered_value assisted assisted_value unaided unaided_value recovered_share'),
+	('statistics_by_device', 'shop since until : device currency created direct direct_value episodes episode_value recoverable recovered recovered_value assisted assisted_value unaided unaided_value lost lost_value recovery_rate'),
+	('statistics_by_source', 'shop since until : source currency created direct direct_value episodes episode_value recoverable recovered recovered_value assisted assisted_value unaided unaided_value lost lost_value recovery_rate'),
+	('statistics_by_campaign', 'shop since until : campaign step variant currency queued held_out sent failed delivered opened clicked replied unsubscribed bounced complained converted revenue coupon_cost open_rate click_rate conversion_rate unsubscribe_rate bounce_rate complaint_rate'),
+	('statistics_by_cohort', 'shop since until : week currency days_old mature episodes episode_value recoverable recovered recovered_value assisted assisted_value unaided unaided_value lost lost_value recovery_rate'),
+	('statistics_by_recovery_time', 'shop since until : currency time_from time_before recovered recovered_value share share_before'),
+	('funnel', 'shop since until : currency stage step orders share from_previous'),
 	('list_variants', 'shop : shop campaign step variant weight template'),
 	('why_not_sent', 'id : at step reason'),
 	('total', 'items'),
