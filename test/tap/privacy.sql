@@ -21,6 +21,7 @@ INSERT INTO impersonal VALUES
 	('rollup_episodes', 'question currency bucket'),
 	('rollup_messages', 'campaign variant currency'),
 	('rollup_arms', 'currency'),
+	('person_arms', 'currency'),
 	('order_notes', 'actor'),
 	-- what is sent, and why not
 	('campaigns', 'campaign'),
