@@ -25,6 +25,7 @@ OBJS = \
 	src/direct_row.o \
 	src/append.o \
 	src/event.o \
+	src/recount.o \
 	src/capture.o \
 	src/capture_batch.o \
 	src/cart_json.o \

@@ -59,6 +59,9 @@
 /* staff: the customer's last activity stays */
 #define EDIT (1 << (ICO_FACTS + 2))
 
+/* what reports count a pending order by */
+#define COUNTED_FACTS (ICO_FACT_BIT(ICO_F_CURRENCY) | ICO_FACT_BIT(ICO_F_BOT))
+
 /*
  * Parameters of every shape: $1 shop_id, $2 session or id, $3 items, $4 at,
  * $5 the latest instant of inactivity, $6 next action, $7... the facts.
@@ -127,9 +130,12 @@ shape_query(int parts)
 	if (parts & BY_ID)
 		appendStringInfoString(&q, " WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.id");
 	else
-		appendStringInfoString(&q, " WHERE o.shop_id" EQ "$1 AND o.session_id" EQ "$2 AND"
+		/* what reports count it by does not change unnoticed */
+		appendStringInfo(&q, " WHERE o.shop_id" EQ "$1 AND o.session_id" EQ "$2 AND"
 							   " incomplete_orders._is_ordinary(o.status, o.kind, o.last_activity_at, o.expires_at,"
-							   " o.next_action_at, $4, $5, $6) RETURNING o.id");
+							   " o.next_action_at, $4, $5, $6)%s%s RETURNING o.id",
+						 (parts & ICO_FACT_BIT(ICO_F_CURRENCY)) ? " AND o.currency" EQ "$11" : "",
+						 (parts & ICO_FACT_BIT(ICO_F_BOT)) ? " AND o.bot" EQ "$21" : "");
 	return q.data;
 }
 
@@ -372,6 +378,8 @@ update_slowly(Capture *capture, pg_uuid_t *id)
 		capture->items = carry_filled(DatumGetLineItemsP(order.items), given);
 	if (!run_update(capture, BY_ID, UUIDPGetDatum(&order.id), id))
 		elog(ERROR, "open order vanished under its lock");
+	if (order.status != ICO_PENDING || (capture->facts.given & COUNTED_FACTS))
+		ico_recount(capture->shop.shop_id, id, capture->at, (Datum) 0, (Datum) 0, (Datum) 0);
 	capture->items = given;
 	return true;
 }

@@ -371,6 +371,8 @@ write_departure(const IcoOrder *order, Stage stage, text *reason, TimestampTz at
 		ico_arg(&args, TimestampTzGetDatum(at));
 	if (ico_execute(&plan, args.values, args.nulls) != 1)
 		elog(ERROR, "open order vanished under its lock");
+	if (order->status != ICO_PENDING)
+		ico_recount(order->shop_id, &order->id, at, (Datum) 0, (Datum) 0, (Datum) 0);
 }
 
 /* Whether this departure is in the history already: a page says it more than once. */

@@ -408,7 +408,7 @@ ico_put_closed(const IcoTaken *taken, IcoStatus status, LineItems *items, const 
 
 void
 ico_put_closed_event(const IcoTaken *taken, const IcoOrder *order, LineItems *items, const IcoEvent *event,
-					 IcoStatus after, const pg_uuid_t *order_ref, Datum paid_amount, Datum coupon_cost)
+					 IcoStatus after, const IcoSale *sale)
 {
 	Datum		stored = items != NULL ? PointerGetDatum(items) : taken_value(taken, T_ITEMS);
 	IcoEventRow row = {
@@ -416,19 +416,26 @@ ico_put_closed_event(const IcoTaken *taken, const IcoOrder *order, LineItems *it
 		.episode = order->episode,
 		.after = after,
 		.kind = taken_value(taken, T_KIND),
-		.currency = taken_value(taken, T_CURRENCY),
+		.currency = sale != NULL ? sale->currency : taken_value(taken, T_CURRENCY),
 		.item_count = ico_items_count(DatumGetLineItemsP(stored)),
 		.furthest_step = taken_value(taken, T_FURTHEST_STEP),
 		.bot = DatumGetBool(taken_value(taken, T_BOT)),
 		.created_at = taken_instant(taken, T_CREATED_AT),
 		.abandoned_at = taken_instant(taken, T_ABANDONED_AT),
-		.order_ref = order_ref,
-		.paid_amount = paid_amount,
-		.coupon_cost = coupon_cost,
 	};
 
-	row.value = DirectFunctionCall6(ico_order_total_sql, stored, taken_value(taken, T_SHIPPING), taken_value(taken, T_TAX),
-									taken_value(taken, T_DISCOUNT), taken_value(taken, T_COUPON_DISCOUNT), row.currency);
+	if (sale != NULL)
+	{
+		row.order_ref = sale->order_ref;
+		row.paid_amount = sale->paid_amount;
+		row.coupon_cost = sale->coupon_cost;
+	}
+	if (sale != NULL && sale->value != (Datum) 0)
+		row.value = sale->value;
+	else
+		row.value = DirectFunctionCall6(ico_order_total_sql, stored, taken_value(taken, T_SHIPPING),
+										taken_value(taken, T_TAX), taken_value(taken, T_DISCOUNT),
+										taken_value(taken, T_COUPON_DISCOUNT), taken_value(taken, T_CURRENCY));
 	if (!taken->nulls[taken_positions[T_CONTEXT]])
 		row.context = taken_value(taken, T_CONTEXT);
 	ico_put_event(order->shop_id, &order->id, event, &order->status, &row);

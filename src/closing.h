@@ -41,8 +41,19 @@ extern text *ico_taken_coupon(const IcoTaken *taken);
 extern void ico_put_closed(const IcoTaken *taken, IcoStatus status, LineItems *items, const IcoEvent *event, bool late);
 /* after a statement that was vouched for: it wrote as many rows as it should */
 extern void ico_require_rows(const char *table, uint64 written, uint64 wanted);
-/* the event of it: the order that was made, what was paid for it and what a coupon took off may be NULL and 0 */
+
+/* What became of an order that was bought, as its event says it. */
+typedef struct IcoSale
+{
+	const pg_uuid_t *order_ref; /* the order that was made */
+	Datum		currency;
+	Datum		value;			/* or 0: what is in the incomplete one */
+	Datum		paid_amount;	/* or 0 */
+	Datum		coupon_cost;	/* what a coupon took off, or 0 */
+} IcoSale;
+
+/* the event of closing; sale may be NULL */
 extern void ico_put_closed_event(const IcoTaken *taken, const IcoOrder *order, LineItems *items, const IcoEvent *event,
-								 IcoStatus after, const pg_uuid_t *order_ref, Datum paid_amount, Datum coupon_cost);
+								 IcoStatus after, const IcoSale *sale);
 
 #endif							/* ICO_CLOSING_H */

@@ -73,6 +73,7 @@ typedef struct Conversion
 	IcoCharges	charges;		/* that this part bears */
 	int64		total;
 	Datum		currency;
+	Datum		value;			/* of all parts, where the shop said the total, or 0 */
 	Datum		coupon_cost;	/* what a coupon of ours took off, or 0 */
 } Conversion;
 
@@ -80,9 +81,9 @@ typedef struct Conversion
  * $1..$7 the event, then $8 order_id  $9 order_number  $10 part  $11 foreign_order
  * $12 shipping  $13 tax  $14 discount  $15 coupon_discount  $16 total  $17 paid
  * $18 late  $19 idempotency_key  $20 request_hash  $21 lines  $22 items_after
- * $23 paid_amount  $24 currency  $25 coupon_cost
+ * $23 paid_amount  $24 currency  $25 coupon_cost  $26 value
  */
-#define CONVERT_ARGS ICO_EVENT_ARGS "utitnnnnnbbtIllntn"
+#define CONVERT_ARGS ICO_EVENT_ARGS "utitnnnnnbbtIllntnn"
 #define CONVERT_TOTAL 15		/* index of $16 */
 #define INSERT_ORDER \
 	"INSERT INTO incomplete_orders.orders (shop_id, order_id, order_number, incomplete_order_id, part," \
@@ -97,7 +98,8 @@ typedef struct Conversion
 	" u.image_url, u.url, u.extras FROM incomplete_orders.unnest(" lines ") u"
 #define ORDER_CTES "r AS (" INSERT_ORDER "), i AS (" INSERT_ITEMS("$1", "$8", "$21") ")"
 #define CONVERTED_EVENT(source) \
-	ICO_EVENT_CTE(source, ", order_ref, paid_amount, coupon_cost", ", $8, $23, $25") ICO_EVENT_TAIL
+	ICO_EVENT_ROWS_OF(source, "$3", "$4", "$5", "$6", "r.status", "$7", "$24", "COALESCE($26, " ICO_ROW_TOTAL ")", \
+					  ", order_ref, paid_amount, coupon_cost", ", $8, $23, $25") ICO_EVENT_TAIL
 
 static int64
 next_number(void)
@@ -160,6 +162,10 @@ conversion_args(IcoArgs *args, const Conversion *c, const pg_uuid_t *id, const I
 		ico_arg_null(args);
 	else
 		ico_arg(args, c->coupon_cost);
+	if (c->value == (Datum) 0)
+		ico_arg_null(args);
+	else
+		ico_arg(args, c->value);
 }
 
 /* A unique index that was in the way, said in the words of the caller. */
@@ -225,6 +231,7 @@ close_order(const Conversion *c, const IcoTaken *taken, const IcoOrder *order, t
 	};
 	IcoArgs		args;
 	IcoEvent	event = {.event = "converted", .at = c->at};
+	IcoSale		sale = {&c->order_id, c->currency, c->value, (Datum) 0, c->coupon_cost};
 	text	   *customer_id;
 	text	   *email;
 	text	   *phone;
@@ -237,8 +244,9 @@ close_order(const Conversion *c, const IcoTaken *taken, const IcoOrder *order, t
 	ico_require_rows("orders", run_conversion(&insert_order, &args, number), 1);
 	ico_vouch_next();
 	ico_require_rows("order_items", ico_execute(&insert_items, items_args, NULL), ico_items_lines(c->lines));
-	ico_put_closed_event(taken, order, c->items_after, &event, ICO_CONVERTED, &c->order_id,
-						 c->paid ? args.values[CONVERT_TOTAL] : (Datum) 0, c->coupon_cost);
+	if (c->paid)
+		sale.paid_amount = args.values[CONVERT_TOTAL];
+	ico_put_closed_event(taken, order, c->items_after, &event, ICO_CONVERTED, &sale);
 	ico_taken_person(taken, &customer_id, &email, &phone);
 	ico_note_purchase(order->shop_id, &c->order_id, c->at, customer_id, email, phone);
 }
@@ -533,6 +541,28 @@ require_late(const Conversion *c, const IcoOrder *order, const LineItems *asked)
 				 errhint("Leave the argument \"lines\" out.")));
 }
 
+static bool
+same_currency(Datum a, Datum b)
+{
+	return strcmp(text_to_cstring(DatumGetTextPP(a)), text_to_cstring(DatumGetTextPP(b))) == 0;
+}
+
+/*
+ * The shop said what the order comes to, or in which currency: reports count it
+ * so, and an order that was not pending is counted so before it is taken out.
+ */
+static void
+count_as_said(Conversion *c, const IcoOrder *order)
+{
+	int			exponent = ico_currency_exponent(text_to_cstring(DatumGetTextPP(c->currency)));
+	Datum		total = NumericGetDatum(ico_amount_numeric(c->total, exponent));
+
+	c->value = c->part == 1 ? total :
+		DirectFunctionCall2(numeric_add, total, ico_sum_of_parts(c->shop.shop_id, &order->id, c->currency));
+	if (order->status != ICO_PENDING || !same_currency(c->currency, order->currency))
+		ico_recount(c->shop.shop_id, &order->id, c->at, c->currency, c->value, (Datum) 0);
+}
+
 /*
  * Makes the order: the incomplete one is locked (or taken), settled and may be
  * converted.  Returns its number.
@@ -577,6 +607,8 @@ make_order(Conversion *c, IcoOrder *order, IcoTaken *taken, const LineItems *ask
 										order->status != ICO_PAYMENT_PENDING);
 	if (!closes)
 		ico_reanimate(order, &c->shop, c->at);	/* whoever buys a part is back */
+	if (total != NULL || !same_currency(c->currency, order->currency))
+		count_as_said(c, order);
 	ico_uuid7_make(c->shop.shop_id, &c->order_id);
 	before = order->status;
 	number = order_number_of(c);
@@ -754,6 +786,26 @@ find_incomplete(const Conversion *c, text *session_id, text *customer_id, pg_uui
 	return false;
 }
 
+/* Reports count an order with its new total; what was paid of the old one, too. */
+static void
+count_adopted(const Conversion *c, const IcoOrder *order, const pg_uuid_t *order_id, Datum before)
+{
+	static IcoPlan plan = {
+		"iun",
+		"SELECT r.currency, CASE WHEN r.paid THEN r.total OPERATOR(pg_catalog.-) $3 END FROM incomplete_orders.orders r"
+		" WHERE r.shop_id" EQ "$1 AND r.order_id" EQ "$2"
+	};
+	Datum		values[3] = {Int32GetDatum(c->shop.shop_id), UUIDPGetDatum(order_id), before};
+	Datum		currency;
+	Datum		paid;
+	bool		isnull;
+
+	(void) ico_execute(&plan, values, NULL);
+	currency = ico_column(0, 1, &isnull);
+	paid = ico_column(0, 2, &isnull);
+	ico_recount(c->shop.shop_id, &order->id, c->at, currency, ico_sum_of_parts(c->shop.shop_id, &order->id, currency), paid);
+}
+
 /* An order of ours that the shop now knows under its own reference. */
 static bool
 adopt(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *order, const int64 *total)
@@ -765,6 +817,7 @@ adopt(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *order, const
 	};
 	IcoArgs		args = {0};
 	pg_uuid_t  *order_id;
+	Datum		before;
 	bool		isnull;
 
 	if (order->status != ICO_CONVERTED || !find_part(c, &order->id, false))
@@ -773,6 +826,7 @@ adopt(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *order, const
 	if (PG_ARGISNULL(1) && DatumGetTimestampTz(ico_column(0, 8, &isnull)) <= c->at - c->shop.cut_off)
 		return false;
 	order_id = DatumGetUUIDP(ico_column(0, 1, &isnull));
+	before = ico_column(0, 5, &isnull);
 	ico_arg(&args, Int32GetDatum(c->shop.shop_id));
 	ico_arg(&args, UUIDPGetDatum(order_id));
 	ico_arg(&args, PointerGetDatum(c->foreign_order));
@@ -783,6 +837,8 @@ adopt(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *order, const
 														   ico_currency_exponent(text_to_cstring(DatumGetTextPP(order->currency))))));
 	if (ico_execute(&plan, args.values, args.nulls) == 0)
 		return false;
+	if (total != NULL)
+		count_adopted(c, order, order_id, before);
 	if (c->paid)
 		(void) ico_mark_paid(c->shop.shop_id, order_id, c->at);
 	(void) find_foreign(c);

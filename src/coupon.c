@@ -462,6 +462,8 @@ write_coupon(const IcoOrder *order, const Found *found, TimestampTz at, Datum *r
 		row[i] = ico_column(0, i + 1, &isnull);
 	row[4] = found->expires_at;
 	ico_append_event(order->shop_id, &order->id, &event);
+	if (order->status != ICO_PENDING)
+		ico_recount(order->shop_id, &order->id, at, (Datum) 0, (Datum) 0, (Datum) 0);
 }
 
 /* redeem_coupon(code, id, at) */

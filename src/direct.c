@@ -153,6 +153,11 @@ put_fact(Relation table, const IcoFacts *facts, IcoFact fact, Datum *values, boo
 		case ICO_F_CUSTOMER_ID:
 			return clears ? nulls[i] :
 				!nulls[i] && DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, values[i], given));
+		case ICO_F_CURRENCY:
+			/* reports count by it: a change is for ico_recount() */
+			return !clears && DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, values[i], given));
+		case ICO_F_BOT:
+			return !clears && DatumGetBool(values[i]) == DatumGetBool(given);
 		case ICO_F_STEP:
 			if (step_rank(given) > step_rank(values[i]))
 				values[i] = given;

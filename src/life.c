@@ -231,6 +231,8 @@ ico_mark_payment_pending(PG_FUNCTION_ARGS)
 				 errmsg("argument \"deadline\" must be a finite instant in the future"),
 				 errhint("Leave it out to wait as long as the order lives.")));
 	note_payment(&call, reference);
+	if (before != ICO_PENDING)
+		ico_recount(call.shop.shop_id, &call.order.id, call.at, (Datum) 0, (Datum) 0, (Datum) 0);
 	call.order.status = ICO_PAYMENT_PENDING;
 	if (call.order.kind != ICO_PARTIAL)
 		call.order.kind = ICO_PAYMENT;
@@ -390,6 +392,7 @@ ico_edit_order(PG_FUNCTION_ARGS)
 		event.at = call.at;
 		ico_append_event(call.shop.shop_id, &call.order.id, &event);
 		write_changes(&call.order, before, after);
+		ico_recount(call.shop.shop_id, &call.order.id, call.at, (Datum) 0, (Datum) 0, (Datum) 0);
 	}
 	SPI_finish();
 	PG_RETURN_INT32(version);

@@ -398,7 +398,7 @@ ico_close(IcoOrder *order, IcoStatus status, bool late, const IcoEvent *event)
 		ico_cancel_messages(order, ico_status_names[status], event->at);
 	ico_take_locked(order, &taken);
 	ico_put_closed(&taken, status, NULL, event, late);
-	ico_put_closed_event(&taken, order, NULL, event, status, NULL, (Datum) 0, (Datum) 0);
+	ico_put_closed_event(&taken, order, NULL, event, status, NULL);
 	order->status = status;
 	order->closed = true;
 }

@@ -123,6 +123,15 @@ extern void ico_put_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *ev
 						  const IcoEventRow *row);
 /* an event that changes no state */
 extern void ico_append_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent *event);
+
+/*
+ * recount.c: reports count an order with the facts of the event that brought it
+ * into its state.  Whoever changes those of an order otherwise calls this after
+ * it; currency and value, where they are not 0, stand for those of its row, and
+ * paid is what was paid more than the events say.
+ */
+extern void ico_recount(int32 shop_id, const pg_uuid_t *id, TimestampTz at, Datum currency, Datum value, Datum paid);
+extern Datum ico_sum_of_parts(int32 shop_id, const pg_uuid_t *id, Datum currency);
 /* notes that a completed order was paid, with its event; false when it was already */
 extern bool ico_mark_paid(int32 shop_id, const pg_uuid_t *order_id, TimestampTz at);
 
@@ -144,12 +153,15 @@ extern void ico_vouch_next(void);
 #define ICO_EVENT_CTE(source, columns, values) \
 	ICO_EVENT_ROWS(source, "$3", "$4", "$5", "$6", "r.status", "$7", columns, values)
 #define ICO_EVENT_ROWS(source, event, at, actor, before, after, reason, columns, values) \
+	ICO_EVENT_ROWS_OF(source, event, at, actor, before, after, reason, "r.currency", ICO_ROW_TOTAL, columns, values)
+#define ICO_ROW_TOTAL \
+	"incomplete_orders._order_total(r.items, r.shipping, r.tax, r.discount, r.coupon_discount, r.currency)"
+#define ICO_EVENT_ROWS_OF(source, event, at, actor, before, after, reason, currency, value, columns, values) \
 	"e AS (INSERT INTO incomplete_orders.order_events (recorded_at, event_id, shop_id, order_id, root_id, episode," \
 	" event, at, actor, status_before, status_after, kind, currency, value, item_count, furthest_step, reason_code," \
 	" device, source, bot, created_at, abandoned_at" columns ")" \
 	" SELECT pg_catalog.clock_timestamp(), pg_catalog.nextval('incomplete_orders.event_seq'), r.shop_id, r.id," \
-	" r.root_id, r.episode, " event ", " at ", " actor ", " before ", " after ", r.kind, r.currency," \
-	" incomplete_orders._order_total(r.items, r.shipping, r.tax, r.discount, r.coupon_discount, r.currency)," \
+	" r.root_id, r.episode, " event ", " at ", " actor ", " before ", " after ", r.kind, " currency ", " value "," \
 	" incomplete_orders.item_count(r.items), r.furthest_step, " reason ", r.context" ARROW_TEXT "'device'," \
 	" r.context" ARROW_TEXT "'source', r.bot, r.created_at, r.abandoned_at" values \
 	" FROM " source " r RETURNING *)"

@@ -865,7 +865,8 @@ ico_order_history(PG_FUNCTION_ARGS)
 		" ELSE pg_catalog.jsonb_build_object('changes', c.changes) END AS detail"
 		" FROM incomplete_orders.order_events e LEFT JOIN incomplete_orders.order_changes c"
 		" ON c.shop_id" EQ "e.shop_id AND c.order_id" EQ "e.order_id AND c.event_id" EQ "e.event_id"
-		" WHERE e.shop_id" EQ "$1 AND e.order_id" EQ "$2"
+		/* what only reports need */
+		" WHERE e.shop_id" EQ "$1 AND e.order_id" EQ "$2 AND e.event" NE "'recounted'"
 		" UNION ALL SELECT n.at, 'note', n.actor, NULL, n.note_id, pg_catalog.jsonb_build_object('note', n.note)"
 		" FROM incomplete_orders.order_notes n WHERE n.shop_id" EQ "$1 AND n.order_id" EQ "$2"
 		") h ORDER BY h.at, h.event_id, h.note_id"

@@ -256,6 +256,7 @@ merge_pair(Merge *merge)
 	items = merged_lines(merge, &take_charges);
 	ico_reanimate(&merge->into, &merge->shop, merge->at);
 	write_merged(merge, items, take_charges);
+	ico_recount(merge->shop.shop_id, &merge->into.id, merge->at, (Datum) 0, (Datum) 0, (Datum) 0);
 	/* a link can be forwarded: then they are two persons' */
 	if (merge->from_id == NULL)
 		note_origin(merge);

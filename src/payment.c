@@ -61,14 +61,15 @@ lock_paid_order(int32 shop_id, const pg_uuid_t *order_id, PaidOrder *order)
 	strlcpy(order->currency, TextDatumGetCString(ico_column(0, 5, &isnull)), sizeof(order->currency));
 }
 
-/* $8 the order, $9 what was paid, $10 what was given back */
+/* $8 the order, $9 what was paid, $10 what was given back, $11 in which currency */
 static void
 append_money_event(int32 shop_id, const PaidOrder *order, const IcoEvent *event, Datum paid, Datum refund)
 {
 	static IcoPlan plan = {
-		ICO_EVENT_ARGS "unn",
+		ICO_EVENT_ARGS "unnt",
 		"WITH o AS (" ICO_EVENT_ROW("open_orders") " UNION ALL " ICO_EVENT_ROW("closed_orders") "), "
-		ICO_EVENT_CTE("o", ", order_ref, paid_amount, refund_amount", ", $8, $9, $10") ICO_EVENT_TAIL
+		ICO_EVENT_ROWS_OF("o", "$3", "$4", "$5", "$6", "r.status", "$7", "$11", ICO_ROW_TOTAL,
+						  ", order_ref, paid_amount, refund_amount", ", $8, $9, $10") ICO_EVENT_TAIL
 	};
 	IcoArgs		args;
 
@@ -84,6 +85,7 @@ append_money_event(int32 shop_id, const PaidOrder *order, const IcoEvent *event,
 		ico_arg(&args, refund);
 	else
 		ico_arg_null(&args);
+	ico_arg(&args, CStringGetTextDatum(order->currency));
 	(void) ico_execute(&plan, args.values, args.nulls);
 }
 

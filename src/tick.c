@@ -50,7 +50,7 @@
 /* shops that one batch looks at */
 #define BATCH_SHOPS 1000
 /* events in one batch: large, because what they add up to is written once */
-#define BATCH_EVENTS 20000
+#define BATCH_EVENTS 50000
 /* advisory lock of tick: class and number, in this database */
 #define TICK_LOCK 0x49434f01
 

@@ -101,42 +101,40 @@ RETURNS TABLE (shop_id integer, order_id uuid, outcome text, currency text, bot 
 	device text, source text, minutes text, revenue numeric, coupon_cost numeric, paid_day date, campaign text, message_step integer, variant text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
-	SELECT u.shop_id, u.order_id,
-		CASE WHEN c.at IS NOT NULL THEN 'recovered' WHEN m.at IS NOT NULL THEN 'assisted' ELSE 'unaided' END,
-		p.currency, p.bot, t.local::date, (extract(isodow FROM t.local) * 24 - 24 + extract(hour FROM t.local))::text,
-		incomplete_orders._value_bucket(a.value), a.furthest_step::text, coalesce(a.reason_code, ''), coalesce(a.device, ''), coalesce(a.source, ''),
-		floor(extract(epoch FROM p.paid_at - a.abandoned_at) / 60)::bigint::text,
-		p.paid - coalesce(p.refunded, 0) - coalesce(p.coupon_cost, 0), coalesce(p.coupon_cost, 0), (p.paid_at AT TIME ZONE s.time_zone)::date,
-		coalesce(c.campaign, m.campaign), coalesce(c.step, m.step), coalesce(c.variant, m.variant)
-	FROM unnest($1, $2) u (shop_id, order_id)
-	JOIN incomplete_orders.shops s ON s.shop_id = u.shop_id
-	CROSS JOIN LATERAL (
-		SELECT min(e.at) FILTER (WHERE e.paid_amount IS NOT NULL) AS paid_at, sum(e.paid_amount) AS paid, sum(e.refund_amount) AS refunded,
-			sum(e.coupon_cost) AS coupon_cost, bool_or(e.event = 'reversed') AS reversed,
-			(array_agg(e.currency ORDER BY e.event_id) FILTER (WHERE e.paid_amount IS NOT NULL))[1] AS currency,
-			(array_agg(e.bot ORDER BY e.event_id) FILTER (WHERE e.paid_amount IS NOT NULL))[1] AS bot
-		FROM incomplete_orders.order_events e WHERE e.shop_id = u.shop_id AND e.order_id = u.order_id
-	) p
-	CROSS JOIN LATERAL (
-		SELECT e.* FROM incomplete_orders.order_events e
-		WHERE e.shop_id = u.shop_id AND e.order_id = u.order_id AND e.event = 'abandoned' AND e.at <= p.paid_at
-		ORDER BY e.at DESC, e.event_id DESC LIMIT 1
-	) a
-	CROSS JOIN LATERAL (SELECT a.abandoned_at AT TIME ZONE s.time_zone AS local OFFSET 0) t
-	LEFT JOIN LATERAL (
-		SELECT e.* FROM incomplete_orders.order_events e
-		WHERE e.shop_id = u.shop_id AND e.order_id = u.order_id AND (e.event = 'message_clicked' AND e.machine IS NOT TRUE OR e.event = 'coupon_redeemed')
-			AND e.at BETWEEN p.paid_at - s.attribution_window AND p.paid_at
-		ORDER BY e.event = 'message_clicked' DESC, e.at DESC, e.event_id DESC LIMIT 1
-	) c ON true
-	LEFT JOIN LATERAL (
-		SELECT e.* FROM incomplete_orders.order_events e
-		WHERE e.shop_id = u.shop_id AND e.order_id = u.order_id AND e.event = 'message_sent'
-			AND e.at BETWEEN p.paid_at - s.attribution_window AND p.paid_at
-		ORDER BY e.at DESC, e.event_id DESC LIMIT 1
-	) m ON true
-	WHERE p.paid_at IS NOT NULL AND p.reversed IS FALSE
-		AND NOT EXISTS (SELECT FROM incomplete_orders.order_outcomes k WHERE k.shop_id = u.shop_id AND k.order_id = u.order_id AND k.kept)
+	-- Read once, by the key, and sorted once: no plan depends on how many there are.
+	-- What was paid in another currency than the first part is not added to it.
+	SELECT o.shop_id, o.order_id,
+		CASE WHEN (o.click).event_id IS NOT NULL THEN 'recovered' WHEN (o.message).event_id IS NOT NULL THEN 'assisted' ELSE 'unaided' END,
+		o.currency, o.bot, t.local::date, (extract(isodow FROM t.local) * 24 - 24 + extract(hour FROM t.local))::text,
+		incomplete_orders._value_bucket((o.a).value), (o.a).furthest_step::text, coalesce((o.a).reason_code, ''),
+		coalesce((o.a).device, ''), coalesce((o.a).source, ''), floor(extract(epoch FROM o.paid_at - (o.a).abandoned_at) / 60)::bigint::text,
+		o.paid - o.refunded - o.coupon_cost, o.coupon_cost, (o.paid_at AT TIME ZONE o.time_zone)::date,
+		CASE WHEN (o.click).event_id IS NOT NULL THEN (o.click).campaign ELSE (o.message).campaign END,
+		CASE WHEN (o.click).event_id IS NOT NULL THEN (o.click).step ELSE (o.message).step END,
+		CASE WHEN (o.click).event_id IS NOT NULL THEN (o.click).variant ELSE (o.message).variant END
+	FROM (
+		SELECT e.shop_id, e.order_id, s.time_zone, e.currency, e.bot, e.paid_at,
+			sum((e.event).paid_amount) FILTER (WHERE (e.event).currency = e.currency) AS paid,
+			coalesce(sum((e.event).refund_amount) FILTER (WHERE (e.event).currency = e.currency), 0) AS refunded,
+			coalesce(sum((e.event).coupon_cost) FILTER (WHERE (e.event).currency = e.currency), 0) AS coupon_cost,
+			(array_agg(e.event ORDER BY e.at DESC, e.event_id DESC) FILTER (WHERE e.what = 'abandoned' AND e.at <= e.paid_at))[1] AS a,
+			(array_agg(e.event ORDER BY e.what DESC, e.at DESC, e.event_id DESC) FILTER (WHERE e.what IN ('message_clicked', 'coupon_redeemed')
+				AND e.at BETWEEN e.paid_at - s.attribution_window AND e.paid_at))[1] AS click,
+			(array_agg(e.event ORDER BY e.at DESC, e.event_id DESC) FILTER (WHERE e.what = 'message_sent'
+				AND e.at BETWEEN e.paid_at - s.attribution_window AND e.paid_at))[1] AS message
+		FROM (
+			SELECT e.shop_id, e.order_id, e.event_id, e.event AS what, e.at, e AS event, first_value(e.currency) OVER w AS currency,
+				first_value(e.bot) OVER w AS bot, first_value(CASE WHEN e.paid_amount IS NOT NULL THEN e.at END) OVER w AS paid_at
+			FROM unnest($1, $2) u (shop_id, order_id) JOIN incomplete_orders.order_events e ON e.shop_id = u.shop_id AND e.order_id = u.order_id
+			WHERE (e.event IN ('abandoned', 'message_sent', 'coupon_redeemed', 'reversed') OR e.event = 'message_clicked' AND e.machine IS NOT TRUE
+					OR e.paid_amount IS NOT NULL OR e.refund_amount IS NOT NULL OR e.coupon_cost IS NOT NULL)
+				AND NOT EXISTS (SELECT FROM incomplete_orders.order_outcomes k WHERE k.shop_id = u.shop_id AND k.order_id = u.order_id AND k.kept)
+			WINDOW w AS (PARTITION BY e.shop_id, e.order_id ORDER BY e.paid_amount IS NULL, e.at, e.event_id)
+		) e JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
+		WHERE e.paid_at IS NOT NULL
+		GROUP BY e.shop_id, e.order_id, s.time_zone, e.currency, e.bot, e.paid_at
+		HAVING bool_or(e.what = 'abandoned' AND e.at <= e.paid_at) AND NOT bool_or(e.what = 'reversed')
+	) o CROSS JOIN LATERAL (SELECT (o.a).abandoned_at AT TIME ZONE o.time_zone AS local OFFSET 0) t
 $$;
 ALTER FUNCTION incomplete_orders._outcomes(integer[], uuid[]) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._outcomes(integer[], uuid[]) IS 'What became of those orders, of those that were abandoned and paid';

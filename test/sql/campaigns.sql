@@ -104,7 +104,10 @@ RESET ROLE;
 SELECT e.event, e.at, e.actor, e.status_after, e.episode, e.campaign, e.step, e.value, q.step AS of_message
 FROM incomplete_orders.order_events e JOIN incomplete_orders.messages q ON q.shop_id = e.shop_id AND q.id = e.message_id
 WHERE e.order_id = pg_temp.id('steps') ORDER BY e.event_id;
-SELECT count(*) FROM incomplete_orders.order_event_tail t WHERE t.order_id = pg_temp.id('steps') AND t.event = 'message_queued';
+-- and tick has folded them
+SELECT count(*) FILTER (WHERE e.order_id = pg_temp.id('steps')) AS of_this, count(*) = (SELECT sum(m.queued) FROM incomplete_orders.rollup_messages m
+	WHERE m.shop_id = incomplete_orders.shop_of(pg_temp.id('steps'))) AS folded
+FROM incomplete_orders.order_events e WHERE e.shop_id = incomplete_orders.shop_of(pg_temp.id('steps')) AND e.event = 'message_queued';
 
 --
 -- Late: nobody gets two at once; the distance of the steps stays.

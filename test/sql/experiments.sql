@@ -73,7 +73,8 @@ CALL pg_temp.tick('2024-03-06 12:00');
 SELECT pg_temp.who(email) AS who, event, step, holdout FROM facts WHERE at >= '2024-03-01' ORDER BY 1, at;
 SELECT step, reason FROM incomplete_orders.message_skips WHERE order_id = :'held_cart' ORDER BY step;
 SELECT w.step, w.reason FROM incomplete_orders.why_not_sent(:'held_cart') w;
-SELECT count(*) AS tail, count(*) FILTER (WHERE holdout) AS held FROM incomplete_orders.order_event_tail WHERE order_id = :'held_cart' AND event = 'holdout';
+SELECT count(*) AS events, count(*) FILTER (WHERE holdout) AS held FROM incomplete_orders.order_events WHERE order_id = :'held_cart' AND event = 'holdout';
+SELECT sum(held_out) AS folded FROM incomplete_orders.rollup_messages WHERE shop_id = :shop;
 -- a new episode is told of again
 SELECT pg_temp.cart(:'held', '2024-03-07 10:00', 'c-1') = :'held_cart' AS same;
 CALL pg_temp.tick('2024-03-07 12:00');

@@ -20,14 +20,26 @@ story AS MATERIALIZED (SELECT order_id AS id, count(*) FILTER (WHERE event = 'cr
 	count(*) FILTER (WHERE event IN ('converted', 'partly_converted')) AS conversions,
 	(array_agg(status_after ORDER BY event_id DESC))[1] AS last_status FROM e GROUP BY 1),
 per AS (SELECT incomplete_order_id AS id, count(*) AS parts, max(part) AS last, sum(quantity) AS quantity, bool_or(foreign_order IS NOT NULL) AS outside
-	FROM r WHERE incomplete_order_id IS NOT NULL GROUP BY 1)
+	FROM r WHERE incomplete_order_id IS NOT NULL GROUP BY 1),
+-- what is folded, and what is not yet
+counted AS (SELECT shop_id, state, sum(n) AS counted FROM (
+	SELECT shop_id, CASE s.key WHEN 'merged' THEN 'deleted' ELSE s.key END AS state, s.value::numeric AS n
+	FROM incomplete_orders.rollup_states c, jsonb_each_text(to_jsonb(c)) s
+	WHERE s.key = 'merged' OR s.key IN (SELECT unnest(enum_range(NULL::incomplete_orders.order_status))::text)
+	UNION ALL SELECT shop_id, status_after::text, 1 FROM incomplete_orders.order_event_tail
+	WHERE event IN ('created', 'recounted') AND status_after IS NOT NULL OR status_before <> status_after
+	UNION ALL SELECT shop_id, status_before::text, -1 FROM incomplete_orders.order_event_tail
+	WHERE event = 'recounted' AND status_before IS NOT NULL OR status_before <> status_after) c GROUP BY 1, 2)
 SELECT 'in two places: ' || id FROM o GROUP BY id HAVING count(*) <> 1
 UNION ALL SELECT 'in the wrong place: ' || id FROM o WHERE open <> (status <= 'abandoned')
 UNION ALL SELECT 'events of no order: ' || s.id FROM story s LEFT JOIN o USING (id) WHERE o.id IS NULL
 UNION ALL SELECT 'not created, or twice: ' || o.id FROM o LEFT JOIN story s USING (id) WHERE s.created IS DISTINCT FROM 1
 UNION ALL SELECT 'state other than its last event: ' || o.id FROM o JOIN story USING (id) WHERE status <> last_status
-UNION ALL SELECT 'event and tail differ: ' || event_id FROM e FULL JOIN incomplete_orders.order_event_tail t USING (shop_id, event_id, order_id, event)
+UNION ALL SELECT 'event and tail differ: ' || event_id FROM e RIGHT JOIN incomplete_orders.order_event_tail t USING (shop_id, event_id, order_id, event)
 	WHERE e.at IS DISTINCT FROM t.at OR e.value IS DISTINCT FROM t.value
+UNION ALL SELECT 'reports count other orders: ' || coalesce(shop_id, 0) || ' ' || coalesce(state, '') || ' ' || coalesce(counted, 0) || ', not ' || coalesce(there, 0)
+	FROM (SELECT shop_id, status::text AS state, count(*) AS there FROM o GROUP BY 1, 2) x FULL JOIN counted USING (shop_id, state)
+	WHERE coalesce(counted, 0) <> coalesce(there, 0)
 UNION ALL SELECT 'converted without order: ' || id FROM o WHERE status = 'converted' AND NOT EXISTS (SELECT FROM per WHERE per.id = o.id)
 UNION ALL SELECT 'order of what is neither converted nor partial: ' || id FROM o JOIN per USING (id) WHERE status <> 'converted' AND kind <> 'partial'
 UNION ALL SELECT 'order of no incomplete one: ' || id FROM per WHERE NOT EXISTS (SELECT FROM o WHERE o.id = per.id)
