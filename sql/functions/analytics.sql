@@ -153,22 +153,32 @@ ALTER FUNCTION incomplete_orders._refresh_rollups(integer[], date) OWNER TO inco
 COMMENT ON FUNCTION incomplete_orders._refresh_rollups(integer[], date) IS
 	'Computes what the rollups say of those shops and that day (null: all) anew; how many rows were others. Call _lock_rollups() before';
 
+-- In batches, because what a statement adds up is kept in memory.
+CREATE FUNCTION incomplete_orders._fold_all() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	WHILE incomplete_orders._fold('t.ctid = ANY (ARRAY(SELECT q.ctid FROM incomplete_orders.order_event_tail q LIMIT $1))', 50000, NULL, NULL) >= 50000 LOOP
+		NULL;
+	END LOOP;
+END
+$$;
+ALTER FUNCTION incomplete_orders._fold_all() OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._fold_all() IS 'Folds what is in the tail. Call _lock_rollups() before';
+
 CREATE FUNCTION incomplete_orders.update_analytics(day date DEFAULT NULL) RETURNS TABLE (analytics_day date, changed bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
 	shop_ids integer[] := incomplete_orders._visible_shops('update_analytics', '*');
-	batch CONSTANT integer := 20000;
 BEGIN
 	IF NOT isfinite(update_analytics.day) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'argument "day" must be a finite day', HINT = 'Leave it out for yesterday.';
 	END IF;
 	PERFORM incomplete_orders._lock_rollups(true);
-	WHILE incomplete_orders._fold('t.ctid = ANY (ARRAY(SELECT q.ctid FROM incomplete_orders.order_event_tail q LIMIT $1))', batch, NULL, NULL) >= batch LOOP
-		NULL;
-	END LOOP;
+	PERFORM incomplete_orders._fold_all();
 	analytics_day := coalesce(update_analytics.day, (SELECT min((now() AT TIME ZONE s.time_zone)::date) - 1 FROM incomplete_orders.shops s
 		WHERE s.shop_id = ANY (shop_ids)));
 	IF analytics_day IS NOT NULL THEN
@@ -188,12 +198,13 @@ DECLARE
 	shop_ids integer[] := incomplete_orders._visible_shops('rebuild_analytics', '*');
 BEGIN
 	PERFORM incomplete_orders._lock_rollups(true);
+	PERFORM incomplete_orders._fold_all();
 	RETURN incomplete_orders._refresh_rollups(shop_ids, NULL);
 END
 $$;
 ALTER FUNCTION incomplete_orders.rebuild_analytics() OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.rebuild_analytics() IS
-	'Computes everything that reports add up anew from the events, for the shops that the caller may see; how many rows were others. What deleted events added stays';
+	'Folds what is not folded yet and computes everything that reports add up anew from the events, for the shops that the caller may see; how many rows were others. What deleted events added stays';
 
 CREATE FUNCTION incomplete_orders._move_days() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

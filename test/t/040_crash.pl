@@ -59,6 +59,10 @@ sub load
 			'<', \undef, '>', $log, '2>', "$log.err");
 		push @running, [ $run, $log ];
 	}
+	# events are folded meanwhile
+	my $ticks = "$dir/ticks-$round.sql";
+	append_to_file($ticks, "CALL incomplete_orders.tick();\n" x 2000);
+	push @running, [ IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-f', $ticks ], '<', \undef, '>', '/dev/null', '2>', '/dev/null'), '/dev/null' ];
 	return @running;
 }
 
@@ -103,6 +107,8 @@ sub acknowledged
 	return @lines;
 }
 
+my $folded = 0;
+
 # Every acknowledged call is to be found, just as it was answered.
 sub check
 {
@@ -118,6 +124,8 @@ sub check
 			SELECT FROM incomplete_orders.incomplete_orders o WHERE (o.id, o.session_id) = (a.a, a.session)) LIMIT 10}),
 		'', "round $round: all that was acknowledged is there");
 	is(violations($node), '', "round $round: nothing is half done");
+	$folded += $node->safe_psql('postgres', 'SELECT count(*) FROM incomplete_orders.order_events') - $node->safe_psql('postgres', 'SELECT count(*) FROM incomplete_orders.order_event_tail') > 0;
+	is($node->safe_psql('postgres', 'SELECT incomplete_orders.rebuild_analytics()'), '0', "round $round: each event is counted once");
 }
 
 my ($died, $mid) = (0, 0);
@@ -142,6 +150,7 @@ for my $round (1 .. $rounds)
 	$node->start;
 	check($round);
 }
+cmp_ok($folded, '>', $rounds / 2, 'and events were folded');
 cmp_ok($died, '>', $rounds * $clients / 2, 'most clients were in the middle of their work');
 
 # Whatever was lost on the way is made up by calling again; nothing twice.

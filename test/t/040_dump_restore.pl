@@ -15,6 +15,10 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 
 make_roles($node);
 fill($node, 'source');
+# some events are folded, others wait
+$node->safe_psql('source', 'SELECT incomplete_orders._tick_fold(5)');
+like($node->safe_psql('source', 'SELECT (SELECT count(*) FROM incomplete_orders.rollup_states), (SELECT count(*) FROM incomplete_orders.order_event_tail)'),
+	qr/^[1-9]\d*\|[1-9]/, 'rollups and the tail have rows');
 my $wanted = fingerprint($node, 'source');
 my $draw = q{SELECT incomplete_orders._draw(1, 'holdout', 'c3@example.com')};
 my $drawn = $node->safe_psql('source', $draw);
@@ -72,6 +76,7 @@ sub alive
 	like($err, qr/no such shop/, "$name: rights of one shop only");
 	($code, $out, $err) = $n->psql($db, q{DELETE FROM incomplete_orders.closed_orders WHERE status = 'converted'});
 	like($err, qr/order .* is neither open nor closed/, "$name: the invariants hold");
+	is($n->safe_psql($db, 'SELECT incomplete_orders._tick_fold(1000) > 0, incomplete_orders.rebuild_analytics()'), 't|0', "$name: each event is counted once");
 	my ($restore, $unsubscribe) = split /\|/, $n->safe_psql($db, 'SELECT restore, unsubscribe FROM links');
 	is($n->safe_psql($db, "SET ROLE web_north; SELECT order_id FROM incomplete_orders.preview_cart('$restore')"), $id, "$name: links that are out stay valid");
 	is($n->safe_psql($db, q{SELECT incomplete_orders.suppress(' C3@Example.com', 'suppressed', 'north')}), 'f', "$name: who was suppressed is known by the address");
