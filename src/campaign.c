@@ -133,33 +133,34 @@ ico_note_purchase_of(int32 shop_id, const pg_uuid_t *id, const pg_uuid_t *order_
 Datum
 ico_arm_orders(PG_FUNCTION_ARGS)
 {
-	static IcoPlan plan = {
-		"itsb",
-		"WITH a AS MATERIALIZED (SELECT o.shop_id, o.id, GREATEST("
-		ICO_STEP_DUE("o.abandoned_at", "n.delay", "l.queued_at", "COALESCE(b.delay, interval '0')") ","
-		"  incomplete_orders._later(l.by_hand_at, s.min_gap)) AS due_at"
-		" FROM incomplete_orders.campaigns c JOIN incomplete_orders.shops s ON s.shop_id" EQ "c.shop_id"
-		" JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "c.shop_id"
-		"  AND o.kind" EQ "c.kind AND o.status" EQ "$3 AND o.lost_at IS NULL AND (o.next_message_at IS NULL OR $4)"
-		"  AND o.abandoned_at" GE "c.not_before"
-		" CROSS JOIN LATERAL " ICO_STEP_BEHIND("c", "o.sequence_step") " n"
-		" LEFT JOIN incomplete_orders.campaign_steps b ON b.shop_id" EQ "c.shop_id AND b.campaign" EQ "c.campaign"
-		"  AND b.step" EQ "o.sequence_step"
-		" CROSS JOIN LATERAL (SELECT pg_catalog.max(m.queued_at) FILTER (WHERE m.ordinal" EQ "0) AS queued_at,"
-		"  pg_catalog.max(m.queued_at) FILTER (WHERE m.ordinal" GT "0) AS by_hand_at FROM incomplete_orders.messages m"
-		"  WHERE m.shop_id" EQ "o.shop_id AND m.root_id" EQ "o.root_id AND m.episode" EQ "o.episode) l"
-		" WHERE c.shop_id" EQ "$1 AND c.campaign" EQ "$2 AND c.enabled)"
-		" UPDATE incomplete_orders.open_orders o SET next_message_at = a.due_at FROM a"
-		" WHERE o.shop_id" EQ "a.shop_id AND o.id" EQ "a.id AND o.status" EQ "$3 AND o.lost_at IS NULL"
-		" AND (o.next_message_at IS NULL OR $4 AND o.next_message_at" NE "a.due_at)"
-	};
+#define ARM(lock) \
+	"WITH a AS MATERIALIZED (SELECT o.shop_id, o.id, GREATEST(" \
+	ICO_STEP_DUE("o.abandoned_at", "n.delay", "l.queued_at", "COALESCE(b.delay, interval '0')") "," \
+	"  incomplete_orders._later(l.by_hand_at, s.min_gap)) AS due_at" \
+	" FROM incomplete_orders.campaigns c JOIN incomplete_orders.shops s ON s.shop_id" EQ "c.shop_id" \
+	" JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "c.shop_id" \
+	"  AND o.kind" EQ "c.kind AND o.status" EQ "$3 AND o.lost_at IS NULL AND (o.next_message_at IS NULL OR $4)" \
+	"  AND o.abandoned_at" GE "c.not_before" \
+	" CROSS JOIN LATERAL " ICO_STEP_BEHIND("c", "o.sequence_step") " n" \
+	" LEFT JOIN incomplete_orders.campaign_steps b ON b.shop_id" EQ "c.shop_id AND b.campaign" EQ "c.campaign" \
+	"  AND b.step" EQ "o.sequence_step" \
+	" CROSS JOIN LATERAL (SELECT pg_catalog.max(m.queued_at) FILTER (WHERE m.ordinal" EQ "0) AS queued_at," \
+	"  pg_catalog.max(m.queued_at) FILTER (WHERE m.ordinal" GT "0) AS by_hand_at FROM incomplete_orders.messages m" \
+	"  WHERE m.shop_id" EQ "o.shop_id AND m.root_id" EQ "o.root_id AND m.episode" EQ "o.episode) l" \
+	" WHERE c.shop_id" EQ "$1 AND c.campaign" EQ "$2 AND c.enabled" lock ")" \
+	" UPDATE incomplete_orders.open_orders o SET next_message_at = a.due_at FROM a" \
+	" WHERE o.shop_id" EQ "a.shop_id AND o.id" EQ "a.id AND o.status" EQ "$3 AND o.lost_at IS NULL" \
+	" AND (o.next_message_at IS NULL OR $4 AND o.next_message_at" NE "a.due_at)"
+	/* whoever turns it on waits for orders that others hold; tick leaves them to the next one */
+	static IcoPlan anew = {"itsb", ARM("")};
+	static IcoPlan rest = {"itsb", ARM(" FOR UPDATE OF o SKIP LOCKED")};
 	Datum		values[4] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
 	uint64		n;
 
 	SPI_connect();
 	values[2] = ico_status_datum(ICO_ABANDONED);
 	values[3] = PG_GETARG_DATUM(2);
-	n = ico_execute(&plan, values, NULL);
+	n = ico_execute(DatumGetBool(values[3]) ? &anew : &rest, values, NULL);
 	SPI_finish();
 	PG_RETURN_INT64((int64) n);
 }

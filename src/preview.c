@@ -120,13 +120,13 @@ find_step(IcoClaim *c)
 {
 	static IcoPlan plan = {
 		"it",
-		"SELECT c.campaign, c.message_type, c.step FROM incomplete_orders.campaign_steps c"
+		"SELECT c.campaign, c.message_type, c.step, NULL::pg_catalog.text FROM incomplete_orders.campaign_steps c"
 		" WHERE c.shop_id" EQ "$1 AND c.template" EQ "$2"
-		" UNION ALL SELECT c.campaign, c.message_type, c.step FROM incomplete_orders.step_variants v"
+		" UNION ALL SELECT c.campaign, c.message_type, c.step, v.variant FROM incomplete_orders.step_variants v"
 		" JOIN incomplete_orders.campaign_steps c ON c.shop_id" EQ "v.shop_id AND c.campaign" EQ "v.campaign AND c.step" EQ "v.step"
 		" WHERE v.shop_id" EQ "$1 AND v.template" EQ "$2"
 		" UNION ALL SELECT NULL, CASE WHEN p.last" EQ "'reminder' THEN 'payment_reminder' WHEN p.last" EQ "'final' THEN 'final_reminder'"
-		"  WHEN p.last" EQ "'offer' THEN 'discount_offer' ELSE 'abandoned_cart' END, 0"
+		"  WHEN p.last" EQ "'offer' THEN 'discount_offer' ELSE 'abandoned_cart' END, 0, NULL"
 		" FROM pg_catalog.split_part($2, '_', 2) p (last)"
 		" ORDER BY 3 DESC LIMIT 1"
 	};
@@ -137,6 +137,7 @@ find_step(IcoClaim *c)
 	c->campaign = text_column(1);
 	c->message_type = text_column(2);
 	c->step = DatumGetInt32(ico_column(0, 3, &isnull));
+	c->variant = text_column(4);
 }
 
 static text *

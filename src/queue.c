@@ -274,6 +274,7 @@ add_claim(Claiming *claiming, int row)
 	c->queued_at = DatumGetTimestampTz(ico_column(row, 16, &isnull));
 	c->give_up_at = DatumGetTimestampTz(ico_column(row, 17, &isnull));
 	c->root_id = *DatumGetUUIDP(ico_column(row, 18, &isnull));
+	c->variant = text_column(row, 19);
 	if (c->attempts >= ICO_MAX_ATTEMPTS)
 		c->reason = "attempts_exhausted";
 	else if (c->give_up_at <= claiming->now)
@@ -341,7 +342,7 @@ lock_round(Claiming *claiming, int wanted)
 	static IcoPlan plan = {
 		"AZUzi",
 		"SELECT m.row, m.shop_id, m.id, m.due_at, m.attempts, m.token, m.order_id, m.episode, m.step, m.campaign,"
-		" m.message_type, m.template, m.subject, m.recipient, m.mail_message_id, m.queued_at, m.give_up_at, m.root_id"
+		" m.message_type, m.template, m.subject, m.recipient, m.mail_message_id, m.queued_at, m.give_up_at, m.root_id, m.variant"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) s (shop_id, due_at, id) CROSS JOIN LATERAL (SELECT q.ctid AS row, q.*"
 		"  FROM incomplete_orders.messages q WHERE q.shop_id" EQ "s.shop_id AND q.status" EQ "ANY (" WAITING ")"
 		"  AND ROW(q.due_at, q.id)" GT "ROW(s.due_at, s.id) AND q.due_at" LE "$4"

@@ -35,6 +35,7 @@ typedef struct IcoClaim
 	int32		episode;
 	int32		step;			/* of the sequence; 0: by hand */
 	text	   *campaign;
+	text	   *variant;		/* of the step, or NULL */
 	text	   *message_type;
 	text	   *template;
 	text	   *subject;

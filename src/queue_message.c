@@ -162,7 +162,7 @@ read_texts(IcoClaimText *texts, int n)
 		" LEFT JOIN LATERAL (SELECT w.* FROM incomplete_orders.templates w WHERE w.template" EQ "k.template"
 		"  AND w.shop_id" EQ "ANY (ARRAY[k.shop_id, 0])"
 		/* a name that is a shop's own may not have a text in English; any is better than none */
-		"  ORDER BY w.locale" EQ "l.locale DESC, w.locale" EQ "pg_catalog.split_part(l.locale, '-', 1) DESC, w.locale" EQ "'en' DESC,"
+		"  ORDER BY " ICO_LOCALE_FIT("w.locale", "l.locale") " DESC NULLS LAST, w.locale" EQ "'en' DESC,"
 		"  w.shop_id DESC, w.locale LIMIT 1) t ON true"
 	};
 	Datum	   *columns[3];
@@ -333,6 +333,7 @@ put_message(JsonbParseState **state, const IcoClaim *c)
 	put_int(state, "step", c->step);
 	put_text(state, "locale", c->text->locale);
 	put_int(state, "attempt", c->attempts + 1);
+	put_text(state, "variant", c->variant);
 	put_text(state, "campaign", c->campaign);
 	put_text(state, "template", c->template);
 	put_instant(state, "queued_at", c->queued_at);
