@@ -88,6 +88,8 @@ SQL_PARTS = \
 	sql/functions/privacy.sql \
 	sql/functions/templates.sql \
 	sql/functions/campaigns.sql \
+	sql/functions/steps.sql \
+	sql/functions/ledger.sql \
 	sql/functions/experiments.sql \
 	sql/functions/coupons.sql \
 	sql/functions/messages.sql \

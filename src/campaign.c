@@ -125,10 +125,11 @@ ico_note_purchase_of(int32 shop_id, const pg_uuid_t *id, const pg_uuid_t *order_
 /* --- the sequence ---------------------------------------------------------- */
 
 /*
- * _arm_orders(shop_id, campaign, anew) -> bigint: the abandoned orders that a
- * campaign which is on should mail and that wait for nothing, because it was off
- * when they were abandoned, get the instant of their next step; anew: those that
- * wait too, because the steps may have changed.
+ * _arm_orders(shop_id, campaign, waiting, others) -> bigint: the abandoned orders
+ * that a campaign which is on should mail get the instant of their next step.
+ * waiting: those that wait for one, because the steps may have changed; others:
+ * those that do not, because it was off when they were abandoned.  Others alone:
+ * not those whose sequence began, and which wait for nothing because it is over.
  */
 Datum
 ico_arm_orders(PG_FUNCTION_ARGS)
@@ -139,7 +140,8 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 	"  incomplete_orders._later(l.by_hand_at, s.min_gap)) AS due_at" \
 	" FROM incomplete_orders.campaigns c JOIN incomplete_orders.shops s ON s.shop_id" EQ "c.shop_id" \
 	" JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "c.shop_id" \
-	"  AND o.kind" EQ "c.kind AND o.status" EQ "$3 AND o.lost_at IS NULL AND (o.next_message_at IS NULL OR $4)" \
+	"  AND o.kind" EQ "c.kind AND o.status" EQ "$3 AND o.lost_at IS NULL" \
+	"  AND CASE WHEN o.next_message_at IS NULL THEN $5 AND ($4 OR o.sequence_step" EQ "0) ELSE $4 END" \
 	"  AND o.abandoned_at" GE "c.not_before" \
 	" CROSS JOIN LATERAL " ICO_STEP_BEHIND("c", "o.sequence_step") " n" \
 	" LEFT JOIN incomplete_orders.campaign_steps b ON b.shop_id" EQ "c.shop_id AND b.campaign" EQ "c.campaign" \
@@ -150,16 +152,17 @@ ico_arm_orders(PG_FUNCTION_ARGS)
 	" WHERE c.shop_id" EQ "$1 AND c.campaign" EQ "$2 AND c.enabled" lock ")" \
 	" UPDATE incomplete_orders.open_orders o SET next_message_at = a.due_at FROM a" \
 	" WHERE o.shop_id" EQ "a.shop_id AND o.id" EQ "a.id AND o.status" EQ "$3 AND o.lost_at IS NULL" \
-	" AND (o.next_message_at IS NULL OR $4 AND o.next_message_at" NE "a.due_at)"
+	" AND CASE WHEN o.next_message_at IS NULL THEN $5 ELSE $4 AND o.next_message_at" NE "a.due_at END"
 	/* whoever turns it on waits for orders that others hold; tick leaves them to the next one */
-	static IcoPlan anew = {"itsb", ARM("")};
-	static IcoPlan rest = {"itsb", ARM(" FOR UPDATE OF o SKIP LOCKED")};
-	Datum		values[4] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+	static IcoPlan anew = {"itsbb", ARM("")};
+	static IcoPlan rest = {"itsbb", ARM(" FOR UPDATE OF o SKIP LOCKED")};
+	Datum		values[5] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
 	uint64		n;
 
 	SPI_connect();
 	values[2] = ico_status_datum(ICO_ABANDONED);
 	values[3] = PG_GETARG_DATUM(2);
+	values[4] = PG_GETARG_DATUM(3);
 	n = ico_execute(DatumGetBool(values[3]) ? &anew : &rest, values, NULL);
 	SPI_finish();
 	PG_RETURN_INT64((int64) n);
@@ -443,13 +446,20 @@ ico_tick_messages(PG_FUNCTION_ARGS)
 
 /* --- the dry run -------------------------------------------------------------- */
 
+typedef struct Preview
+{
+	FunctionCallInfo fcinfo;
+	int32		shop_id;
+	TimestampTz at;
+} Preview;
+
 /*
- * preview_recovery(shop, at): what one tick at that instant would decide, by the
- * same statement, over the orders as they would be then: those that wait for a
- * message and those that would be abandoned first.
+ * What one tick at that instant would decide, by the same statement, over the
+ * orders as they would be then: those that wait for a message and those that
+ * would be abandoned first.
  */
-Datum
-ico_preview_recovery(PG_FUNCTION_ARGS)
+static void
+put_preview(void *arg)
 {
 #define AS_OF(message_at) \
 	"SELECT " ICO_DUE_COLUMNS ", 'abandoned'::incomplete_orders.order_status AS status, v.abandoned_at, " message_at " AS message_at" \
@@ -469,17 +479,11 @@ ico_preview_recovery(PG_FUNCTION_ARGS)
 		" FROM (SELECT d.*, d.reason IS NULL AND d.wait_until" GT "$2 AS waits FROM d) d"
 		" WHERE d.step IS NOT NULL OR d.reason IS NOT NULL ORDER BY 1, d.id"
 	};
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	IcoShop		shop;
-	Datum		values[2];
-	uint64		n;
+	Preview    *preview = arg;
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) preview->fcinfo->resultinfo;
+	Datum		values[2] = {Int32GetDatum(preview->shop_id), TimestampTzGetDatum(preview->at)};
+	uint64		n = ico_execute(&plan, values, NULL);
 
-	InitMaterializedSRF(fcinfo, 0);
-	SPI_connect();
-	ico_enter_shop(ICO_RIGHT_preview_recovery, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0), &shop);
-	values[0] = Int32GetDatum(shop.shop_id);
-	values[1] = TimestampTzGetDatum(ico_enter_at(fcinfo, 1, &shop));
-	n = ico_execute(&plan, values, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
 		Datum		row[8];
@@ -490,6 +494,49 @@ ico_preview_recovery(PG_FUNCTION_ARGS)
 			row[column] = ico_column(i, column + 1, &nulls[column]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, nulls);
 	}
+}
+
+/* As if those campaigns were on; whoever calls this rolls it back. */
+static void
+put_preview_with(void *arg)
+{
+	static IcoPlan plan = {
+		"tTvz",
+		"SELECT incomplete_orders.enable_campaign(c.campaign, $1, $3, LEAST($4, pg_catalog.now()))"
+		" FROM pg_catalog.unnest($2) c (campaign)"
+	};
+	Preview    *preview = arg;
+	IcoArgs		args = {0};
+	FunctionCallInfo fcinfo = preview->fcinfo;
+
+	ico_arg_text(&args, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0));
+	ico_arg(&args, PG_GETARG_DATUM(2));
+	if (PG_ARGISNULL(3))
+		ico_arg_null(&args);
+	else
+		ico_arg(&args, PG_GETARG_DATUM(3));
+	ico_arg(&args, TimestampTzGetDatum(preview->at));
+	(void) ico_execute(&plan, args.values, args.nulls);
+	put_preview(preview);
+}
+
+/* preview_recovery(shop, at, campaigns, not_older_than) */
+Datum
+ico_preview_recovery(PG_FUNCTION_ARGS)
+{
+	Preview		preview = {.fcinfo = fcinfo};
+	IcoShop		shop;
+	ErrorData  *error;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	ico_enter_shop(ICO_RIGHT_preview_recovery, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0), &shop);
+	preview.shop_id = shop.shop_id;
+	preview.at = ico_enter_at(fcinfo, 1, &shop);
+	if (PG_ARGISNULL(2))
+		put_preview(&preview);
+	else if ((error = ico_try_undone(put_preview_with, &preview)) != NULL)
+		ReThrowError(error);
 	SPI_finish();
 	return (Datum) 0;
 }

@@ -11,6 +11,8 @@
  * connected to SPI.
  */
 extern ErrorData *ico_try(void (*step) (void *), void *arg);
+/* the same, undone in any case: what it found out is kept by step() */
+extern ErrorData *ico_try_undone(void (*step) (void *), void *arg);
 
 /*
  * A call: query, with one argument and at most so many rows, as role.  read() takes
