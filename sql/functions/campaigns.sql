@@ -202,7 +202,7 @@ LANGUAGE c SECURITY DEFINER SET jit = off SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ico_preview_recovery';
 ALTER FUNCTION incomplete_orders.preview_recovery(text, timestamptz, text[], interval) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.preview_recovery(text, timestamptz, text[], interval) IS
-	'Who would be mailed by the campaigns that are on, or why not, if tick ran at that instant and not before; changes nothing. One row per order whose next step falls due until then, at due_at: queued, skipped with a reason (those of why_not_sent), or postponed until due_at because of min_gap or quiet_hours; variant: which one of the step''s they would get. campaigns: as if enable_campaign() turned these on now, or at that instant if it is past, with not_older_than; all of that is rolled back. Payments that the shop would be asked about (payment_state) are taken for pending';
+	'Who would be mailed by the campaigns that are on, or why not, if tick ran at that instant and not before; changes nothing. One row per order whose next step falls due until then, at due_at: queued, skipped with a reason (those of why_not_sent), or postponed until due_at because of min_gap or quiet_hours; variant: which one of the step''s they would get. campaigns: as if enable_campaign() turned these on now, or at that instant if it is past, with not_older_than; all of that is rolled back (it waits for whom enable_campaign() would wait for). Payments that the shop would be asked about (payment_state) are taken for pending';
 
 CREATE FUNCTION incomplete_orders.why_not_sent(id uuid) RETURNS TABLE (at timestamptz, step integer, reason text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
