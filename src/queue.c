@@ -62,9 +62,6 @@
 /* a scan that took longer than this is not repeated at once when the list is used up */
 #define SLOW_SCAN (20 * 1000)
 
-/* how long a message waits for a shop's availability() that failed */
-#define STOCK_WAIT (15 * SECS_PER_MINUTE * USECS_PER_SEC)
-
 /* a shop with something due, and the last place in its queue that was looked at */
 typedef struct DueShop
 {
@@ -378,9 +375,9 @@ lock_round(Claiming *claiming, int wanted)
 
 /* ---- what can still be sold ---- */
 
-/* The carts that are next in the queue of a shop. */
-static LineItems **
-next_carts(const Claiming *claiming, const DueShop *shop, int *n)
+/* Asks a shop about the carts that are next in its queue. */
+static IcoStock *
+ask_shop(const Claiming *claiming, const DueShop *shop)
 {
 	static IcoPlan plan = {
 		"izuzi",
@@ -390,21 +387,13 @@ next_carts(const Claiming *claiming, const DueShop *shop, int *n)
 		" JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "m.shop_id AND o.id" EQ "m.order_id WHERE s.shop_id" EQ "$1"
 	};
 	Datum		values[5];
-	LineItems **carts;
-	uint64		rows;
-	bool		isnull;
 
 	values[0] = Int32GetDatum(shop->shop_id);
 	values[1] = TimestampTzGetDatum(shop->due_at);
 	values[2] = UUIDPGetDatum(&shop->id);
 	values[3] = TimestampTzGetDatum(claiming->now);
 	values[4] = Int32GetDatum(claiming->batch);
-	rows = ico_execute(&plan, values, NULL);
-	carts = palloc((rows + 1) * sizeof(LineItems *));
-	for (uint64 i = 0; i < rows; i++)
-		carts[i] = DatumGetLineItemsP(ico_column(i, 1, &isnull));
-	*n = (int) rows;
-	return carts;
+	return ico_ask_for(shop->shop_id, &plan, values, GetActiveSnapshot());
 }
 
 /*
@@ -422,14 +411,11 @@ ask_shops(Claiming *claiming)
 	for (int i = 0; i < n; i++)
 	{
 		const DueShop *shop = &due_shops[(turn + i) % n_due_shops];
-		LineItems **carts;
 		IcoStock   *stock;
-		int			n_carts;
 
 		if (!shop->asks || GetCurrentTimestamp() - start >= (int64) ico_hook_timeout * 1000)
 			continue;
-		carts = next_carts(claiming, shop, &n_carts);
-		stock = ico_ask_stock(shop->shop_id, carts, n_carts, GetActiveSnapshot());
+		stock = ask_shop(claiming, shop);
 		if (stock != NULL)
 			claiming->stocks[claiming->n_stocks++] = stock;
 	}
@@ -452,29 +438,10 @@ stock_of(const Claiming *claiming, int32 shop_id)
 	return NULL;
 }
 
-static bool
-has_something(IcoStock *stock, const IcoClaim *c)
-{
-	IcoStockWalk walk;
-	IcoLineReader reader;
-	IcoLine		line;
-	IcoLineChange change;
-
-	ico_stock_begin(&walk, stock, text_to_cstring(c->currency));
-	ico_line_reader_init(&reader, DatumGetLineItemsP(c->items));
-	while (ico_line_next(&reader, &line))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (ico_stock_line(&walk, &line, &change))
-			return true;
-	}
-	return false;
-}
-
 /*
  * What nobody can say anything of waits: without a date where it was not asked for,
- * for a while where the shop's function failed.  What cannot be sold at all is not
- * mailed.
+ * for a while where the shop's function failed.  What cannot be sold at all, or is too
+ * little by what can, is not mailed.
  */
 static void
 apply_stock(Claiming *claiming)
@@ -494,11 +461,11 @@ apply_stock(Claiming *claiming)
 		else if (c->stock->failed)
 		{
 			c->later = true;
-			c->due_at = claiming->now + STOCK_WAIT;
+			c->due_at = claiming->now + ICO_STOCK_WAIT;
 			delayed[n++] = c;
 		}
-		else if (!has_something(c->stock, c))
-			c->reason = "unavailable";
+		else if (c->unsold != NULL)
+			c->reason = text_to_cstring(c->unsold);
 	}
 	ico_move_claims(delayed, n);
 }
@@ -533,6 +500,7 @@ read_order(IcoClaim *c, int row)
 	c->cap_per_person = DatumGetInt32(ico_column(row, 26, &isnull));
 	c->left_out = DatumGetBool(ico_column(row, 27, &isnull));
 	c->asks = DatumGetBool(ico_column(row, 28, &isnull));
+	c->unsold = text_column(row, 29);
 	if (ico_status_of(ico_column(row, 2, &isnull)) != ICO_ABANDONED ||
 		DatumGetInt32(ico_column(row, 3, &isnull)) != c->episode)
 		c->reason = "customer_returned";
@@ -604,7 +572,7 @@ ask_for_others(Claiming *claiming)
 }
 
 static void
-lock_orders(Claiming *claiming)
+lock_orders(void *arg)
 {
 	static IcoPlan plan = {
 		"AAUz",
@@ -614,11 +582,12 @@ lock_orders(Claiming *claiming)
 		ICO_UNWANTED("o", "s", "incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone)") ", "
 		ICO_AWAKE("o", "s", "$4") ", s.min_gap, s.cap_per_episode, s.cap_per_person,"
 		" incomplete_orders.item_count(incomplete_orders._mailed_items(o.items, s.exclusions))" LT "incomplete_orders.item_count(o.items),"
-		" s.availability IS NOT NULL"
+		" s.availability IS NOT NULL, incomplete_orders._sale_fault(o.shop_id, o.currency, o.items, s.exclusions)"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, id) CROSS JOIN LATERAL (SELECT q.*"
 		"  FROM incomplete_orders.open_orders q WHERE q.shop_id" EQ "k.shop_id AND q.id" EQ "k.id"
 		"  LIMIT 1 FOR SHARE SKIP LOCKED) o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"
 	};
+	Claiming   *claiming = arg;
 	Datum		values[4];
 	int			wanted = order_arrays(claiming, false, values);
 	uint64		rows;
@@ -818,7 +787,7 @@ settle_lot(Claiming *claiming)
 	IcoClaim  **good = palloc((claiming->n + 1) * sizeof(IcoClaim *));
 	int			n = 0;
 
-	lock_orders(claiming);
+	ico_decide_by(claiming->stocks, claiming->n_stocks, lock_orders, claiming);
 	check_persons(claiming);
 	ico_time_claims(claiming->claims, claiming->n, claiming->now);
 	apply_stock(claiming);

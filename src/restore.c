@@ -12,7 +12,8 @@
  * Both carts show what the shop can still sell (stock.c), and name what they leave
  * out.  The order itself keeps its lines: what is sold out today may be there again
  * when the link is followed next, and the shop captures the cart that it makes of
- * this.  Where the shop's function fails nothing is known, and nothing left out.
+ * this.  Where the shop's function fails nothing is known, and nothing left out: whoever
+ * comes back finds the cart, and availability_failed tells the shop to look itself.
  *
  * Locks: the order's row, that of the session's order.  Memory: the SPI context
  * of the call; results are copied out of it.
@@ -202,13 +203,17 @@ remaining_lists(const IcoOrder *order, IcoStock *stock, CartLists *lists)
 	lists->total = NumericGetDatum(ico_total_numeric(sum, &charges, decimals));
 }
 
-/* What of this order can still be sold; NULL: all of it. */
+/* What of this order can still be sold, and of that which the session has; NULL: all of it. */
 static IcoStock *
-ask_stock(const IcoToken *token, const IcoOrder *order)
+ask_stock(const IcoToken *token, const IcoOrder *order, text *session_id)
 {
-	LineItems  *items = DatumGetLineItemsP(order->items);
+	LineItems  *carts[2] = {DatumGetLineItemsP(order->items)};
+	IcoOrder	into;
+	int			n = 1;
 
-	return ico_ask_stock(token->shop.shop_id, &items, 1, GetActiveSnapshot());
+	if (session_id != NULL && ico_read_session(token->shop.shop_id, PointerGetDatum(session_id), false, &into))
+		carts[n++] = DatumGetLineItemsP(into.items);
+	return ico_ask_stock(token->shop.shop_id, carts, n, GetActiveSnapshot());
 }
 
 /* The function's row, in the memory of its caller. */
@@ -250,8 +255,9 @@ ico_preview_cart(PG_FUNCTION_ARGS)
 	IcoToken	token;
 	IcoOrder	order;
 	CartLists	lists;
-	Datum		values[16];
-	bool		nulls[16] = {false};
+	Datum		values[17];
+	bool		nulls[17] = {false};
+	IcoStock   *stock;
 	Datum		keys[2];
 	Datum		row;
 
@@ -262,11 +268,13 @@ ico_preview_cart(PG_FUNCTION_ARGS)
 	values[0] = UUIDPGetDatum(&token.message_id);
 	values[1] = UUIDPGetDatum(&order.id);
 	values[6] = ico_status_datum(order.status);
-	remaining_lists(&order, ask_stock(&token, &order), &lists);
+	stock = ask_stock(&token, &order, NULL);
+	remaining_lists(&order, stock, &lists);
 	values[7] = lists.items;
 	values[8] = lists.total;
 	values[14] = lists.removed;
 	values[15] = lists.changed;
+	values[16] = BoolGetDatum(stock != NULL && stock->failed);
 	values[9] = order.currency;
 	keys[0] = Int32GetDatum(token.shop.shop_id);
 	keys[1] = UUIDPGetDatum(&order.id);
@@ -539,15 +547,15 @@ restore_order(Restore *restore, IcoOrder *order)
 		elog(ERROR, "open order vanished under its lock");
 }
 
-/* restore_cart(token, session_id, shop, at) -> (id, items, removed, changed, session) */
+/* restore_cart(token, session_id, shop, at) -> (id, items, removed, changed, session, availability_failed) */
 Datum
 ico_restore_cart(PG_FUNCTION_ARGS)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Restore		call = {.session_id = ico_optional_key(fcinfo, 1, "session_id")};
 	IcoOrder	order;
-	Datum		values[5];
-	bool		nulls[5] = {false};
+	Datum		values[6];
+	bool		nulls[6] = {false};
 	IcoStock   *stock;
 	CartLists	lists;
 	Datum		row;
@@ -565,7 +573,7 @@ ico_restore_cart(PG_FUNCTION_ARGS)
 	call.at = ico_enter_at(fcinfo, 3, &call.token.shop);
 	/* before anything is locked */
 	look(&call.token, &order);
-	stock = ask_stock(&call.token, &order);
+	stock = ask_stock(&call.token, &order, call.session_id);
 	restore_order(&call, &order);
 	if (stock != NULL)
 		ico_note_stock(stock);
@@ -576,6 +584,7 @@ ico_restore_cart(PG_FUNCTION_ARGS)
 	values[3] = lists.changed;
 	nulls[4] = call.session_id == NULL;
 	values[4] = PointerGetDatum(call.session_id);
+	values[5] = BoolGetDatum(stock != NULL && stock->failed);
 	row = make_row(fcinfo, caller, values, nulls);
 	SPI_finish();
 	PG_RETURN_DATUM(row);

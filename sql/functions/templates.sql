@@ -394,7 +394,7 @@ CREATE FUNCTION incomplete_orders.preview_message(template text, locale text DEF
 LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_preview_message';
 ALTER FUNCTION incomplete_orders.preview_message(text, text, uuid, text, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.preview_message(text, text, uuid, text, timestamptz) IS
-	'The object that claim_messages() would give for an open order, or for a sample, with that text; nothing is queued or written, and its links lead nowhere. locale: by default the order''s, else the shop''s. `incomplete-orders preview-mail` makes a mail of it. IC002, IC003, IC015 (the order is closed), 22023';
+	'The object that claim_messages() would give for an open order, or for a sample, with that text; nothing is queued or written, its links lead nowhere, and the code of its coupon is none. The shop''s availability() is asked; where it fails a warning says so. locale: by default the order''s, else the shop''s. `incomplete-orders preview-mail` makes a mail of it. IC002, IC003, IC015 (the order is closed), 22023';
 
 CREATE FUNCTION incomplete_orders.sender_settings(shop text DEFAULT NULL)
 RETURNS TABLE (shop text, name text, from_email text, reply_to text, base_url text, postal_address text, campaigns text[])

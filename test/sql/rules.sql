@@ -124,11 +124,21 @@ CALL pg_temp.cart('b2 best', '2024-04-01 10:00', 'one@b2.example', pg_temp.worth
 CALL pg_temp.cart('b2 less', '2024-04-01 10:05', 'two@b2.example', pg_temp.worth(20), customer_id => 'b2');
 CALL pg_temp.cart('b3 best', '2024-04-01 10:00', 'one@b3.example', pg_temp.worth(30), phone => '+49 30 1234');
 CALL pg_temp.cart('b3 less', '2024-04-01 10:05', 'two@b3.example', pg_temp.worth(20), phone => '49-30-1234');
--- alike: the one with the latest activity; another currency than the shop's comes behind
+-- alike: the one with the latest activity
 CALL pg_temp.cart('b4 earlier', '2024-04-01 10:00', 'b4@b.example', pg_temp.worth(20));
 CALL pg_temp.cart('b4 later', '2024-04-01 10:05', 'b4@b.example', pg_temp.worth(10, 2));
+-- currencies are not compared: the one in which the person was active last, and of its carts the best
 CALL pg_temp.cart('b5 yen', '2024-04-01 10:00', 'b5@b.example', pg_temp.worth(3000), currency => 'JPY');
-CALL pg_temp.cart('b5 dollar', '2024-04-01 10:00', 'b5@b.example', pg_temp.worth(20));
+CALL pg_temp.cart('b5 dollar', '2024-04-01 10:01', 'b5@b.example', pg_temp.worth(20));
+CALL pg_temp.cart('b5 last yen', '2024-04-01 10:01', 'b5-2@b.example', pg_temp.worth(3), currency => 'JPY');
+CALL pg_temp.cart('b5 first dollar', '2024-04-01 10:00', 'b5-2@b.example', pg_temp.worth(20));
+CALL pg_temp.cart('b5 best dollar', '2024-04-01 10:00', 'b5-3@b.example', pg_temp.worth(50));
+CALL pg_temp.cart('b5 middle euro', '2024-04-01 10:03', 'b5-3@b.example', pg_temp.worth(70), currency => 'EUR');
+CALL pg_temp.cart('b5 last dollar', '2024-04-01 10:05', 'b5-3@b.example', pg_temp.worth(20));
+-- ... but for those that nobody would be mailed for
+CALL pg_temp.cart('b5 bot in euro', '2024-04-01 10:05', 'b5-4@b.example', pg_temp.worth(70), currency => 'EUR', context => '{"bot": true}');
+CALL pg_temp.cart('b5 euro', '2024-04-01 10:00', 'b5-4@b.example', pg_temp.worth(7), currency => 'EUR');
+CALL pg_temp.cart('b5 yuan', '2024-04-01 10:03', 'b5-4@b.example', pg_temp.worth(7), currency => 'CNY');
 -- a better one that nobody would be mailed for stands in nobody's way
 CALL pg_temp.cart('b6 phone only', '2024-04-01 10:00', NULL, pg_temp.worth(90), phone => '555 6');
 CALL pg_temp.cart('b6 bot', '2024-04-01 10:00', 'b6@b.example', pg_temp.worth(90), phone => '555 6', context => '{"bot": true}');
@@ -277,6 +287,18 @@ SELECT sequence_step, next_message_at FROM incomplete_orders.open_orders WHERE i
 CALL pg_temp.configure('{"min_gap": "40 hours"}');
 CALL pg_temp.tick('2024-09-03 05:00');
 SELECT next_message_at FROM incomplete_orders.open_orders WHERE id = pg_temp.id('q berlin');
+
+--
+-- A person with thousands of carts takes time like thousands of persons, not like millions.
+--
+CALL pg_temp.configure('{"min_gap": "0", "cap_per_person": 10000, "quiet_from": "0:00", "quiet_to": "0:00"}');
+SELECT count(incomplete_orders.capture_cart('many ' || n, pg_temp.worth(n), email => 'many@b.example', customer_id => CASE WHEN n % 2 = 0 THEN 'many' END, phone => '+1 ' || n % 7,
+	shop => 'rul', at => '2024-10-01 10:00')) AS carts FROM generate_series(1, 4000) n;
+SET statement_timeout = '15s';
+SELECT action, reason, count(*), min(recipient) FROM incomplete_orders.preview_recovery('rul', '2024-10-01 12:00') WHERE recipient = 'many@b.example' GROUP BY 1, 2 ORDER BY 1;
+RESET statement_timeout;
+SELECT count(incomplete_orders.dismiss_order(o.id, at => '2024-10-02')) AS dismissed FROM incomplete_orders.open_orders o WHERE o.email = 'many@b.example';
+CALL pg_temp.configure('{"quiet_from": null, "quiet_to": null, "cap_per_person": null, "min_gap": null}');
 
 --
 -- The dry run says what tick then does, at every instant, whatever happens between.
