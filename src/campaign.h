@@ -26,7 +26,7 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
  */
 #define ICO_SUPPRESSION(o, keys) \
 	"(SELECT su.reason FROM incomplete_orders.suppressions su WHERE su.shop_id" EQ o ".shop_id" \
-	" AND su.person" EQ "ANY (" keys ") ORDER BY su.at LIMIT 1)"
+	" AND su.person" EQ "ANY (" keys ") AND su.scope" NE "'data' ORDER BY su.at LIMIT 1)"
 /*
  * po: what that person bought, key by key.  With ANY (keys) and a bound on
  * ordered_at the planner prefers to read all that the shop sold in that time.

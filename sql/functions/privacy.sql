@@ -477,6 +477,10 @@ BEGIN
 		erased := incomplete_orders._erase(part, own_id, person.ids, known.made || late.made, known.keys || late.keys, messages);
 		counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 	END LOOP;
+	-- by their phones a source that knows no more of them is recognised
+	INSERT INTO incomplete_orders.suppressions AS s (shop_id, person, scope, reason, at)
+	SELECT DISTINCT own_id, k, 'data', 'erased', instant FROM unnest(known.keys || late.keys) k WHERE k <> ALL (known.named || late.named) ORDER BY k
+	ON CONFLICT (shop_id, person, scope) DO UPDATE SET at = greatest(s.at, excluded.at);
 	-- an order that had the address once and is somebody else's now keeps no former value of it
 	DELETE FROM incomplete_orders.order_changes c WHERE c.shop_id = own_id
 		AND EXISTS (SELECT FROM unnest(words) w WHERE position('"' || w || '"' IN lower(c.changes::text COLLATE "C")) > 0);
