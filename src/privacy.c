@@ -4,8 +4,8 @@
  *
  * forget_customer() (sql/functions/privacy.sql) leaves one thing behind: the keyed
  * hashes of the address and of the customer, as suppressions with the reason
- * erased, and of the phones, as such that keep nobody from being mailed (scope
- * data).  By them a source that is older than the erasure is recognised here.
+ * erased, and of phones and further addresses in their orders, as such that keep
+ * nobody from being mailed (scope data), because they may be shared.  By them a source that is older than the erasure is recognised here.
  *
  * Locks: none.  Memory: the current context.
  */

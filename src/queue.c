@@ -645,7 +645,7 @@ check_persons(Claiming *claiming)
 		"AALAALZ",
 		"SELECT k.n, s.reason FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, person)"
 		" CROSS JOIN LATERAL (SELECT p.reason FROM incomplete_orders.suppressions p"
-		"  WHERE p.shop_id" EQ "k.shop_id AND p.person" EQ "k.person LIMIT 1) s"
+		"  WHERE p.shop_id" EQ "k.shop_id AND p.person" EQ "k.person AND p.scope" NE "'data' LIMIT 1) s"
 		" UNION ALL SELECT k.n, 'ordered' FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) k (n, shop_id, person, since)"
 		" CROSS JOIN LATERAL (SELECT FROM incomplete_orders.person_orders p"
 		"  WHERE p.shop_id" EQ "k.shop_id AND p.person" EQ "k.person AND p.ordered_at" GE "k.since LIMIT 1) o"

@@ -163,7 +163,8 @@
 			PRIMARY KEY (purpose, key_id)
 		);
 		-- Who may not be mailed, by the keyed hash of the address (_person_keys).  Scope
-		-- data: may be mailed, but was forgotten: the phone, which people share.
+		-- data: may be mailed, but stood in what was forgotten, and people share it:
+		-- phones, further addresses.
 		CREATE TABLE incomplete_orders.suppressions (
 			shop_id integer NOT NULL,
 			person bigint NOT NULL,
