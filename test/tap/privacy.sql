@@ -94,7 +94,7 @@ SELECT set_eq($$SELECT DISTINCT relation, column_name FROM incomplete_orders._pe
 SELECT incomplete_orders.record_consent('tap@example.com', 'granted') AS fresh \gset
 SELECT throws_ok('UPDATE incomplete_orders.consents SET status = ''withdrawn''', 'IC012', 'a consent is neither changed nor deleted', 'a consent is not changed');
 SELECT throws_ok('DELETE FROM incomplete_orders.consents', 'IC012', 'a consent is neither changed nor deleted', 'nor deleted');
-SELECT throws_ok('TRUNCATE incomplete_orders.consents', 'IC012', NULL, 'nor truncated');
+SELECT throws_ok('TRUNCATE incomplete_orders.consents', 'IC012', 'a consent is neither changed nor deleted', 'nor truncated');
 SELECT hasnt_column('incomplete_orders', 'consents', 'email', 'they know no address');
 SELECT is_empty($$SELECT * FROM incomplete_orders.consents c WHERE c::text LIKE '%tap@example%'$$, 'also not in their words');
 
