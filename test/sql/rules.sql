@@ -306,9 +306,9 @@ CALL pg_temp.configure('{"quiet_from": null, "quiet_to": null, "cap_per_person":
 CALL pg_temp.configure('{"min_gap": null, "cap_per_episode": 2, "cap_per_person": 4, "exclusions": {"minimum_value": 8, "domains": ["no.example"]}, "consent_rule": "strict", "holdout": 0.2}');
 SELECT incomplete_orders.enable_campaign('payment', 'rul', at => '2025-01-01');
 SELECT incomplete_orders.save_variant('cart', 1, v, shop => 'rul') FROM unnest('{a,b}'::text[]) v \g /dev/null
--- not drawn: the key is another one each time
+-- most are not drawn: the key is another one each time; the others' are written when they are
 INSERT INTO incomplete_orders.person_arms (shop_id, person, holdout, assigned_at)
-SELECT :shop, k, p % 8 = 3, '2025-01-01' FROM generate_series(0, 39) p
+SELECT :shop, k, p % 8 = 3, '2025-01-01' FROM generate_series(0, 31) p
 CROSS JOIN LATERAL unnest(incomplete_orders._person_keys(:shop, 'p-' || p, format('%s@%s.example', p, CASE WHEN p % 11 = 0 THEN 'no' ELSE 'p' END), NULL)) k;
 SELECT setseed(0.25);
 CREATE TEMP TABLE decided (at timestamptz, due_at timestamptz, order_id uuid, step integer, action text, reason text);
@@ -368,6 +368,12 @@ SELECT count(*) AS too_often FROM (SELECT count(*) OVER (PARTITION BY p.person O
 -- nobody who is held out got one, everybody else's say so, and an arm is a person's
 SELECT count(*) AS held_out FROM incomplete_orders.person_messages p JOIN incomplete_orders.person_arms a USING (shop_id, person)
 WHERE p.shop_id = :shop AND p.queued_at > '2025-01-01' AND a.holdout;
+SELECT count(*) AS not_kept FROM incomplete_orders.person_messages p
+WHERE p.shop_id = :shop AND p.queued_at > '2025-01-01' AND NOT EXISTS (SELECT FROM incomplete_orders.person_arms a WHERE a.shop_id = p.shop_id AND a.person = p.person AND a.assigned_at <= p.queued_at);
+SELECT count(*) > 0 AS some, count(*) FILTER (WHERE e.holdout IS DISTINCT FROM (SELECT a.holdout FROM incomplete_orders.person_arms a
+	WHERE a.shop_id = o.shop_id AND a.person = ANY (incomplete_orders._person_keys(o.shop_id, NULL, o.email, NULL)) ORDER BY a.assigned_at LIMIT 1)) AS other_than_kept
+FROM incomplete_orders.order_events e JOIN incomplete_orders.incomplete_orders o ON o.id = e.order_id
+WHERE e.shop_id = :shop AND e.at > '2025-01-01' AND e.event IN ('message_queued', 'holdout');
 SELECT e.event, e.holdout, e.variant IS NOT NULL AS variant, count(*) > 0 AS seen FROM incomplete_orders.order_events e
 WHERE e.shop_id = :shop AND e.at > '2025-01-01' AND e.step = 1 AND e.kind = 'cart' AND e.event IN ('message_queued', 'holdout') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 SELECT count(*) AS twice FROM (SELECT FROM incomplete_orders.order_events e WHERE e.shop_id = :shop AND e.event = 'holdout' GROUP BY e.order_id, e.episode HAVING count(*) > 1) x;
