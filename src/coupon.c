@@ -61,10 +61,20 @@ append_money(StringInfo line, int64 amount, const char *currency, bool german)
 	appendStringInfo(line, "%s %s", digits, currency);
 }
 
+/* The shop's word in the language of the text, else ours. */
+static const char *
+word_of(const IcoClaim *claim, const char *word, const char *ours)
+{
+	const char *theirs = ico_claim_word(claim, word);
+
+	return theirs != NULL ? theirs : ours;
+}
+
 /* As the text around it, "7K2QX9M4TB: -10 % (from 50.00 EUR, until 2024-05-01)" */
 static text *
-offer_line(const IcoCoupon *coupon, const text *locale)
+offer_line(const IcoCoupon *coupon, const IcoClaim *claim)
 {
+	const text *locale = ico_claim_language(claim);
 	StringInfoData line;
 	char	   *currency = text_to_cstring(coupon->currency);
 	bool		german = locale != NULL && VARSIZE_ANY_EXHDR(locale) >= 2 && pg_strncasecmp(VARDATA_ANY(locale), "de", 2) == 0;
@@ -90,14 +100,14 @@ offer_line(const IcoCoupon *coupon, const text *locale)
 	appendStringInfoString(&line, " (");
 	if (coupon->minimum_value > 0)
 	{
-		appendStringInfoString(&line, german ? "ab " : "from ");
+		appendStringInfo(&line, "%s ", word_of(claim, "from", german ? "ab" : "from"));
 		append_money(&line, coupon->minimum_value, currency, german);
 		appendStringInfoString(&line, ", ");
 	}
 	/* the last whole day, wherever the reader is */
 	if (timestamp2tm(coupon->expires_at - USECS_PER_DAY, NULL, &tm, &fsec, NULL, NULL) != 0)
 		elog(ERROR, "expiry of a coupon is out of range");
-	appendStringInfo(&line, "%s %04d-%02d-%02d)", german ? "bis" : "until", tm.tm_year, tm.tm_mon, tm.tm_mday);
+	appendStringInfo(&line, "%s %04d-%02d-%02d)", word_of(claim, "until", german ? "bis" : "until"), tm.tm_year, tm.tm_mon, tm.tm_mday);
 	return cstring_to_text_with_len(line.data, line.len);
 }
 
@@ -164,7 +174,7 @@ take_coupon(IcoClaim *claim, int64 goods, TimestampTz now)
 	if (coupon->expires_at <= now || goods < coupon->minimum_value)
 		return;
 	claim->coupon = coupon;
-	claim->discount_offer = offer_line(coupon, ico_claim_language(claim));
+	claim->discount_offer = offer_line(coupon, claim);
 }
 
 static void

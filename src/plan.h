@@ -124,6 +124,7 @@ ico_arg_text(IcoArgs *args, text *value)
 #define PLUS " OPERATOR(pg_catalog.+) "
 #define MINUS " OPERATOR(pg_catalog.-) "
 #define CONCAT " OPERATOR(pg_catalog.||) "
+#define ARROW " OPERATOR(pg_catalog.->) "
 #define ARROW_TEXT " OPERATOR(pg_catalog.->>) "
 
 #endif							/* ICO_PLAN_H */

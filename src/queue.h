@@ -98,6 +98,8 @@ extern void ico_claim_texts(IcoClaim **claims, int n);
 extern bool ico_claim_has_text(const IcoClaim *claim);
 /* the language of that text, or NULL */
 extern const text *ico_claim_language(const IcoClaim *claim);
+/* what the shop says for one of the words around that text, or NULL */
+extern char *ico_claim_word(const IcoClaim *claim, const char *word);
 /* the object of claim_messages(); the name of the shop */
 extern Jsonb *ico_claim_message(const IcoClaim *claim);
 extern text *ico_claim_shop(const IcoClaim *claim);

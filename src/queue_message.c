@@ -52,6 +52,7 @@ typedef struct IcoClaimText
 	text	   *locale;
 	text	   *columns[T_COLUMNS];
 	text	   *domain;			/* of the Message-ID */
+	Jsonb	   *words;			/* the shop's own around the text, or NULL */
 } IcoClaimText;
 
 static const char *const column_names[T_COLUMNS] = {
@@ -152,10 +153,15 @@ group_claims(IcoClaim **claims, int n, IcoClaimText *texts)
 static void
 read_texts(IcoClaimText *texts, int n)
 {
+#define LANGUAGE(locale) "pg_catalog.split_part(" locale ", '-', 1)"
 	static IcoPlan plan = {
 		"ATT",
 		"SELECT k.n::pg_catalog.int4, l.locale, s.name, s.shop, s.colour, s.base_url, s.logo_url, s.reply_to, s.from_email,"
-		" s.restore_url, s.postal_address, t.body, t.button, t.footer, t.locale, t.subject, t.headline, t.preheader"
+		" s.restore_url, s.postal_address, t.body, t.button, t.footer, t.locale, t.subject, t.headline, t.preheader,"
+		" (SELECT s.words" ARROW "y.tag FROM pg_catalog.jsonb_object_keys(s.words) y (tag)"
+		/* the reader's way to write the language of the text, else that of the text */
+		"   CROSS JOIN LATERAL (SELECT CASE WHEN " LANGUAGE("l.locale") EQ LANGUAGE("t.locale") " THEN l.locale ELSE t.locale END AS locale) z"
+		"  WHERE " ICO_LOCALE_FIT("y.tag", "z.locale") " IS NOT NULL ORDER BY pg_catalog.length(y.tag) DESC LIMIT 1)"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) WITH ORDINALITY k (shop_id, template, locale, n)"
 		" JOIN incomplete_orders.shops s ON s.shop_id" EQ "k.shop_id"
 		" CROSS JOIN LATERAL (SELECT CASE WHEN k.locale" EQ "'' THEN s.locale ELSE k.locale END AS locale) l"
@@ -185,14 +191,16 @@ read_texts(IcoClaimText *texts, int n)
 	for (uint64 i = 0; i < rows; i++)
 	{
 		IcoClaimText *t = &texts[DatumGetInt32(ico_column(i, 1, &isnull)) - 1];
+		Datum		value;
 
 		t->locale = DatumGetTextPP(ico_column(i, 2, &isnull));
 		for (int column = 0; column < T_COLUMNS; column++)
 		{
-			Datum		value = ico_column(i, column + 3, &isnull);
-
+			value = ico_column(i, column + 3, &isnull);
 			t->columns[column] = isnull ? NULL : DatumGetTextPP(value);
 		}
+		value = ico_column(i, T_COLUMNS + 3, &isnull);
+		t->words = isnull ? NULL : DatumGetJsonbP(value);
 		t->domain = message_domain(t->columns[T_FROM_EMAIL], t->columns[T_BASE_URL]);
 	}
 }
@@ -226,6 +234,16 @@ const text *
 ico_claim_language(const IcoClaim *claim)
 {
 	return claim->text->columns[T_LOCALE];
+}
+
+char *
+ico_claim_word(const IcoClaim *claim, const char *word)
+{
+	JsonbValue	buffer;
+	JsonbValue *value = claim->text->words == NULL ? NULL :
+		getKeyJsonValueFromContainer(&claim->text->words->root, word, strlen(word), &buffer);
+
+	return value == NULL || value->type != jbvString ? NULL : pnstrdup(value->val.string.val, value->val.string.len);
 }
 
 text *
@@ -501,10 +519,27 @@ put_order(JsonbParseState **state, const IcoClaim *c)
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
+/* what the mail says around it, where the shop has words of its own for that */
+static void
+put_own_words(JsonbParseState **state, Jsonb *words)
+{
+	JsonbValue	v = {.type = jbvString};
+
+	v.val.string.val = "words";
+	v.val.string.len = 5;
+	pushJsonbValue(state, WJB_KEY, &v);
+	v.type = jbvBinary;
+	v.val.binary.data = &words->root;
+	v.val.binary.len = VARSIZE_ANY_EXHDR(words);
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
 static void
 put_words(JsonbParseState **state, const IcoClaim *c)
 {
 	begin_object(state, "text");
+	if (c->text->words != NULL)
+		put_own_words(state, c->text->words);
 	for (int column = T_BODY; column <= T_PREHEADER; column++)
 	{
 		const text *words = c->text->columns[column];
