@@ -1,5 +1,13 @@
 -- The steps of campaigns, as a manager sees and changes them.
 
+CREATE FUNCTION incomplete_orders._missing_settings(from_email text, base_url text, postal_address text) RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT ARRAY(SELECT w.setting FROM (VALUES (1, 'from_email', $1), (2, 'base_url', $2), (3, 'postal_address', $3)) w (n, setting, value)
+		WHERE coalesce(w.value, '') = '' ORDER BY w.n)
+$$;
+COMMENT ON FUNCTION incomplete_orders._missing_settings(text, text, text) IS 'What a shop lacks before its mails may leave';
+
 CREATE FUNCTION incomplete_orders.list_campaigns(shop text DEFAULT NULL)
 RETURNS TABLE (shop text, campaign text, enabled boolean, not_before timestamptz, step integer, delay interval, message_type text, template text,
 	variants integer, coupon text, missing text[])
@@ -11,8 +19,7 @@ AS $$
 		SELECT s.shop, c.campaign, c.enabled, CASE WHEN c.enabled THEN c.not_before END, n.step, n.delay, n.message_type, n.template,
 			(SELECT count(*)::integer FROM incomplete_orders.step_variants v WHERE v.shop_id = n.shop_id AND v.campaign = n.campaign AND v.step = n.step),
 			q.value || CASE q.kind WHEN 'percentage' THEN ' %' ELSE ' ' || q.currency END,
-			nullif(ARRAY(SELECT w.setting FROM (VALUES ('from_email', s.from_email), ('base_url', s.base_url), ('postal_address', s.postal_address)) w (setting, value)
-				WHERE coalesce(w.value, '') = ''), '{}')
+			nullif(incomplete_orders._missing_settings(s.from_email, s.base_url, s.postal_address), '{}')
 		FROM incomplete_orders.shops s JOIN incomplete_orders.campaigns c USING (shop_id)
 		LEFT JOIN incomplete_orders.campaign_steps n USING (shop_id, campaign)
 		LEFT JOIN incomplete_orders.coupons q USING (shop_id, campaign, step)

@@ -51,6 +51,11 @@ SELECT * FROM pg_temp.preview('2024-03-01 13:00', '{cart}', '-1 day');
 SELECT incomplete_orders.enable_campaign('cart', 'man', at => '2024-03-01 12:00');
 SELECT * FROM pg_temp.preview('2024-03-01 14:00');
 SELECT campaign, enabled, not_before, step FROM incomplete_orders.list_campaigns('man') WHERE enabled;
+-- what is on and lacks a setting shows in health()
+SELECT h.value ~ 'shop "man"' AS man FROM incomplete_orders.health() h WHERE h.check_name = 'campaigns';
+SELECT incomplete_orders.configure_shop('man', '{"base_url": null, "postal_address": null}');
+SELECT h.state, substring(h.value FROM 'shop "man"[^;]*') AS man, h.advice FROM incomplete_orders.health() h WHERE h.check_name = 'campaigns';
+SELECT incomplete_orders.configure_shop('man', '{"base_url": "https://mail.shop.example/", "postal_address": "1 Main Street"}');
 CALL pg_temp.tick('2024-03-01 14:00');
 SELECT w.at, w.step, w.reason FROM incomplete_orders.why_not_sent(:'bea') w;
 

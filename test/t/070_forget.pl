@@ -134,6 +134,21 @@ sql(q{SELECT incomplete_orders.expire_orders(false, now())});
 sql(qq{SELECT incomplete_orders.capture_cart('zqxja-shop', '$cart', email => 'zqxjane\@example.com', at => now() - interval '150 minutes')});
 sql(qq{SELECT incomplete_orders.capture_cart('zqxja-call', '$cart', phone => '0049 (151) 5550 1234', name => 'Zqxjane', at => now() - interval '150 minutes')});
 sql(qq{SELECT incomplete_orders.capture_cart('zqxja-call-2', '$cart', email => 'zqxjane\@example.com', phone => '0049 151 5550 1234', at => now() - interval '150 minutes')});
+# Two that closed long ago: in another partition, and in the default one, where ids stand that are older than all.
+for my $old ('2020-01-01', (gmtime)[5] + 1901 . '-06-15')
+{
+	sql(qq{CREATE TEMP TABLE old AS SELECT *, id AS was FROM incomplete_orders.closed_orders WHERE session_id = 'zqxja-shop' ORDER BY id DESC LIMIT 1;
+		UPDATE old SET id = (left(incomplete_orders._id_at('$old')::text, 13) || substr(incomplete_orders._new_id(1)::text, 14))::uuid, reference = 'INC-' || '$old', customer_id = 'cust-4711';
+		UPDATE old SET root_id = id;
+		CREATE TEMP TABLE events AS SELECT e.* FROM incomplete_orders.order_events e JOIN old ON e.order_id = old.was;
+		UPDATE events SET order_id = old.id, root_id = old.id FROM old;
+		UPDATE events SET event_id = nextval('incomplete_orders.event_seq');
+		INSERT INTO incomplete_orders.order_events SELECT * FROM events;
+		INSERT INTO incomplete_orders.order_event_tail SELECT (jsonb_populate_record(NULL::incomplete_orders.order_event_tail, to_jsonb(e))).* FROM events e;
+		ALTER TABLE old DROP COLUMN was;
+		INSERT INTO incomplete_orders.closed_orders SELECT * FROM old});
+}
+cmp_ok(sql(q{SELECT count(DISTINCT tableoid) FROM incomplete_orders.closed_orders WHERE customer_id = 'cust-4711'}), '>=', 2, 'closed orders of hers in several partitions');
 # Money: an order, a part of one, a payment on its way, one that failed, an order of the shop's own.
 sql(qq{SELECT incomplete_orders.convert_order(incomplete_orders.capture_cart('zqxja-sold', '$cart', email => 'ZQXJANE\@example.com', context => '$context'))});
 sql(qq{SELECT incomplete_orders.convert_order(incomplete_orders.capture_cart('zqxja-part', '$cart', customer_id => 'cust-4711', coupon_code => 'ZQXJA10'),
