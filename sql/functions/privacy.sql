@@ -268,10 +268,12 @@ BEGIN
 		UNION VALUES ('orders', 'made', 'order_id'), ('order_refunds', 'made', 'order_id'), ('order_events', 'order', 'order_id'),
 			('message_skips', 'order', 'order_id')
 	LOOP
-		-- the hashes and a sender's token are no data of the person's
+		-- the hashes and a sender's token are no data of the person's, and that
+		-- somebody with the same phone was forgotten is theirs
 		EXECUTE format('SELECT coalesce(jsonb_agg(r.r - ''person'' - ''token'' ORDER BY r.key, r.r -> ''event_id'', r.r -> ''at''), ''[]'') FROM (SELECT to_jsonb(t)%s AS r, t.%I AS key FROM incomplete_orders.%I t WHERE %s) r',
 				CASE WHEN part.relation IN ('open_orders', 'closed_orders') THEN ' || jsonb_build_object(''items'', t.items::jsonb)' END,
-				part.key, part.relation, incomplete_orders._found_by(part.found_by, part.key))
+				part.key, part.relation,
+				incomplete_orders._found_by(part.found_by, part.key) || CASE part.relation WHEN 'suppressions' THEN ' AND t.scope <> ''data''' ELSE '' END)
 			INTO found USING own_id, person.ids, known.made, known.keys, messages;
 		result := result || jsonb_build_object(part.relation, found);
 	END LOOP;

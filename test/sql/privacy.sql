@@ -184,7 +184,8 @@ SELECT c.n, c.error FROM incomplete_orders.capture_carts(jsonb_build_array(
 	jsonb_build_object('session_id', 'now', 'items', :'cart'::jsonb, 'email', 'ann@example.com', 'name', 'Ann of old', 'backfill', true)), 'priv') c;
 SELECT session_id, email, customer_id, name, phone, context, address, jsonb_array_length(items) AS lines, total FROM incomplete_orders.incomplete_orders
 WHERE (session_id LIKE 'fill-%' OR session_id = 'now') AND shop = 'priv' ORDER BY 1;
--- Whoever has her phone may be mailed.
+-- Whoever has her phone may be mailed, and learns nothing of her.
+SELECT incomplete_orders.export_customer('ben@example.com', shop => 'priv') -> 'suppressions' AS bens;
 SELECT scope, reason, ARRAY[person] = incomplete_orders._person_keys(:shop_id, NULL, NULL, '+49 30 5550199') AS her_phone FROM incomplete_orders.suppressions WHERE shop_id = :shop_id AND scope = 'data';
 SELECT incomplete_orders.mark_abandoned(id, at => now()) FROM incomplete_orders.open_orders WHERE shop_id = :shop_id AND session_id = 'fill-4';
 SELECT incomplete_orders.record_consent('ben@example.com', 'granted', shop => 'priv') AS agreed;

@@ -60,7 +60,7 @@ sub forms
 		(my $form = $url) =~ s/%20/+/g;
 		(my $quoted = $text) =~ s/([^!-<>-~ ])|=/sprintf '=%02X', ord($1 \/\/ '=')/ge;
 		(my $escaped = $text) =~ s/(.)/sprintf '\\u%04x', ord $1/ge;
-		$form{$_} = 'encoded' for $url, lc $url, $form, $quoted, $escaped;
+		$form{$_} //= 'encoded' for $url, lc $url, $form, $quoted, $escaped;
 		$form{unpack 'H*', $text} = $form{uc unpack 'H*', $text} = 'hex';
 		$form{$_->($text)} = 'hashed without a key' for \&md5_hex, \&sha1_hex, \&sha256_hex, \&sha512_hex;
 		# whatever stands before it; the outer characters depend on their neighbours
