@@ -21,13 +21,13 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "capture.h"
 #include "compat.h"
 #include "errors.h"
 #include "facts.h"
+#include "hook.h"
 #include "line_items.h"
 #include "plan.h"
 #include "privacy.h"
@@ -221,31 +221,29 @@ is_grave(int sqlerrcode)
 	return false;
 }
 
+/* Some of the carts of a batch. */
+typedef struct Range
+{
+	const Batch *batch;
+	int			from;
+	int			to;
+} Range;
+
+static void
+capture_some(void *arg)
+{
+	const Range *range = arg;
+
+	capture_range(range->batch, range->from, range->to);
+}
+
 /* Captures carts[from..to) in a subtransaction; NULL, or the message of the failure. */
 static char *
 try_capture(const Batch *batch, int from, int to)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	Range		range = {batch, from, to};
+	ErrorData  *error = ico_try(capture_some, &range);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old);
-	PG_TRY();
-	{
-		capture_range(batch, from, to);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
 	if (error == NULL)
 		return NULL;
 	if (is_grave(error->sqlerrcode))

@@ -7,8 +7,7 @@
 
 /*
  * Runs step(arg) in a subtransaction.  Its error, in the current context, when it
- * failed and was undone, else NULL; only a cancel passes.  The caller is
- * connected to SPI.
+ * failed and was undone, else NULL; only a cancel passes.
  */
 extern ErrorData *ico_try(void (*step) (void *), void *arg);
 /* the same, undone in any case: what it found out is kept by step() */
