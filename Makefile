@@ -27,6 +27,7 @@ OBJS = \
 	src/event.o \
 	src/capture.o \
 	src/capture_batch.o \
+	src/cart_json.o \
 	src/checkout.o \
 	src/merge.o \
 	src/lifecycle.o \

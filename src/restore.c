@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 
 #include "capture.h"
+#include "cart_json.h"
 #include "errors.h"
 #include "facts.h"
 #include "lifecycle.h"
@@ -69,74 +70,24 @@ look(const IcoToken *token, IcoOrder *order)
 		ico_refuse_token("Its order is not kept any more.");
 }
 
-static void
-put_key(StringInfo out, const char *key)
-{
-	if (out->data[out->len - 1] != '{')
-		appendStringInfoChar(out, ',');
-	appendStringInfo(out, "\"%s\":", key);
-}
-
-static void
-put_text(StringInfo out, const char *key, const char *s, int len)
-{
-	put_key(out, key);
-	if (s == NULL)
-		appendStringInfoString(out, "null");
-	else
-		ico_append_json_string(out, s, len);
-}
-
-static void
-put_money(StringInfo out, const char *key, int64 amount, int decimals)
-{
-	put_key(out, key);
-	appendStringInfo(out, "\"%s\"",
-					 DatumGetCString(DirectFunctionCall1(numeric_out,
-														 NumericGetDatum(ico_amount_numeric(amount, decimals)))));
-}
-
-/* A line as the messages have it: what is left of it. */
-static void
-put_line(StringInfo out, const IcoLine *line, int decimals)
-{
-	int32		left = line->quantity - line->filled;
-
-	appendStringInfoChar(out, '{');
-	put_text(out, "sku", line->sku, line->sku_len);
-	put_text(out, "name", line->name, line->name_len);
-	put_text(out, "variant", line->variant, line->variant_len);
-	put_key(out, "quantity");
-	appendStringInfo(out, "%d", left);
-	put_money(out, "unit_price", line->unit_price, decimals);
-	put_money(out, "line_total", line->unit_price * left, decimals);
-	put_text(out, "image_url", line->image_url, line->image_url_len);
-	put_text(out, "url", line->url, line->url_len);
-	appendStringInfoChar(out, '}');
-}
-
 /* What became of a line: of one that cannot be sold what was wanted, of another both sides. */
 static void
-put_change(StringInfo out, const IcoLine *line, const IcoLineChange *change, int decimals)
+put_change(JsonbParseState **state, const IcoLine *line, const IcoLineChange *change, int decimals)
 {
 	int32		left = line->quantity - line->filled;
 
-	if (out->len > 1)
-		appendStringInfoChar(out, ',');
-	appendStringInfoChar(out, '{');
-	put_text(out, "sku", line->sku, line->sku_len);
-	put_text(out, "name", line->name, line->name_len);
-	put_text(out, "variant", line->variant, line->variant_len);
-	put_key(out, "quantity");
-	appendStringInfo(out, "%d", left > 0 ? left : change->gone);
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	ico_put_bytes(state, "sku", line->sku, line->sku_len);
+	ico_put_bytes(state, "name", line->name, line->name_len);
+	ico_put_bytes(state, "variant", line->variant, line->variant_len);
+	ico_put_int(state, "quantity", left > 0 ? left : change->gone);
 	if (left > 0)
 	{
-		put_key(out, "quantity_was");
-		appendStringInfo(out, "%d", left + change->gone);
-		put_money(out, "unit_price", line->unit_price, decimals);
-		put_money(out, "unit_price_was", change->repriced ? change->old_price : line->unit_price, decimals);
+		ico_put_money(state, "unit_price", line->unit_price, decimals);
+		ico_put_int(state, "quantity_was", left + change->gone);
+		ico_put_money(state, "unit_price_was", change->repriced ? change->old_price : line->unit_price, decimals);
 	}
-	appendStringInfoChar(out, '}');
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
 /* The lists of a cart as its reader gets it. */
@@ -149,10 +100,9 @@ typedef struct CartLists
 } CartLists;
 
 static Datum
-list_end(StringInfo out)
+list_end(JsonbParseState **state)
 {
-	appendStringInfoChar(out, ']');
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out->data));
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(state, WJB_END_ARRAY, NULL)));
 }
 
 /* What is left to buy and can be sold, as JSON, what it costs, and what differs. */
@@ -165,17 +115,14 @@ remaining_lists(const IcoOrder *order, IcoStock *stock, CartLists *lists)
 		ico_stored_money(order->charges[0]), ico_stored_money(order->charges[1]),
 		ico_stored_money(order->charges[2]), ico_stored_money(order->charges[3])
 	};
-	StringInfoData out[3];		/* items, removed, changed */
+	JsonbParseState *out[3] = {NULL};	/* items, removed, changed */
 	IcoStockWalk walk;
 	IcoLineReader reader;
 	IcoLine		line;
 	int64		sum = 0;
 
 	for (int i = 0; i < lengthof(out); i++)
-	{
-		initStringInfo(&out[i]);
-		appendStringInfoChar(&out[i], '[');
-	}
+		pushJsonbValue(&out[i], WJB_BEGIN_ARRAY, NULL);
 	ico_stock_begin(&walk, stock, currency);
 	ico_line_reader_init(&reader, DatumGetLineItemsP(order->items));
 	while (ico_line_next(&reader, &line))
@@ -193,9 +140,7 @@ remaining_lists(const IcoOrder *order, IcoStock *stock, CartLists *lists)
 		if (!left)
 			continue;
 		sum += line.unit_price * (line.quantity - line.filled);
-		if (out[0].len > 1)
-			appendStringInfoChar(&out[0], ',');
-		put_line(&out[0], &line, decimals);
+		ico_put_line(&out[0], &line, NULL, 0, decimals);
 	}
 	lists->items = list_end(&out[0]);
 	lists->removed = list_end(&out[1]);
