@@ -433,6 +433,14 @@ CALL pg_temp.ack();
 SELECT pg_temp.by_hand('w1 ann', now());
 SELECT name FROM pg_temp.claim();
 CALL pg_temp.ack();
+-- and what the sequence queued before that waits for it: no two together
+CALL pg_temp.queue('1 hour', 'w9 hal');
+SELECT pg_temp.by_hand('w9 hal', now());
+SELECT name FROM pg_temp.claim();
+CALL pg_temp.ack();
+UPDATE incomplete_orders.messages SET due_at = now() - interval '1 minute' WHERE shop_id = :shop AND status = 'queued';
+SELECT name FROM pg_temp.claim();
+SELECT * FROM pg_temp.waits('w9%');
 -- an address that staff corrected: who gets it is counted
 CALL pg_temp.queue('1 hour', 'w4 cat');
 SELECT incomplete_orders.edit_order(pg_temp.id('w4 cat'), '{"email": "dan@w.example"}', 1) AS version;
