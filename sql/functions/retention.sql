@@ -112,9 +112,10 @@ BEGIN
 	DELETE FROM incomplete_orders.person_orders p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
 		AND p.ordered_at < incomplete_orders._later(incomplete_orders._later(_retire_persons.at, -s.expiry), -s.attribution_window);
+	-- a claim counts from when a message was sent, which may be five days after it was queued
 	DELETE FROM incomplete_orders.person_messages p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
-		AND p.queued_at < incomplete_orders._later(_retire_persons.at, -greatest(interval '31 days', s.min_gap));
+		AND p.queued_at < incomplete_orders._later(incomplete_orders._later(_retire_persons.at, -greatest(interval '30 days', s.min_gap)), -interval '7 days');
 	-- drawn again they are the same, unless the share has changed
 	DELETE FROM incomplete_orders.person_arms p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
