@@ -5,6 +5,7 @@ went.  decide() says what one tick makes of an order; may_send() what speaks
 against a message that was just claimed, holds() how long one may wait.
 Instants are seconds.  The order's life is a small part of the model in fuzz/life.
 """
+import math
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
@@ -106,14 +107,16 @@ class Order:
         banned = self.shop.exclusions.get("products", ())
         return {sku: line for sku, line in self.items.items() if sku not in banned}
 
-    def value(self):
+    def worth(self):
         return sum(quantity * price for quantity, price in self.left().values())
+
+    def value(self):
+        """Of what can be sold; the shops of the test have the prices of the carts."""
+        return sum((quantity if self.shop.stock is None else min(quantity, self.shop.stock.get(sku, (0,))[0])) * price
+                   for sku, (quantity, price) in self.left().items())
 
     def goods(self):
         return sum(quantity * price for quantity, price in self.items.values())
-
-    def rank(self):
-        return self.currency == self.shop.currency, self.value(), self.active, self.id.int
 
     def awake(self, at):
         return first_awake(at, self.zone or self.country and COUNTRIES.get(self.country) or self.shop.zone, self.shop.quiet)
@@ -200,7 +203,7 @@ class Shop:
             return "excluded_customer"
         if not order.left():
             return "excluded_products"
-        return "excluded_value" if order.value() < rules.get("minimum_value", 0) else None
+        return "excluded_value" if order.worth() < rules.get("minimum_value", 0) else None
 
     def has_ordered(self, order):
         for keys, at, of, _ in self.purchases:
@@ -232,14 +235,38 @@ class Shop:
             return {"ordered"}
         return {"already_bought"} if self.has_bought(order) else set()
 
-    def better_cart(self, order):
-        for other in self.open():
-            if other is order or other.status != "abandoned" or other.lost or not other.keys & order.keys:
-                continue
-            if other.rank() > order.rank() and not self.refusals(other) and (other.next is not None or any(
-                    m.order is other and m.counts and m.queued >= order.abandoned for m in self.messages)):
-                return other
-        return None
+    def unsold(self, order):
+        """What the shop can sell of it is nothing, or too little."""
+        if self.stock is None:
+            return None
+        if not self.sellable(order):
+            return "unavailable"
+        return "excluded_value" if order.value() < self.exclusions.get("minimum_value", 0) else None
+
+    def mailed_until(self, order):
+        """None: nobody is mailed for that cart."""
+        if order.status != "abandoned" or order.lost or self.refusals(order) or self.unsold(order):
+            return None
+        if order.next is not None:
+            return math.inf
+        return max((m.queued for m in self.messages if m.order is order and m.counts), default=None)
+
+    def has_better_cart(self, order):
+        """By any of the person's keys: a cart that is worth more, of the currency used last, and is mailed."""
+        for key in order.keys:
+            carts = [o for o in self.open() if key in o.keys]
+            mailed = {o: self.mailed_until(o) for o in carts}
+            latest = {}
+            for o in carts:
+                if mailed[o] is not None:
+                    latest[o.currency] = max(latest.get(o.currency, 0), o.active)
+
+            def rank(o):
+                # of two currencies used last at the same instant the one that comes first in the alphabet
+                return latest.get(o.currency, 0), [-ord(c) for c in o.currency], o.value(), o.active, o.id.int
+            if any(mailed[o] is not None and mailed[o] >= order.abandoned and rank(o) > rank(order) for o in carts if o is not order):
+                return True
+        return False
 
     # --- what tick does --------------------------------------------------------
 
@@ -250,17 +277,20 @@ class Shop:
         reasons = self.refusals(order)
         if not reasons and sum(m.order is order and m.episode == order.episode and m.counts for m in self.messages) >= self.cap_per_episode:
             reasons = {"cap_per_episode"}
-        if not reasons and self.better_cart(order):
+        if not reasons and not self.broken and self.has_better_cart(order):
             reasons = {"other_cart"}
         if reasons:
             return "skipped", reasons, None, step
         before = [m.queued for m in self.messages if m.counts and m.keys & order.keys]
         over = max([now] + [at + self.min_gap for at in before])
-        until = order.awake(over)
+        awake = order.awake(over)
+        until = max(awake, now + STOCK_WAIT if self.broken else now)
         if until > now:
-            return "postponed", {"min_gap" if over > now else "quiet_hours"}, until, step
+            return "postponed", {"min_gap" if over > now else "quiet_hours" if awake > now else "availability"}, until, step
         if sum(at > now - WINDOW for at in before) >= self.cap_per_person:
             return "skipped", {"cap_per_person"}, None, step
+        if self.unsold(order):
+            return "skipped", {self.unsold(order)}, None, step
         if self.holdout:
             known = [self.arms[k] for k in order.keys if k in self.arms]
             if not known:
@@ -287,8 +317,6 @@ class Shop:
         return [m for m in self.messages if m is not message and m.keys & (message.keys | message.order.keys)]
 
     def sellable(self, order):
-        if self.stock is None:
-            return bool(order.left())
         return any(self.stock.get(sku, (0,))[0] > 0 for sku in order.left())
 
     def must_not(self, message, now):
@@ -312,8 +340,8 @@ class Shop:
         if order.abandoned is not None and any(keys & order.keys and at >= order.abandoned and of is not order
                                                for keys, at, of, _ in self.purchases):
             found.add("ordered")
-        if not self.sellable(order):
-            found.add("unavailable")
+        if not order.left() or self.unsold(order):
+            found.add(self.unsold(order) or "excluded_products")
         if now >= message.give_up:
             found.add("too_old")
         if not message.by_hand:

@@ -515,15 +515,16 @@ class World:
         """What a claimed message brings, and whether it may, and whether it must."""
         order, offer = message.order, shop.offer
         if message.coupon:
-            if given and given["code"] != message.coupon["code"]:
-                raise Wrong(f"{message.id} has another coupon at a later attempt")
+            still = message.coupon["expires"] > now and order.value() >= message.coupon["minimum"]
+            if (given and given["code"]) != (message.coupon["code"] if still else None):
+                raise Wrong(f"message {message.id} comes with coupon {given} at a later attempt; it had {message.coupon}")
             return
         asked = offer and order.kind == "cart" and (message.step == offer["step"] or message.by_hand and message.type == "discount_offer")
         mine = [c for c in shop.coupons if c["order"] is order or c["keys"] & order.keys]
         recent = any(c["issued"] > now - offer["cool_down"] or c["used"] is not None and c["used"] > now - offer["cool_down"] or
                      c["used"] is None and c["expires"] > now for c in mine) if asked else None
         fits = asked and (order.currency == shop.currency or offer["kind"] == "percentage" and not offer["minimum"])
-        may = bool(asked and fits and not recent and not order.discount)
+        may = bool(asked and fits and not recent and not order.discount and order.value() >= offer["minimum"])
         if bool(given) != may:
             raise Wrong(f"message {message.id} (step {message.step}) comes with coupon {given}; asked {asked}, fits {fits}, recent {recent}")
         if given:
