@@ -295,7 +295,18 @@ SELECT session, step, action, reason FROM stock.said('2024-03-04 12:15');
 COMMIT;
 SELECT o.session_id, r.action, r.reason FROM incomplete_orders.send_recovery_emails(shop => 'stock', dry_run => true, max_attempts => 20, at => '2024-03-04 12:15') r
 JOIN incomplete_orders.open_orders o ON o.id = r.order_id ORDER BY 1;
+-- another shop's function never does: it uses up the time there is for all, and those behind it are asked in the next batch
+CREATE FUNCTION stock.slow(skus text[]) RETURNS TABLE (sku text, available integer, unit_price numeric) LANGUAGE sql AS $$ SELECT 'tea', 1, 1.0 FROM pg_sleep(60) $$;
+SELECT incomplete_orders.configure_shop('stock-b', '{"availability": "stock.slow"}');
+SELECT incomplete_orders.enable_campaign('cart', 'stock-b', at => '2024-01-01');
+SELECT incomplete_orders.capture_cart('slow', format('[%s]', stock.line('tea', 1))::incomplete_orders.line_items, email => 'slow@example.com', shop => 'stock-b', at => '2024-03-04 10:00') IS NOT NULL AS captured;
+SET incomplete_orders.hook_timeout = 500;
 CALL incomplete_orders.tick(at => '2024-03-04 12:15') \g /dev/null
+RESET incomplete_orders.hook_timeout;
+SELECT o.next_message_at, f.sqlstate FROM incomplete_orders.open_orders o JOIN incomplete_orders.hook_failures f USING (shop_id) WHERE o.session_id = 'slow';
+SELECT incomplete_orders.configure_shop('stock-b', '{"availability": null}');
+SELECT incomplete_orders.disable_campaign('cart', 'stock-b');
+DELETE FROM incomplete_orders.hook_failures WHERE shop_id = :other;
 SELECT * FROM stock.did('2024-03-04 12:15');
 SELECT count(*) AS failures FROM stock.failures;
 SELECT incomplete_orders.disable_campaign('cart', 'stock');
