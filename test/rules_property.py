@@ -16,12 +16,12 @@ import os
 import random
 import sys
 import time
-import uuid
+import traceback
 from datetime import datetime, timezone
 
 import psycopg
 
-from rules_model import COUNTED, COUNTRIES, DAY, HOUR, Message, Order, STEP_WAIT, STOCK_WAIT, Shop, first_awake, is_quiet, keys_of
+from rules_model import DAY, HOUR, STEP_WAIT, STOCK_WAIT, Message, Order, Shop, keys_of
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 DAYS = int(os.environ.get("FUZZ_DAYS", "30"))
@@ -68,7 +68,7 @@ class Person:
         self.customer, self.phone = f"c-{name}", f"+49 30 {number:03d}-{shop.number:02d}"
         self.sessions = [f"{name}.{n}" for n in range(3)]
         self.zone, self.country = rng.choice(ZONES + [None] * 2), rng.choice(["DE", "NP", "JP", "US", None])
-        self.agrees = rng.random() < 0.85
+        self.agrees = rng.random() < 0.9
         self.currency = shop.currency if rng.random() < 0.8 else rng.choice(["USD", "EUR", "JPY"])
 
 
@@ -131,10 +131,10 @@ class World:
         for variant in "abc"[:rng.choice([0, 2, 3])]:
             self.db.execute("SELECT incomplete_orders.save_variant('cart', 1, %s, weight => %s, shop => %s)", (variant, rng.randrange(1, 4), shop.name))
         shop.offer = None
-        if rng.random() < 0.7:
-            offer = {rng.choice(["percentage", "amount"]): 10, "minimum_value": rng.choice([0, 20]), "valid_for": f"{rng.choice([1, 7])} days",
-                     "cool_down": f"{rng.choice([0, 2, 30])} days"}
-            shop.offer = {"step": rng.choice([1, 2, 3]), "minimum": offer["minimum_value"], "kind": next(iter(offer)),
+        if rng.random() < 0.9:
+            offer = {rng.choice(["percentage", "amount"]): 10, "minimum_value": rng.choice([0, 20]), "valid_for": f"{rng.choice([1, 1, 7])} days",
+                     "cool_down": f"{rng.choice([0, 10, 30])} days"}
+            shop.offer = {"step": rng.choice([1, 1, 2, 3]), "minimum": offer["minimum_value"], "kind": next(iter(offer)),
                           "valid_for": int(offer["valid_for"][:2]) * DAY, "cool_down": int(offer["cool_down"][:2]) * DAY}
             self.db.execute("SELECT incomplete_orders.configure_coupon('cart', %s, %s, %s)", (json.dumps(offer), shop.offer["step"], shop.name))
         if rng.random() < 0.5:
@@ -199,7 +199,7 @@ class World:
         items = {sku: (rng.randrange(1, 4), SKUS[sku]) for sku in rng.sample(sorted(SKUS), rng.choice([0, 1, 1, 1, 2, 2, 3]))}
         if order and rng.random() < 0.3:
             items = None
-        facts = {"email": rng.choice(other.emails) if rng.random() < 0.45 else None,
+        facts = {"email": rng.choice(other.emails) if rng.random() < 0.65 else None,
                  "customer_id": person.customer if rng.random() < 0.2 else None,
                  "phone": person.phone if rng.random() < 0.15 else None}
         if facts["email"] and rng.random() < 0.2:
@@ -396,6 +396,9 @@ class World:
             shop.suppress(k, "erased", self.now)
         for k in {k for o in erased for k in o.keys if k[0] == "c"} & (customers if not by_email else gone) | customers:
             shop.suppressed[k] = ("erased", self.now)
+        for kind, keys in (("addresses", addresses), ("customers", customers)):
+            if kind in shop.exclusions:
+                shop.exclusions[kind] = [w for w in shop.exclusions[kind] if f"{kind[0].replace('a', 'e')}:{w}" not in keys]
         forgotten = {k for k in gone if k[0] == "p"} | addresses | customers | {key}
         for k in forgotten:
             shop.arms.pop(k, None)
@@ -428,12 +431,11 @@ class World:
             return
         if not allowed:
             raise Wrong(f"a message by hand was allowed for {order.id}")
-        message = self.add_message(shop, order, ident, 0)
+        self.add_message(shop, order, ident, 0)
         if order.next is not None:
             order.next = max(order.next, self.now + shop.min_gap)
         if shop.holdout:
             self.learn_arm(shop, order, None)
-        return message
 
     def learn_arm(self, shop, order, held_out):
         """The arm as it was drawn for somebody who had none; by hand it is not shown."""
@@ -442,9 +444,11 @@ class World:
             shop.assign(order, known, self.now)
             return
         draw = (shop.name, order.email.lower())
-        if held_out is None:
-            held_out = self.call("SELECT a.holdout FROM unnest(incomplete_orders._person_keys(%s, NULL, %s, NULL)) k JOIN incomplete_orders.person_arms a"
-                                 " ON a.person = k AND a.shop_id = %s ORDER BY a.assigned_at LIMIT 1", shop.id, order.email, shop.id)
+        written = self.call("SELECT a.holdout FROM unnest(incomplete_orders._person_keys(%s, NULL, %s, NULL)) k JOIN incomplete_orders.person_arms a"
+                            " ON a.person = k AND a.shop_id = %s ORDER BY a.assigned_at LIMIT 1", shop.id, order.email, shop.id)
+        held_out = written if held_out is None else held_out
+        if written != held_out:
+            raise Wrong(f"{order.email} of {shop.name} is treated as {'held out' if held_out else 'not held out'}, and written down as {written}")
         if self.learned.setdefault(draw, held_out) != held_out:
             raise Wrong(f"{order.email} was drawn again and is in another arm")
         shop.assign(order, held_out, self.now)
@@ -461,7 +465,6 @@ class World:
         elif rng.random() < 0.3:
             shop.min_gap = rng.choice([0, 6 * HOUR, 16 * HOUR, 40 * HOUR])
             self.configure(shop, min_gap=f"{shop.min_gap} s")
-            shop.changed = self.now
         elif rng.random() < 0.3:
             shop.cap_per_person = rng.choice([1, 3, 6])
             self.configure(shop, cap_per_person=shop.cap_per_person)
@@ -480,6 +483,13 @@ class World:
         order.settle(self.now)
         if order.closed:
             return
+        if rng.random() < 0.3:
+            # something was taken out
+            self.call("SELECT incomplete_orders.edit_order(o.id, %s, o.version) FROM incomplete_orders.open_orders o WHERE o.shop_id = %s AND o.id = %s",
+                      json.dumps({"items": [{"sku": "A", "quantity": 1, "unit_price": SKUS["A"]}]}), shop.id, order.id)
+            order.items = {"A": (1, SKUS["A"])}
+            # or put into a cart that was empty, whose customer went away long ago
+            order.settle(self.now)
         theirs = order is coupon["order"] or bool(order.keys & coupon["keys"])
         fits = order.currency == shop.currency or coupon["kind"] == "percentage" and not coupon["minimum"]
         good = theirs and fits and coupon["used"] is None and coupon["expires"] > self.now and order.goods() >= coupon["minimum"]
@@ -566,9 +576,7 @@ class World:
                 order.settle(self.now)
             plans[shop] = {o: shop.decide(o, self.now) for o in shop.open() if o.next is not None and o.next <= self.now
                            and shop.step_behind(o.kind, o.step)}
-        report = self.call("CALL incomplete_orders.tick(NULL)")
-        if report["more"] if "more" in report else False:
-            raise Wrong(f"tick had not enough time: {report}")
+        self.call("CALL incomplete_orders.tick(NULL)")
         self.compare(plans, said)
 
     def preview(self, shop, then):
@@ -648,9 +656,6 @@ class World:
 
     def claim(self):
         batch, lease = rng.choice([1, 2, 3, 10, 100]), rng.choice([60, 300, 3600])
-        for shop in self.shops:
-            shop.looked_broken = shop.broken
-        # what is written of orders is what a claim sees
         empty = 0
         while True:
             rows = self.db.execute("SELECT message_id, token, shop, recipient, message FROM incomplete_orders.claim_messages('property', %s, %s * interval '1 s')",
@@ -688,16 +693,12 @@ class World:
         message.claims.append(self.now)
         self.claims[ident] = token
         self.note("claimed")
-        self.check_one_each(message)
 
     def check_stock(self, shop, message, text):
         shown = {i["sku"]: i["quantity"] for i in text["order"]["items"]}
         right = {sku: min(quantity, shop.stock[sku][0]) for sku, (quantity, _) in message.order.left().items() if shop.stock.get(sku, (0,))[0] > 0}
         if shown != right:
             raise Wrong(f"message {message.id} offers {shown}, there is {right}")
-
-    def check_one_each(self, message):
-        pass
 
     def answer(self, ident, token):
         if self.chance(ident) < 0.06:
@@ -796,7 +797,7 @@ class World:
 
     def step(self):
         kinds = ([self.capture] * 16 + [self.identify] * 2 + [self.edit, self.buy_elsewhere, self.dismiss, self.suppress, self.change_shop] +
-                 [self.convert] * 2 + [self.consent, self.unsubscribe, self.by_hand, self.redeem] + [self.redeem] * 2)
+                 [self.convert] * 2 + [self.consent, self.unsubscribe] + [self.by_hand] * 2 + [self.redeem] * 3)
         if self.ticking:
             kinds += [self.tick] * 10
         if self.sending:
@@ -834,6 +835,9 @@ class World:
         self.sync()
         self.sending = True
         self.drain(self.now + 12 * DAY)
+        # three in ten; by chance none or all of so many once in thousands of seeds
+        if len(self.learned) >= 30 and len(set(self.learned.values())) == 1:
+            raise Wrong(f"of {len(self.learned)} persons none was held out, or all were")
 
     def drain(self, end):
         """Only senders, until nothing waits."""
@@ -855,23 +859,14 @@ def main():
     world, failed, began = World(), None, time.monotonic()
     try:
         world.run()
-    except (Wrong, psycopg.Error, AssertionError) as error:
+    except Exception as error:
         failed = error
-        import traceback
-        if os.environ.get("FUZZ_TRACE"):
-            traceback.print_exc()
+        traceback.print_exc()
     good = failed is None
     print(("" if good else "not ") + f"ok 1 - {DAYS} days and an outage of ten: no rule was broken, nothing that was due forgotten")
     if not good:
         print(f"# step {world.steps} ({world.doing}) at {instant(world.now)}: {failed}")
         print(f"# to see it again: FUZZ_SEED={SEED} FUZZ_DAYS={DAYS}")
-    if not good and os.environ.get("FUZZ_TRACE"):
-        for word in str(failed).split():
-            ident = word.strip("[]',;:")
-            for shop in world.shops:
-                for thing in shop.orders + shop.messages:
-                    if str(thing.id) == ident:
-                        print("#", {k: (instant(v).isoformat() if isinstance(v, int) and v > 10**9 else v) for k, v in vars(thing).items()}, getattr(thing, "order", thing).keys, vars(getattr(thing, "order", thing)))
     print(f"# seed {SEED}: {world.steps} steps, {time.monotonic() - began:.0f} s; {sum(len(s.orders) for s in world.shops)} orders; {world.counts}")
     print(f"# {world.reasons}")
     print("1..1")

@@ -441,6 +441,12 @@ CALL pg_temp.ack();
 UPDATE incomplete_orders.messages SET due_at = now() - interval '1 minute' WHERE shop_id = :shop AND status = 'queued';
 SELECT name FROM pg_temp.claim();
 SELECT * FROM pg_temp.waits('w9%');
+-- somebody who was forgotten, and is known by the customer only
+CALL pg_temp.queue('1 hour', 'wa ivy');
+SELECT count(*) > 0 AS suppressed FROM incomplete_orders.forget_customer(customer_id => 'w zoe', shop => 'rul');
+SELECT incomplete_orders.edit_order(pg_temp.id('wa ivy'), '{"customer_id": "w zoe"}', 1) AS version;
+SELECT name FROM pg_temp.claim();
+SELECT * FROM pg_temp.waits('wa%');
 -- an address that staff corrected: who gets it is counted
 CALL pg_temp.queue('1 hour', 'w4 cat');
 SELECT incomplete_orders.edit_order(pg_temp.id('w4 cat'), '{"email": "dan@w.example"}', 1) AS version;
