@@ -5,7 +5,8 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use IPC::Run qw(start finish timeout);
+use IPC::Run qw(start finish run timeout);
+use Time::HiRes qw(usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('tick');
 $node->init;
@@ -127,6 +128,18 @@ cmp_ok($report->{seconds}, '<', 10, '... in time');
 # Cancelled, terminated, killed: whole batches remain, and the next tick goes on.
 #
 
+# psql may be gone before it has read its standard input, where poll_query_until() writes.
+sub wait_for_server
+{
+	my ($out, $err);
+	for (1 .. 1800)
+	{
+		return if run [ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'SELECT 1' ], '<', \undef, '>', \$out, '2>', \$err;
+		usleep(100_000);
+	}
+	die 'the server does not come back';
+}
+
 sub interrupted
 {
 	my ($name, $end, $expected) = @_;
@@ -143,7 +156,7 @@ sub interrupted
 	$end->($pid);
 	finish $tick;
 	like($err, $expected, "$name: psql says so");
-	$node->poll_query_until('postgres', 'SELECT 1', '1') or die 'the server does not come back';
+	wait_for_server();
 	my $done = value("SELECT count(*) FROM incomplete_orders.open_orders WHERE status = 'abandoned'");
 	cmp_ok($done, '>', 0, "$name: some batches are done");
 	cmp_ok($done, '<', 40_000, "$name: others are not");
