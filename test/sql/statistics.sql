@@ -8,6 +8,7 @@ SELECT incomplete_orders.create_shop('stat', 'Statistics', 'EUR', 'Europe/Berlin
 SELECT incomplete_orders.create_shop('stat-us', 'Statistics, overseas', 'USD', 'America/New_York') AS other \gset
 SELECT incomplete_orders.configure_shop(s, '{"consent_rule": "none", "min_gap": "0", "cap_per_episode": 1, "quiet_from": "00:00", "quiet_to": "00:00"}') FROM unnest('{stat,stat-us}'::text[]) s;
 SELECT incomplete_orders.enable_campaign('cart', s, at => '2024-03-01') FROM unnest('{stat,stat-us}'::text[]) s;
+SELECT incomplete_orders.save_variant('cart', 1, 'a', shop => 'stat-us');
 CREATE SCHEMA st;
 CREATE TABLE st.made (name text PRIMARY KEY, id uuid);
 -- a cart worth so much, of somebody with an address of that name
@@ -122,6 +123,7 @@ SELECT st.cart('fails', 35, '2024-04-07 10:00', 'payment', email => '');
 SELECT incomplete_orders.mark_payment_pending(st.id('fails'), deadline => '2024-05-01', at => '2024-04-07 10:05');
 -- overseas it is still Sunday; a mail that did not arrive assisted nobody
 SELECT st.cart('overseas', 11, '2024-04-01 05:30', email => '', shop => 'stat-us'), st.cart('bounced', 44, '2024-04-10 16:00', shop => 'stat-us');
+SELECT incomplete_orders.record_checkout_error(st.id('overseas'), 'shipping_error', 'no carrier', '2024-04-01 05:31');
 CALL st.tick('2024-04-10 18:30');
 SELECT st.event('bounced', 'message_sent', '2024-04-10 18:30'), st.event('bounced', 'message_bounced', '2024-04-10 18:31'), st.buy('bounced', '2024-04-11 10:00');
 CALL st.tick('2024-04-24 15:00');
@@ -173,6 +175,8 @@ SELECT report, count(*) AS rows FROM st.all_reports() WHERE arguments LIKE '%*%'
 -- both shops, each day where the shop is
 SELECT currency, total, converted, expired, recovered, unaided, recovery_attempts FROM incomplete_orders.statistics('*', '2024-03-25', '2024-04-15');
 SELECT day, total, episodes, unaided, unaided_value, recovery_attempts FROM incomplete_orders.statistics_by_day('stat-us', '2024-03-25', '2024-04-15') WHERE total + episodes + recovery_attempts > 0;
+SELECT campaign, step, variant, currency, queued, sent, bounced, converted FROM incomplete_orders.statistics_by_campaign('stat-us', '2024-03-25', '2024-04-15');
+SELECT reason, episodes, episode_value FROM incomplete_orders.statistics_by_reason('stat-us', '2024-03-25', '2024-04-15');
 RESET ROLE;
 -- what is added up by one question is what is added up by another
 CREATE FUNCTION st.sums() RETURNS TABLE (report text, currency text, episodes numeric, episode_value numeric, recovered numeric, recovered_value numeric, assisted numeric, unaided numeric) LANGUAGE plpgsql AS $$
@@ -193,7 +197,8 @@ SELECT st.cart('autumn1', 1, '2024-10-26 23:30+00', email => ''), st.cart('autum
 CALL st.tick('2024-10-28 02:00');
 SELECT day, total, episodes, episode_value FROM incomplete_orders.statistics_by_day('stat', '2024-10-26', '2024-10-29');
 SELECT weekday, hour, created, episodes, episode_value FROM incomplete_orders.statistics_by_hour('stat', '2024-10-26', '2024-10-29') WHERE created + episodes > 0;
--- what was left open in spring has expired meanwhile
+-- what was left open in spring has expired meanwhile; a payment that failed is abandoned for that reason
+SELECT day, r.reason, r.episodes, r.episode_value FROM generate_series(date '2024-04-07', date '2024-04-25', interval '1 day') d (day), incomplete_orders.statistics_by_reason('stat', day::date, day::date + 1) r;
 SELECT total, pending, payment_pending, payment_failed, abandoned, converted, expired, dismissed, total_value, abandoned_value FROM incomplete_orders.statistics('stat', '2024-03-25', '2024-04-08') WHERE currency = 'EUR';
 
 --
