@@ -458,6 +458,19 @@ note_error(const IcoOrder *order, TimestampTz at, text *words)
 	(void) ico_execute(&plan, args.values, args.nulls);
 }
 
+/* What went wrong is why it is abandoned, if it is and nobody says anything else. */
+static void
+note_reason(const IcoOrder *order, text *reason)
+{
+	static IcoPlan plan = {
+		"iut",
+		"UPDATE incomplete_orders.open_orders o SET abandonment_reason = $3 WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2"
+	};
+	Datum		values[3] = {Int32GetDatum(order->shop_id), UUIDPGetDatum(&order->id), PointerGetDatum(reason)};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
 /* record_checkout_error(id, error_kind, reason, at) -> order_status */
 Datum
 ico_record_checkout_error(PG_FUNCTION_ARGS)
@@ -480,6 +493,8 @@ ico_record_checkout_error(PG_FUNCTION_ARGS)
 	ico_append_event(shop.shop_id, &order.id, &event);
 	if (kind == 0)
 		ico_fail_payment(&order, &shop, event.at, NULL);
+	if (!order.closed && order.status != ICO_ABANDONED)
+		note_reason(&order, event.reason);
 	note_error(&order, event.at, text_argument(fcinfo, 2));
 	SPI_finish();
 	PG_RETURN_DATUM(ico_status_datum(order.status));

@@ -438,6 +438,26 @@ require_free(const IcoOrder *order, const Holder *holder)
 					  "Give the discount for the rest by other means.");
 }
 
+/* The event, which names the message that the coupon came with: reports ask what that brought. */
+static void
+append_redeemed(const IcoOrder *order, const Found *found, TimestampTz at)
+{
+	static IcoPlan plan = {
+		ICO_EVENT_ARGS "t",
+		"WITH q AS (" ICO_EVENT_ROW("open_orders") "), o AS (SELECT q.*, m.campaign, m.step, m.variant, m.id AS message_id FROM q"
+		" LEFT JOIN (incomplete_orders.issued_coupons i JOIN incomplete_orders.messages m ON m.shop_id" EQ "i.shop_id AND m.id" EQ "i.message_id)"
+		" ON i.shop_id" EQ "q.shop_id AND i.code" EQ "$8), "
+		ICO_EVENT_CTE("o", ", campaign, step, variant, message_id", ", r.campaign, r.step, r.variant, r.message_id") ICO_EVENT_TAIL
+	};
+	IcoEvent	event = {.event = "coupon_redeemed", .at = at};
+	IcoArgs		args;
+
+	ico_event_args(&args, order->shop_id, &order->id, &event, NULL);
+	ico_arg_text(&args, found->code);
+	if (ico_execute(&plan, args.values, args.nulls) != 1)
+		elog(ERROR, "open order vanished under its lock");
+}
+
 /* The order's row and its event; returns the row of the answer. */
 static void
 write_coupon(const IcoOrder *order, const Found *found, TimestampTz at, Datum *row)
@@ -448,7 +468,6 @@ write_coupon(const IcoOrder *order, const Found *found, TimestampTz at, Datum *r
 		" WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.coupon_code, o.coupon_discount, o.currency,"
 		" incomplete_orders._order_total(o.items, o.shipping, o.tax, o.discount, o.coupon_discount, o.currency)"
 	};
-	IcoEvent	event = {.event = "coupon_redeemed", .at = at};
 	int			exponent = ico_currency_exponent(text_to_cstring(DatumGetTextPP(order->currency)));
 	Datum		values[4] = {
 		Int32GetDatum(order->shop_id), UUIDPGetDatum(&order->id), PointerGetDatum(found->code),
@@ -461,7 +480,7 @@ write_coupon(const IcoOrder *order, const Found *found, TimestampTz at, Datum *r
 	for (int i = 0; i < 4; i++)
 		row[i] = ico_column(0, i + 1, &isnull);
 	row[4] = found->expires_at;
-	ico_append_event(order->shop_id, &order->id, &event);
+	append_redeemed(order, found, at);
 	if (order->status != ICO_PENDING)
 		ico_recount(order->shop_id, &order->id, at, (Datum) 0, (Datum) 0, (Datum) 0);
 }

@@ -35,7 +35,7 @@ PG_FUNCTION_INFO_V1(ico_is_ordinary);
 #define SEQUENCE_LENGTH (3 * USECS_PER_DAY)
 
 #define REASON_CHARS 500
-#define REASON_CODE_BYTES 40
+#define REASON_CODE_BYTES 40	/* and in ICO_REASON_CODE */
 
 /*
  * The transition table: moves[from] has a bit for every state that may follow.
@@ -361,9 +361,12 @@ ico_write_change(IcoOrder *order, const IcoShop *shop, IcoStatus before, const I
 		" lost_at = $11, expires_at = $12, next_action_at = $13, kind = $14, payment_deadline = $15,"
 		" last_activity_at = $16, version = $18, next_message_at = $19,"
 		" sequence_step = CASE WHEN $11 IS NULL THEN 0 ELSE o.sequence_step END,"
-		" abandonment_reason = COALESCE($17, o.abandonment_reason)"
+		/* who came back has no reason any more */
+		" abandonment_reason = COALESCE($17, CASE WHEN o.episode" EQ "$9 THEN o.abandonment_reason END)"
 		" WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2 RETURNING o.*), "
-		ICO_EVENT_CTE("o", "", "") ICO_EVENT_TAIL
+		ICO_EVENT_ROWS("o", "$3", "$4", "$5", "$6", "r.status",
+					   "COALESCE($7, CASE WHEN $3" EQ "'abandoned' THEN " ICO_REASON_CODE("r.abandonment_reason") " END)", "", "")
+		ICO_EVENT_TAIL
 	};
 	IcoArgs		args;
 

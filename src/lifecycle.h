@@ -152,6 +152,10 @@ extern void ico_vouch_next(void);
 #define ICO_EVENT_ARGS "iutztst"
 #define ICO_EVENT_CTE(source, columns, values) \
 	ICO_EVENT_ROWS(source, "$3", "$4", "$5", "$6", "r.status", "$7", columns, values)
+/* the code of somebody's words, as ico_set_reason() says it, or null */
+#define ICO_REASON_CODE(words) \
+	"CASE WHEN " words " OPERATOR(pg_catalog.~) '^[a-z0-9_]{1,40}$' THEN " words \
+	" WHEN " words " OPERATOR(pg_catalog.<>) '' THEN 'other' END"
 #define ICO_EVENT_ROWS(source, event, at, actor, before, after, reason, columns, values) \
 	ICO_EVENT_ROWS_OF(source, event, at, actor, before, after, reason, "r.currency", ICO_ROW_TOTAL, columns, values)
 #define ICO_ROW_TOTAL \

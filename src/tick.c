@@ -155,7 +155,7 @@ look_again(const IcoOrder *order, TimestampTz at)
 /* what an event says of an order, of the row c */
 #define EVENT_FACTS \
 	"c.shop_id, c.id, c.root_id, c.episode, c.kind, c.currency, c.items, c.shipping, c.tax, c.discount," \
-	" c.coupon_discount, c.furthest_step, c.context, c.bot, c.created_at, c.abandoned_at, c.before, c.step, c.due_at, "
+	" c.coupon_discount, c.furthest_step, c.context, c.bot, c.created_at, c.abandoned_at, c.abandonment_reason, c.before, c.step, c.due_at, "
 
 /*
  * One statement for a whole batch: take due rows, decide, write the changes,
@@ -209,7 +209,8 @@ batch_plan(void)
 					 "  ordinal, message_id, at, reason) SELECT m.shop_id, m.order_id, m.episode, m.campaign, m.step,"
 					 "  m.ordinal, m.id, m.ended_at, m.reason FROM cancelled m),"
 					 " r AS (SELECT %s FROM changed c UNION ALL SELECT %s FROM gone c), "
-					 ICO_EVENT_ROWS("r", "r.step", "r.due_at", "NULL", "r.before", "r.after", "NULL", "", "") ","
+					 ICO_EVENT_ROWS("r", "r.step", "r.due_at", "NULL", "r.before", "r.after",
+									"CASE WHEN r.step" EQ "'abandoned' THEN " ICO_REASON_CODE("r.abandonment_reason") " END", "", "") ","
 					 " t AS (" ICO_EVENT_TAIL ")"
 					 " SELECT d.shop_id, pg_catalog.count(*)::integer,"
 					 " (pg_catalog.count(*) FILTER (WHERE d.due_at" LE "$2 AND d.step" EQ "'abandoned'))::integer,"

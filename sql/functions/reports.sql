@@ -75,7 +75,7 @@ ALTER FUNCTION incomplete_orders.statistics_by_day(text, date, date) OWNER TO in
 COMMENT ON FUNCTION incomplete_orders.statistics_by_day(text, date, date) IS
 $c$A row for every day from since to before until and every currency, also where nothing happened. Days are those of the shop's time zone.
   total, converted, converted_value, direct, direct_value = orders begun on that day (event created): all; made into orders by now, and their totals; bought before ever being abandoned. conversion_rate = converted / total.
-  episodes, episode_value = abandonments of that day (event abandoned, by abandoned_at) and what was in them. recoverable to lost_value = what became of these, as in statistics(), with the money that was paid less refunds and coupons. recovery_rate = recovered / recoverable.
+  episodes, episode_value = abandonments of that day (event abandoned, by abandoned_at) and what was in them. recoverable to lost_value = what became of these, as in statistics(), with the money that was paid less refunds. recovery_rate = recovered / recoverable.
   recovery_attempts, messages_sent = messages queued and sent on that day.
 At most 36,600 days. IC002, 22023$c$;
 
@@ -121,7 +121,8 @@ DECLARE
 BEGIN
 	RETURN QUERY
 		-- 1, 2, 5, 10, 20, 50 and so on
-		SELECT f.currency, f.key::numeric, CASE WHEN f.key = '0' THEN 1 WHEN f.key = '1000000' THEN NULL WHEN left(f.key, 1) = '2' THEN f.key::numeric * 2.5 ELSE f.key::numeric * 2 END::numeric,
+		SELECT f.currency, f.key::numeric, 
+			CASE WHEN f.key = '0' THEN 1 WHEN f.key = '1000000' THEN NULL WHEN left(f.key, 1) = '2' THEN f.key::bigint * 5 / 2 ELSE f.key::bigint * 2 END::numeric,
 			f.direct, f.direct_value, f.episodes, f.episode_value, f.recoverable, f.recovered, f.recovered_value, f.assisted, f.assisted_value,
 			f.unaided, f.unaided_value, f.lost, f.lost_value, incomplete_orders._rate(f.recovered, f.recoverable)
 		FROM incomplete_orders._figures(shop_ids, 'value', 'bucket', days.since, days.until) f
@@ -263,7 +264,7 @@ COMMENT ON FUNCTION incomplete_orders.statistics_by_campaign(text, date, date) I
 $c$By campaign (null: by hand), step of it, variant (null: the step has none) and currency of the order; each column by the day on which that happened, in the shop's time zone.
   queued, sent, failed, delivered, opened, clicked, replied, unsubscribed, bounced, complained = messages of which that was recorded (events message_queued and so on), by persons: what machines opened or clicked (machine) is left out.
   held_out = orders whose person is held out (event holdout), once an episode.
-  converted = orders recovered by a message of that row: its link was clicked, or its coupon redeemed, last before the payment and within the attribution window; by the day of the payment. revenue = paid_amount - refund_amount - coupon_cost of these. coupon_cost = what the coupons took off.
+  converted = orders recovered by a message of that row: its link was clicked, or its coupon redeemed, last before the payment and within the attribution window; by the day of the payment. revenue = paid_amount - refund_amount of these. coupon_cost = what the coupons took off.
   open_rate, click_rate, conversion_rate, unsubscribe_rate, bounce_rate, complaint_rate = opened, clicked and so on / sent. IC002, 22023$c$;
 
 CREATE FUNCTION incomplete_orders.statistics_by_cohort(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)

@@ -108,7 +108,8 @@ AS $$
 		o.currency, o.bot, t.local::date, (extract(isodow FROM t.local) * 24 - 24 + extract(hour FROM t.local))::text,
 		incomplete_orders._value_bucket((o.a).value), (o.a).furthest_step::text, coalesce((o.a).reason_code, ''),
 		coalesce((o.a).device, ''), coalesce((o.a).source, ''), floor(extract(epoch FROM o.paid_at - (o.a).abandoned_at) / 60)::bigint::text,
-		o.paid - o.refunded - o.coupon_cost, o.coupon_cost, (o.paid_at AT TIME ZONE o.time_zone)::date,
+		-- what was paid is less what a coupon took off already
+		o.paid - o.refunded, o.coupon_cost, (o.paid_at AT TIME ZONE o.time_zone)::date,
 		CASE WHEN (o.click).event_id IS NOT NULL THEN (o.click).campaign ELSE (o.message).campaign END,
 		CASE WHEN (o.click).event_id IS NOT NULL THEN (o.click).step ELSE (o.message).step END,
 		CASE WHEN (o.click).event_id IS NOT NULL THEN (o.click).variant ELSE (o.message).variant END
@@ -121,12 +122,13 @@ AS $$
 			(array_agg(e.event ORDER BY e.what DESC, e.at DESC, e.event_id DESC) FILTER (WHERE e.what IN ('message_clicked', 'coupon_redeemed')
 				AND e.at BETWEEN e.paid_at - s.attribution_window AND e.paid_at))[1] AS click,
 			(array_agg(e.event ORDER BY e.at DESC, e.event_id DESC) FILTER (WHERE e.what = 'message_sent'
-				AND e.at BETWEEN e.paid_at - s.attribution_window AND e.paid_at))[1] AS message
+				AND ((e.event).message_id = ANY (e.bounced)) IS NOT TRUE AND e.at BETWEEN e.paid_at - s.attribution_window AND e.paid_at))[1] AS message
 		FROM (
 			SELECT e.shop_id, e.order_id, e.event_id, e.event AS what, e.at, e AS event, first_value(e.currency) OVER w AS currency,
-				first_value(e.bot) OVER w AS bot, first_value(CASE WHEN e.paid_amount IS NOT NULL THEN e.at END) OVER w AS paid_at
+				first_value(e.bot) OVER w AS bot, first_value(CASE WHEN e.paid_amount IS NOT NULL THEN e.at END) OVER w AS paid_at,
+				array_agg(e.message_id) FILTER (WHERE e.event = 'message_bounced') OVER (PARTITION BY e.shop_id, e.order_id) AS bounced
 			FROM unnest($1, $2) u (shop_id, order_id) JOIN incomplete_orders.order_events e ON e.shop_id = u.shop_id AND e.order_id = u.order_id
-			WHERE (e.event IN ('abandoned', 'message_sent', 'coupon_redeemed', 'reversed') OR e.event = 'message_clicked' AND e.machine IS NOT TRUE
+			WHERE (e.event IN ('abandoned', 'message_sent', 'message_bounced', 'coupon_redeemed', 'reversed') OR e.event = 'message_clicked' AND e.machine IS NOT TRUE
 					OR e.paid_amount IS NOT NULL OR e.refund_amount IS NOT NULL OR e.coupon_cost IS NOT NULL)
 				AND NOT EXISTS (SELECT FROM incomplete_orders.order_outcomes k WHERE k.shop_id = u.shop_id AND k.order_id = u.order_id AND k.kept)
 			WINDOW w AS (PARTITION BY e.shop_id, e.order_id ORDER BY e.paid_amount IS NULL, e.at, e.event_id)
@@ -146,7 +148,7 @@ AS $$
 	SELECT format($q$
 		SELECT DISTINCT e.shop_id, e.order_id FROM %s e
 		WHERE (e.paid_amount IS NOT NULL OR e.refund_amount IS NOT NULL OR e.event = 'reversed') AND (e.episode > 1 OR e.abandoned_at IS NOT NULL)
-			OR e.event IN ('message_clicked', 'message_sent', 'coupon_redeemed', 'abandoned')
+			OR e.event IN ('message_clicked', 'message_sent', 'message_bounced', 'coupon_redeemed', 'abandoned')
 				AND EXISTS (SELECT FROM incomplete_orders.order_outcomes o WHERE o.shop_id = e.shop_id AND o.order_id = e.order_id)
 	$q$, source)
 $$;

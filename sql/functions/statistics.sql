@@ -219,8 +219,8 @@ Orders, by the day they were begun (event created):
   average_days_to_abandon = from the beginning to the first abandonment (abandoned_at).
 Abandonments, by the day of abandoned_at; an order that is abandoned again counts again:
   recoverable = a first message was queued, or withheld from a person held out (message_queued, holdout). recovery_rate = recovered / recoverable.
-  recovered = paid (paid_amount), and a person clicked a link or redeemed a coupon of a message within the attribution window before (message_clicked, coupon_redeemed). assisted = paid, a message was sent within that window, no click. unaided = paid without either.
-  recovered_value = paid_amount - refund_amount - coupon_cost of the recovered ones. lost_value = value of those given up (event lost).
+  recovered = paid (paid_amount), and a person clicked a link or redeemed a coupon of a message within the attribution window before (message_clicked, coupon_redeemed). assisted = paid, a message was sent within that window and did not bounce (message_sent, message_bounced), no click. unaided = paid without either.
+  recovered_value = paid_amount - refund_amount of the recovered ones; what coupons took off is not in what was paid. lost_value = value of those given up (event lost).
   median_, p90_time_to_recover = paid - abandoned_at of the recovered ones, in whole minutes: the smallest within which a half, nine of ten had paid.
 Messages, by their day: recovery_attempts = queued (message_queued), messages_sent = sent (message_sent).
 Persons, by the day they were drawn (person_arms, by the currency of the order drawn for), once the attribution window and three days are over: treated, held_out = how many. lift = share of the treated that ordered within that time - the same of those held out; lift_low, lift_high = its 95 % interval (Newcombe). All three are null where lift_reason says why: "not enough data" (fewer than 100 persons in an arm), or "several shops" (which may hold out different shares).
