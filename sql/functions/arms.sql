@@ -4,8 +4,9 @@
 
 -- A row for each draw that is not counted yet and whose time is over; with persons
 -- (keyed hashes): those of these persons, over or not.  Two transactions may have drawn
--- for one person at once: who has an older row for every key is none (persons 0).
-CREATE FUNCTION incomplete_orders._arms(shop_ids integer[], at timestamptz, persons bigint[])
+-- for one person at once: who has an older row for every key is none (persons 0).  most:
+-- of each shop.
+CREATE FUNCTION incomplete_orders._arms(shop_ids integer[], at timestamptz, persons bigint[], most integer)
 RETURNS TABLE (shop_id integer, drawn_for uuid, day date, currency text, holdout boolean, persons integer, converted integer)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
@@ -16,7 +17,7 @@ AS $$
 		WHERE a.shop_id = s.shop_id AND NOT a.counted
 			AND a.drawn_at <= CASE WHEN $3 IS NULL THEN incomplete_orders._later(incomplete_orders._later($2, -s.attribution_window), interval '-3 days') ELSE 'infinity' END
 			AND ($3 IS NULL OR a.drawn_for IN (SELECT k.drawn_for FROM incomplete_orders.person_arms k WHERE k.shop_id = s.shop_id AND k.person = ANY ($3)))
-		ORDER BY a.drawn_for
+		ORDER BY a.drawn_for LIMIT $4
 	) d
 	CROSS JOIN LATERAL (
 		SELECT EXISTS (SELECT FROM incomplete_orders.person_arms k WHERE k.shop_id = d.shop_id AND k.drawn_for = d.drawn_for
@@ -31,12 +32,12 @@ AS $$
 	) c
 	WHERE s.shop_id = ANY ($1)
 $$;
-ALTER FUNCTION incomplete_orders._arms(integer[], timestamptz, bigint[]) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._arms(integer[], timestamptz, bigint[]) IS
+ALTER FUNCTION incomplete_orders._arms(integer[], timestamptz, bigint[], integer) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._arms(integer[], timestamptz, bigint[], integer) IS
 	'Persons by what was drawn for them and whether they ordered within the attribution window and three days, as far as they are not in rollup_arms';
 
 -- Whoever marks a row counts its person: two at a time do not count anybody twice.
-CREATE FUNCTION incomplete_orders._count_arms(shop_id integer, at timestamptz, persons bigint[]) RETURNS bigint
+CREATE FUNCTION incomplete_orders._count_arms(shop_ids integer[], at timestamptz, persons bigint[], most integer DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -44,7 +45,7 @@ DECLARE
 	counted bigint;
 BEGIN
 	WITH a AS MATERIALIZED (
-		SELECT * FROM incomplete_orders._arms(ARRAY[_count_arms.shop_id], _count_arms.at, _count_arms.persons)
+		SELECT * FROM incomplete_orders._arms(_count_arms.shop_ids, _count_arms.at, _count_arms.persons, _count_arms.most)
 	), marked AS (
 		UPDATE incomplete_orders.person_arms p SET counted = true FROM a
 		WHERE p.shop_id = a.shop_id AND p.drawn_for = a.drawn_for AND NOT p.counted RETURNING p.drawn_for
@@ -59,9 +60,9 @@ BEGIN
 	RETURN counted;
 END
 $$;
-ALTER FUNCTION incomplete_orders._count_arms(integer, timestamptz, bigint[]) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._count_arms(integer, timestamptz, bigint[]) IS
-	'Adds to rollup_arms whose time to order is over, or, with persons, these before their keys are erased; how many';
+ALTER FUNCTION incomplete_orders._count_arms(integer[], timestamptz, bigint[], integer) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._count_arms(integer[], timestamptz, bigint[], integer) IS
+	'Adds to rollup_arms whose time to order is over, or, with persons, these before their keys are erased; most: of each shop; how many';
 
 -- Wilson's score interval at 95 %.
 CREATE FUNCTION incomplete_orders._wilson(part bigint, whole bigint, OUT low float8, OUT high float8)
@@ -114,7 +115,7 @@ AS $$
 				count(DISTINCT shop_id) AS shops
 			FROM (
 				SELECT shop_id, day, currency, holdout, persons, converted FROM incomplete_orders.rollup_arms r WHERE r.shop_id = ANY ($1)
-				UNION ALL SELECT shop_id, day, currency, holdout, persons, converted FROM incomplete_orders._arms($1, now(), NULL)
+				UNION ALL SELECT shop_id, day, currency, holdout, persons, converted FROM incomplete_orders._arms($1, now(), NULL, NULL)
 			) a WHERE a.day >= $2 AND a.day < $3 GROUP BY currency)'
 $$;
 COMMENT ON FUNCTION incomplete_orders._arms_report() IS 'The part of a report that counts persons by what was drawn for them';

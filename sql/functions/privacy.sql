@@ -483,7 +483,7 @@ BEGIN
 	-- Now every order is ours: what stands beside them, and is what led to some of them.
 	late := incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids);
 	-- what reports say of lift stays, as far as it is known now
-	PERFORM incomplete_orders._count_arms(own_id, least(instant, clock_timestamp()), known.keys || late.keys);
+	PERFORM incomplete_orders._count_arms(ARRAY[own_id], least(instant, clock_timestamp()), known.keys || late.keys);
 	FOR part IN
 		SELECT DISTINCT p.relation FROM incomplete_orders._personal_data() p WHERE p.relation NOT IN ('messages', 'open_orders', 'closed_orders') ORDER BY 1
 	LOOP

@@ -114,7 +114,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
-	PERFORM incomplete_orders._count_arms(_retire_persons.shop_id, _retire_persons.at, NULL);
+	PERFORM incomplete_orders._count_arms(ARRAY[_retire_persons.shop_id], _retire_persons.at, NULL);
 	-- five days: an arm is counted by them three days after the window, on the next sweep
 	DELETE FROM incomplete_orders.person_orders p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
@@ -187,6 +187,8 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN 0;	-- another tick is at it
 	END IF;
+	-- at every tick, because reports read what waits
+	PERFORM incomplete_orders._count_arms(ARRAY(SELECT s.shop_id FROM incomplete_orders.shops s), edge, NULL, most);
 	IF coalesce((sweep.report ->> 'finished')::boolean, true) THEN
 		-- a clock that was set back must not stop it
 		IF edge >= sweep.at AND edge < sweep.at + interval '1 day' THEN

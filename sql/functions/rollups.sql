@@ -83,7 +83,7 @@ AS $$
 		SELECT e.shop_id, (e.at AT TIME ZONE s.time_zone)::date AS day, coalesce(e.campaign, '') AS campaign, coalesce(e.step, 0) AS step,
 			coalesce(e.variant, '') AS variant, e.currency, %s
 		FROM %s e JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
-		WHERE (e.event LIKE 'message\_%%' OR e.event = 'holdout') AND e.machine IS NOT TRUE
+		WHERE (e.event LIKE 'message\_%%' OR e.event = 'holdout') AND e.machine IS NOT TRUE AND NOT e.bot
 		GROUP BY 1, 2, 3, 4, 5, 6
 	$q$,
 	(SELECT string_agg(format('count(*) FILTER (WHERE e.event = %L) AS %I', CASE what WHEN 'held_out' THEN 'holdout' ELSE 'message_' || what END, what), ', ')
@@ -182,7 +182,7 @@ AS $$
 	SELECT format($q$
 		SELECT o.shop_id, o.paid_day AS day, coalesce(o.campaign, '') AS campaign, o.message_step AS step, coalesce(o.variant, '') AS variant, o.currency,
 			sum(o.sign)::bigint AS converted, sum(o.sign * o.revenue) AS revenue, sum(o.sign * o.coupon_cost) AS coupon_cost
-		FROM %s o WHERE o.outcome = 'recovered' AND o.message_step IS NOT NULL
+		FROM %s o WHERE o.outcome = 'recovered' AND o.message_step IS NOT NULL AND NOT o.bot
 		GROUP BY 1, 2, 3, 4, 5, 6
 	$q$, source)
 $$;

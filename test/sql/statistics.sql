@@ -219,8 +219,8 @@ SELECT st.arm(:other, 1030, false, '2024-05-01 14:00', 30), st.orders(:other, 10
 -- twice is once; a second draw for somebody who had one counts nobody
 SELECT st.orders(:other, 1, '2024-05-03 10:00'), st.arm(:other, 2, false, '2024-05-01 14:00:01', 2002);
 SELECT * FROM st.lift;
-SELECT incomplete_orders._count_arms(:other, '2024-05-09 13:59', NULL) AS too_early, incomplete_orders._count_arms(:other, '2024-05-09 14:00', NULL) AS counted, incomplete_orders._count_arms(:other, '2024-05-10', NULL) AS second_draw,
-	incomplete_orders._count_arms(:other, '2024-05-10', NULL) AS again;
+SELECT incomplete_orders._count_arms(ARRAY[:other], '2024-05-09 13:59', NULL) AS too_early, incomplete_orders._count_arms(ARRAY[:other], '2024-05-09 14:00', NULL, 200) AS counted, incomplete_orders._count_arms(ARRAY[:other], '2024-05-09 14:00', NULL, 200) AS the_rest, incomplete_orders._count_arms(ARRAY[:other], '2024-05-10', NULL) AS second_draw,
+	incomplete_orders._count_arms(ARRAY[:other], '2024-05-10', NULL) AS again;
 SELECT day, currency, holdout, persons, converted FROM incomplete_orders.rollup_arms WHERE shop_id = :other;
 SELECT * FROM st.lift;
 -- what retention deletes stays counted
