@@ -73,7 +73,7 @@ typedef struct Conversion
 	IcoCharges	charges;		/* that this part bears */
 	int64		total;
 	Datum		currency;
-	Datum		value;			/* of all parts, where the shop said the total, or 0 */
+	Datum		value;			/* of all parts, where it is not what is in the order, or 0 */
 	Datum		coupon_cost;	/* what a coupon of ours took off, or 0 */
 } Conversion;
 
@@ -548,11 +548,12 @@ same_currency(Datum a, Datum b)
 }
 
 /*
- * The shop said what the order comes to, or in which currency: reports count it
- * so, and an order that was not pending is counted so before it is taken out.
+ * Where the shop said what the order comes to, or in which currency, or it was
+ * ordered in parts, reports count it as all its parts come to; an order that was
+ * not pending is counted so before it is taken out.
  */
 static void
-count_as_said(Conversion *c, const IcoOrder *order)
+count_as_sold(Conversion *c, const IcoOrder *order)
 {
 	int			exponent = ico_currency_exponent(text_to_cstring(DatumGetTextPP(c->currency)));
 	Datum		total = NumericGetDatum(ico_amount_numeric(c->total, exponent));
@@ -607,8 +608,8 @@ make_order(Conversion *c, IcoOrder *order, IcoTaken *taken, const LineItems *ask
 										order->status != ICO_PAYMENT_PENDING);
 	if (!closes)
 		ico_reanimate(order, &c->shop, c->at);	/* whoever buys a part is back */
-	if (total != NULL || !same_currency(c->currency, order->currency))
-		count_as_said(c, order);
+	if (total != NULL || (closes && c->items_after != NULL) || !same_currency(c->currency, order->currency))
+		count_as_sold(c, order);
 	ico_uuid7_make(c->shop.shop_id, &c->order_id);
 	before = order->status;
 	number = order_number_of(c);
@@ -786,26 +787,6 @@ find_incomplete(const Conversion *c, text *session_id, text *customer_id, pg_uui
 	return false;
 }
 
-/* Reports count an order with its new total; what was paid of the old one, too. */
-static void
-count_adopted(const Conversion *c, const IcoOrder *order, const pg_uuid_t *order_id, Datum before)
-{
-	static IcoPlan plan = {
-		"iun",
-		"SELECT r.currency, CASE WHEN r.paid THEN r.total OPERATOR(pg_catalog.-) $3 END FROM incomplete_orders.orders r"
-		" WHERE r.shop_id" EQ "$1 AND r.order_id" EQ "$2"
-	};
-	Datum		values[3] = {Int32GetDatum(c->shop.shop_id), UUIDPGetDatum(order_id), before};
-	Datum		currency;
-	Datum		paid;
-	bool		isnull;
-
-	(void) ico_execute(&plan, values, NULL);
-	currency = ico_column(0, 1, &isnull);
-	paid = ico_column(0, 2, &isnull);
-	ico_recount(c->shop.shop_id, &order->id, c->at, currency, ico_sum_of_parts(c->shop.shop_id, &order->id, currency), paid);
-}
-
 /* An order of ours that the shop now knows under its own reference. */
 static bool
 adopt(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *order, const int64 *total)
@@ -838,7 +819,7 @@ adopt(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *order, const
 	if (ico_execute(&plan, args.values, args.nulls) == 0)
 		return false;
 	if (total != NULL)
-		count_adopted(c, order, order_id, before);
+		ico_recount_adopted(c->shop.shop_id, &order->id, order_id, c->at, before);
 	if (c->paid)
 		(void) ico_mark_paid(c->shop.shop_id, order_id, c->at);
 	(void) find_foreign(c);

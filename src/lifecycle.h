@@ -131,7 +131,10 @@ extern void ico_append_event(int32 shop_id, const pg_uuid_t *id, const IcoEvent 
  * paid is what was paid more than the events say.
  */
 extern void ico_recount(int32 shop_id, const pg_uuid_t *id, TimestampTz at, Datum currency, Datum value, Datum paid);
+/* what the orders made from an incomplete one come to, in that currency */
 extern Datum ico_sum_of_parts(int32 shop_id, const pg_uuid_t *id, Datum currency);
+/* the order made from it has another total than before */
+extern void ico_recount_adopted(int32 shop_id, const pg_uuid_t *id, const pg_uuid_t *order_id, TimestampTz at, Datum before);
 /* notes that a completed order was paid, with its event; false when it was already */
 extern bool ico_mark_paid(int32 shop_id, const pg_uuid_t *order_id, TimestampTz at);
 

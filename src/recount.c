@@ -88,3 +88,23 @@ ico_recount(int32 shop_id, const pg_uuid_t *id, TimestampTz at, Datum currency, 
 	ico_arg_null(&args);
 	(void) ico_execute(&plan, args.values, args.nulls);
 }
+
+/* Reports count an order with its new total; what was paid of the old one, too. */
+void
+ico_recount_adopted(int32 shop_id, const pg_uuid_t *id, const pg_uuid_t *order_id, TimestampTz at, Datum before)
+{
+	static IcoPlan plan = {
+		"iun",
+		"SELECT r.currency, CASE WHEN r.paid THEN r.total OPERATOR(pg_catalog.-) $3 END FROM incomplete_orders.orders r"
+		" WHERE r.shop_id" EQ "$1 AND r.order_id" EQ "$2"
+	};
+	Datum		values[3] = {Int32GetDatum(shop_id), UUIDPGetDatum(order_id), before};
+	Datum		currency;
+	Datum		paid;
+	bool		isnull;
+
+	(void) ico_execute(&plan, values, NULL);
+	currency = ico_column(0, 1, &isnull);
+	paid = ico_column(0, 2, &isnull);
+	ico_recount(shop_id, id, at, currency, ico_sum_of_parts(shop_id, id, currency), paid);
+}
