@@ -198,6 +198,31 @@ SELECT b.pending - s.pending AS pending, s.dismissed - b.dismissed AS dismissed,
 FROM before b JOIN incomplete_orders.statistics('ana', '2026-01-01', '2027-01-01') s USING (currency) WHERE currency = 'EUR';
 ROLLBACK;
 
+-- So does tick: one batch keeps what a month counted, the next one drops it.
+BEGIN;
+UPDATE incomplete_orders.shops SET retention = '365 days', expiry = '30 days', cut_off = '1 hour';
+SELECT incomplete_orders._make_partition('order_events', '2019-01-01');
+SELECT pg_temp.fold();
+DELETE FROM before;
+INSERT INTO before SELECT * FROM incomplete_orders.statistics('ana', '2026-01-01', '2027-01-01');
+-- the beginnings of some orders, whole lives of others
+UPDATE incomplete_orders.order_events e SET recorded_at = '2019-01-15' WHERE e.shop_id = :shop AND (e.event IN ('created', 'abandoned') OR e.value > 20);
+SELECT incomplete_orders._tick_partitions(now()) AS kept;
+SELECT incomplete_orders._kept_before() AT TIME ZONE 'UTC' AS before;
+SELECT count(*) > 0 AS still_there FROM incomplete_orders.order_events_2019_01;
+SELECT count(*) AS others FROM (SELECT * FROM incomplete_orders.statistics('ana', '2026-01-01', '2027-01-01') EXCEPT TABLE before) x;
+SELECT incomplete_orders._tick_partitions(now()) AS dropped, to_regclass('incomplete_orders.order_events_2019_01') IS NULL AS gone;
+SELECT incomplete_orders._tick_partitions(now()) AS nothing_more;
+SELECT pg_temp.rebuild();
+SELECT count(*) AS others FROM (SELECT * FROM incomplete_orders.statistics('ana', '2026-01-01', '2027-01-01') EXCEPT TABLE before) x;
+SELECT kept, count(*) FROM incomplete_orders.order_outcomes WHERE shop_id = :shop GROUP BY 1;
+-- an order of which a part is gone counts as it did
+SELECT incomplete_orders.record_refund(order_id, 2) FROM incomplete_orders.orders WHERE shop_id = :shop AND foreign_order = 'F-9';
+SELECT pg_temp.fold();
+SELECT pg_temp.rebuild();
+SELECT count(*) AS others FROM (SELECT * FROM incomplete_orders.statistics('ana', '2026-01-01', '2027-01-01') EXCEPT TABLE before) x;
+ROLLBACK;
+
 --
 -- One at a time.
 --
