@@ -261,6 +261,17 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 #define ICO_ONCE " ON CONFLICT (shop_id, root_id, episode, step, ordinal) DO NOTHING"
 
 /*
+ * The reason of an event that a message was queued, or withheld: 'first' when it is
+ * the first of its episode.  Reports count recoverable episodes by it, because steps
+ * before may have been skipped, and others were sent by hand.
+ */
+#define ICO_FIRST_OF_EPISODE(r) \
+	"CASE WHEN (SELECT fm.id FROM incomplete_orders.messages fm WHERE fm.shop_id" EQ r ".shop_id AND fm.root_id" EQ r ".root_id" \
+	"   AND fm.episode" EQ r ".episode LIMIT 1) IS NULL" \
+	"  AND (SELECT fk.skip_id FROM incomplete_orders.message_skips fk WHERE fk.shop_id" EQ r ".shop_id AND fk.order_id" EQ r ".id" \
+	"   AND fk.episode" EQ r ".episode AND fk.reason" EQ "'holdout' LIMIT 1) IS NULL THEN 'first' END"
+
+/*
  * The CTEs behind `moved`, which has the orders that were moved on, with the
  * columns of an event, and campaign, step, variant, message_type, template, email,
  * the person's keys, holdout and whether the row queues a message: that message and
@@ -284,7 +295,7 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 	" pm AS (INSERT INTO incomplete_orders.person_messages (shop_id, person, queued_at, message_id)" \
 	"  SELECT DISTINCT r.shop_id, k.person, $2, r.message_id FROM r CROSS JOIN LATERAL pg_catalog.unnest(r.keys) k (person)" \
 	"  WHERE r.message_id IS NOT NULL), " ICO_ARM_ROWS("r", "$2") ", " \
-	ICO_EVENT_ROWS("r", "r.event", "$2", actor, "NULL", "r.status", "NULL", ", campaign, step, variant, holdout, message_id", \
+	ICO_EVENT_ROWS("r", "r.event", "$2", actor, "NULL", "r.status", ICO_FIRST_OF_EPISODE("r"), ", campaign, step, variant, holdout, message_id", \
 				   ", r.campaign, r.step, CASE WHEN r.message_id IS NOT NULL THEN r.variant END, r.holdout, r.message_id") "," \
 	" t AS (" ICO_EVENT_TAIL ")"
 

@@ -413,7 +413,8 @@ queue_message(const Sending *sending, const pg_uuid_t *id)
 		" pm AS (INSERT INTO incomplete_orders.person_messages (shop_id, person, queued_at, message_id)"
 		"  SELECT DISTINCT q.shop_id, k.person, $4, $8 FROM q CROSS JOIN LATERAL pg_catalog.unnest(q.keys) k (person)), "
 		ICO_ARM_ROWS("q", "$4") ", "
-		ICO_EVENT_CTE("q", ", step, holdout, message_id", ", 0, r.holdout, $8") ICO_EVENT_TAIL
+		ICO_EVENT_ROWS("q", "$3", "$4", "$5", "$6", "r.status", "COALESCE($7, " ICO_FIRST_OF_EPISODE("r") ")", ", step, holdout, message_id",
+					   ", 0, r.holdout, $8") ICO_EVENT_TAIL
 	};
 	IcoEvent	event = {.event = "message_queued", .at = sending->at};
 	IcoArgs		args;

@@ -58,13 +58,13 @@ AS $$
 			SELECT e.shop_id, e.event, e.currency, e.bot, e.value, t.local::date AS day,
 				(extract(isodow FROM t.local) * 24 - 24 + extract(hour FROM t.local))::text AS by_hour,
 				incomplete_orders._value_bucket(e.value) AS by_value, e.furthest_step::text AS by_step,
-				coalesce(e.reason_code, '') AS by_reason, coalesce(e.device, '') AS by_device, coalesce(e.source, '') AS by_source
+				CASE WHEN e.event = 'abandoned' THEN coalesce(e.reason_code, '') ELSE '' END AS by_reason, coalesce(e.device, '') AS by_device, coalesce(e.source, '') AS by_source
 			FROM %1$s e
 			JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
 			CROSS JOIN LATERAL (SELECT CASE WHEN e.event IN ('created', 'converted') THEN e.created_at ELSE e.abandoned_at END AT TIME ZONE s.time_zone AS local OFFSET 0) t
 			WHERE e.event IN ('created', 'abandoned', 'lost')
 				OR e.event = 'converted' AND e.episode = 1 AND e.status_before <> 'abandoned' AND e.abandoned_at IS NULL
-				OR e.event IN ('message_queued', 'holdout') AND e.step = 1 AND e.abandoned_at IS NOT NULL
+				OR e.event IN ('message_queued', 'holdout') AND e.reason_code = 'first' AND e.abandoned_at IS NOT NULL
 		) e
 		GROUP BY GROUPING SETS (%4$s)
 	$q$, source, CASE cardinality(questions) WHEN 1 THEN quote_literal(questions[1])

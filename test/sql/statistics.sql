@@ -126,6 +126,13 @@ SELECT st.cart('overseas', 11, '2024-04-01 05:30', email => '', shop => 'stat-us
 SELECT incomplete_orders.record_checkout_error(st.id('overseas'), 'shipping_error', 'no carrier', '2024-04-01 05:31');
 CALL st.tick('2024-04-10 18:30');
 SELECT st.event('bounced', 'message_sent', '2024-04-10 18:30'), st.event('bounced', 'message_bounced', '2024-04-10 18:31'), st.buy('bounced', '2024-04-11 10:00');
+-- twice abandoned: once mailed by hand, once by the campaign
+SELECT st.cart('twice', 25, '2024-04-16 16:00', shop => 'stat-us');
+SELECT incomplete_orders.send_recovery_email(st.id('twice'), at => '2024-04-16 17:10') IS NOT NULL AS by_hand;
+CALL st.tick('2024-04-16 18:30');
+SELECT st.cart('twice', 26, '2024-04-18 16:00', shop => 'stat-us');
+CALL st.tick('2024-04-18 18:30');
+SELECT st.buy('twice', '2024-04-19 10:00');
 CALL st.tick('2024-04-24 15:00');
 SELECT incomplete_orders.mark_payment_failed(st.id('fails'), 'card_declined', '2024-04-24 15:00');
 -- what is learned late
@@ -176,6 +183,8 @@ SELECT report, count(*) AS rows FROM st.all_reports() WHERE arguments LIKE '%*%'
 SELECT currency, total, converted, expired, recovered, unaided, recovery_attempts FROM incomplete_orders.statistics('*', '2024-03-25', '2024-04-15');
 SELECT day, total, episodes, unaided, unaided_value, recovery_attempts FROM incomplete_orders.statistics_by_day('stat-us', '2024-03-25', '2024-04-15') WHERE total + episodes + recovery_attempts > 0;
 SELECT campaign, step, variant, currency, queued, sent, bounced, converted FROM incomplete_orders.statistics_by_campaign('stat-us', '2024-03-25', '2024-04-15');
+SELECT day, total, episodes, episode_value, recoverable, recovered, unaided, unaided_value, recovery_attempts FROM incomplete_orders.statistics_by_day('stat-us', '2024-04-16', '2024-04-19');
+SELECT total, converted, recoverable, recovery_rate, average_days_to_abandon FROM incomplete_orders.statistics('stat-us', '2024-04-16', '2024-04-19');
 SELECT reason, episodes, episode_value FROM incomplete_orders.statistics_by_reason('stat-us', '2024-03-25', '2024-04-15');
 RESET ROLE;
 -- what is added up by one question is what is added up by another
