@@ -126,7 +126,7 @@ BEGIN
 	-- drawn again they are the same, unless the share has changed
 	DELETE FROM incomplete_orders.person_arms p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
-		AND p.assigned_at < incomplete_orders._later(_retire_persons.at, -s.retention);
+		AND p.counted AND p.assigned_at < incomplete_orders._later(_retire_persons.at, -s.retention);
 	-- two years: no coupon is valid, and no cool-down lasts, for longer than one
 	DELETE FROM incomplete_orders.coupon_persons p
 	WHERE p.shop_id = _retire_persons.shop_id AND p.issued_at < incomplete_orders._later(_retire_persons.at, -interval '730 days');
