@@ -17,13 +17,13 @@ BEGIN
 		RETURN;
 	END IF;
 	PERFORM incomplete_orders._fold('(t.shop_id, t.event_id) IN (SELECT e.shop_id, e.event_id FROM unnest($2, $3) u (shop_id, order_id)
-		JOIN incomplete_orders.order_events e ON e.shop_id = u.shop_id AND e.order_id = u.order_id)', NULL, shop_ids, order_ids);
-	EXECUTE format('WITH gone AS MATERIALIZED (SELECT e.* FROM unnest($1, $2) u (shop_id, order_id)
-			JOIN incomplete_orders.order_events e ON e.shop_id = u.shop_id AND e.order_id = u.order_id AND e.recorded_at >= $3), %s SELECT',
+		CROSS JOIN LATERAL (SELECT q.shop_id, q.event_id FROM incomplete_orders.order_events q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id OFFSET 0) e)', NULL, shop_ids, order_ids);
+	EXECUTE format('WITH gone AS MATERIALIZED (SELECT e.* FROM unnest($1, $2) u (shop_id, order_id) CROSS JOIN LATERAL
+			(SELECT q.* FROM incomplete_orders.order_events q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id AND q.recorded_at >= $3 OFFSET 0) e), %s SELECT',
 		incomplete_orders._add_events('gone', '(true, 1), (false, -1)'))
 	USING shop_ids, order_ids, incomplete_orders._kept_before();
-	EXECUTE format('WITH gone AS (DELETE FROM incomplete_orders.order_outcomes o USING unnest($1, $2) u (shop_id, order_id)
-			WHERE o.shop_id = u.shop_id AND o.order_id = u.order_id RETURNING o.*),
+	EXECUTE format('WITH gone AS (DELETE FROM incomplete_orders.order_outcomes o WHERE o.ctid = ANY (ARRAY(SELECT t.ctid FROM unnest($1, $2) u (shop_id, order_id)
+			CROSS JOIN LATERAL (SELECT q.ctid FROM incomplete_orders.order_outcomes q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id OFFSET 0) t)) RETURNING o.*),
 		moved AS MATERIALIZED (SELECT 1 AS sign, g.* FROM gone g WHERE NOT g.kept), %s SELECT',
 		incomplete_orders._add_outcomes('moved', '(true, 1), (false, -1)'))
 	USING shop_ids, order_ids;

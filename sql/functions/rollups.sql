@@ -124,10 +124,12 @@ AS $$
 			(array_agg(e.event ORDER BY e.at DESC, e.event_id DESC) FILTER (WHERE e.what = 'message_sent'
 				AND ((e.event).message_id = ANY (e.bounced)) IS NOT TRUE AND e.at BETWEEN e.paid_at - s.attribution_window AND e.paid_at))[1] AS message
 		FROM (
-			SELECT e.shop_id, e.order_id, e.event_id, e.event AS what, e.at, e AS event, first_value(e.currency) OVER w AS currency,
+			SELECT e.shop_id, e.order_id, e.event_id, e.event AS what, e.at, e.whole AS event, first_value(e.currency) OVER w AS currency,
 				first_value(e.bot) OVER w AS bot, first_value(CASE WHEN e.paid_amount IS NOT NULL THEN e.at END) OVER w AS paid_at,
 				array_agg(e.message_id) FILTER (WHERE e.event = 'message_bounced') OVER (PARTITION BY e.shop_id, e.order_id) AS bounced
-			FROM unnest($1, $2) u (shop_id, order_id) JOIN incomplete_orders.order_events e ON e.shop_id = u.shop_id AND e.order_id = u.order_id
+			FROM unnest($1, $2) u (shop_id, order_id)
+			-- OFFSET 0: looked up for each order, never the other way round
+			CROSS JOIN LATERAL (SELECT q AS whole, q.* FROM incomplete_orders.order_events q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id OFFSET 0) e
 			WHERE (e.event IN ('abandoned', 'message_sent', 'message_bounced', 'coupon_redeemed', 'reversed') OR e.event = 'message_clicked' AND e.machine IS NOT TRUE
 					OR e.paid_amount IS NOT NULL OR e.refund_amount IS NOT NULL OR e.coupon_cost IS NOT NULL)
 				AND NOT EXISTS (SELECT FROM incomplete_orders.order_outcomes k WHERE k.shop_id = u.shop_id AND k.order_id = u.order_id AND k.kept)
@@ -255,7 +257,8 @@ AS $$
 	WITH fresh AS (SELECT * FROM incomplete_orders._outcomes($1, $2)),
 	stored AS (SELECT o.shop_id, o.order_id, o.outcome, o.currency, o.bot, o.day, o.hour, o.value, o.step, o.reason, o.device, o.source, o.minutes, o.revenue,
 			o.coupon_cost, o.paid_day, o.campaign, o.message_step, o.variant
-		FROM unnest($1, $2) u (shop_id, order_id) JOIN incomplete_orders.order_outcomes o ON o.shop_id = u.shop_id AND o.order_id = u.order_id AND NOT o.kept)
+		FROM unnest($1, $2) u (shop_id, order_id)
+		CROSS JOIN LATERAL (SELECT q.* FROM incomplete_orders.order_outcomes q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id AND NOT q.kept OFFSET 0) o)
 	SELECT -1, s.* FROM (SELECT * FROM stored EXCEPT SELECT * FROM fresh) s
 	UNION ALL SELECT 1, f.* FROM (SELECT * FROM fresh EXCEPT SELECT * FROM stored) f
 $$;
@@ -270,9 +273,9 @@ DECLARE
 BEGIN
 	EXECUTE format($q$
 		WITH c AS MATERIALIZED (SELECT * FROM incomplete_orders._outcome_changes($1, $2)),
-		gone AS (DELETE FROM incomplete_orders.order_outcomes o USING c
-			WHERE c.sign = -1 AND o.shop_id = c.shop_id AND o.order_id = c.order_id
-				AND NOT EXISTS (SELECT FROM c n WHERE n.sign = 1 AND n.shop_id = c.shop_id AND n.order_id = c.order_id)),
+		gone AS (DELETE FROM incomplete_orders.order_outcomes o WHERE o.ctid = ANY (ARRAY(
+			SELECT t.ctid FROM (SELECT c.shop_id, c.order_id FROM c GROUP BY 1, 2 HAVING sum(c.sign) < 0) g
+			CROSS JOIN LATERAL (SELECT q.ctid FROM incomplete_orders.order_outcomes q WHERE q.shop_id = g.shop_id AND q.order_id = g.order_id OFFSET 0) t))),
 		put AS (INSERT INTO incomplete_orders.order_outcomes AS o (shop_id, order_id, outcome, currency, bot, day, hour, value, step, reason, device, source,
 				minutes, revenue, coupon_cost, paid_day, campaign, message_step, variant)
 			SELECT shop_id, order_id, outcome, currency, bot, day, hour, value, step, reason, device, source, minutes, revenue, coupon_cost,
