@@ -105,6 +105,7 @@
 	R(F, statistics_by_step, ICO_ANALYST | ICO_ADMIN) \
 	R(F, statistics_by_reason, ICO_ANALYST | ICO_ADMIN) \
 	R(F, statistics_by_device, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_by_product, ICO_ANALYST | ICO_ADMIN) \
 	R(F, statistics_by_source, ICO_ANALYST | ICO_ADMIN) \
 	R(F, statistics_by_campaign, ICO_ANALYST | ICO_ADMIN) \
 	R(F, statistics_by_cohort, ICO_ANALYST | ICO_ADMIN) \

@@ -233,6 +233,48 @@ COMMENT ON FUNCTION incomplete_orders.statistics_by_source(text, date, date) IS
 $c$By where the customer came from (context.source when the event was written; null: not told), most orders first, for each currency.
   created, direct, direct_value = orders begun on these days: all, and those bought before ever being abandoned. episodes, episode_value = abandonments (event abandoned). recoverable to lost_value = what became of these, as in statistics(). recovery_rate = recovered / recoverable. IC002, 22023$c$;
 
+CREATE FUNCTION incomplete_orders.statistics_by_product(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)
+RETURNS TABLE (product text, name text, currency text, abandoned bigint, abandoned_quantity bigint, abandoned_value numeric,
+	recovered bigint, recovered_quantity bigint, recovered_value numeric, recovered_share numeric)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	shop_ids integer[] := incomplete_orders._visible_shops('statistics_by_product', shop);
+	days record := incomplete_orders._report_days(shop_ids, since, until);
+BEGIN
+	RETURN QUERY EXECUTE format($q$
+		WITH %s, fresh AS MATERIALIZED (%s),
+		sums AS (
+			SELECT x.product, x.currency, max(x.name) AS name, sum(x.abandoned)::bigint AS abandoned, sum(x.quantity)::bigint AS quantity, sum(x.value) AS value,
+				sum(x.recovered)::bigint AS recovered, sum(x.recovered_quantity)::bigint AS recovered_quantity, sum(x.recovered_value) AS recovered_value
+			FROM (
+				SELECT r.product, r.currency, NULL AS name, r.abandoned, r.quantity, r.value, 0 AS recovered, 0 AS recovered_quantity, 0 AS recovered_value
+				FROM incomplete_orders.rollup_products r WHERE r.shop_id = ANY ($1) AND r.day >= $2 AND r.day < $3
+				UNION ALL SELECT f.product, f.currency, f.name, f.abandoned, f.quantity, f.value, 0, 0, 0 FROM fresh f WHERE f.day >= $2 AND f.day < $3
+				UNION ALL SELECT r.product, r.currency, NULL, 0, 0, 0, r.recovered, r.recovered_quantity, r.recovered_value
+				FROM incomplete_orders.rollup_recovered_products r WHERE r.shop_id = ANY ($1) AND r.day >= $2 AND r.day < $3
+				UNION ALL SELECT c.product, c.currency, NULL, 0, 0, 0, c.recovered, c.recovered_quantity, c.recovered_value FROM (%s) c WHERE c.day >= $2 AND c.day < $3
+			) x GROUP BY 1, 2
+		), names AS (
+			SELECT n.product, max(n.name) AS name FROM incomplete_orders.product_names n WHERE n.shop_id = ANY ($1) GROUP BY 1
+		)
+		SELECT s.product, coalesce(s.name, n.name), s.currency, s.abandoned, s.quantity, s.value, s.recovered, s.recovered_quantity, s.recovered_value,
+			incomplete_orders._rate(s.recovered, s.abandoned)
+		FROM sums s LEFT JOIN names n ON n.product = s.product
+		WHERE s.abandoned <> 0 OR s.recovered <> 0
+		ORDER BY s.currency, s.abandoned DESC, s.product COLLATE "C"
+	$q$, incomplete_orders._changes_report(), incomplete_orders._products_query(incomplete_orders._tail_source()), incomplete_orders._outcome_products_query('changes'))
+	USING shop_ids, days.since, days.until;
+END
+$$;
+ALTER FUNCTION incomplete_orders.statistics_by_product(text, date, date) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.statistics_by_product(text, date, date) IS
+$c$By product (sku), with the name it was last called by, for each currency; most often abandoned first. Both by the day of the abandonment.
+  abandoned = abandonments (event abandoned) whose cart it lay in; abandoned_quantity, abandoned_value = how many of it, and at which price (quantity * unit_price, before discounts). The cart is the one kept when the customer came back (order_changes of the event reanimated), else what is in the order when it is counted, which is once: it is never computed anew.
+  recovered = recovered orders, as in statistics(), in which it was paid for (order_items); recovered_quantity, recovered_value = how many of it, and at which price. Something that was added later may have been abandoned less often than it was recovered.
+  recovered_share = recovered / abandoned. IC002, 22023$c$;
+
 CREATE FUNCTION incomplete_orders.statistics_by_campaign(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)
 RETURNS TABLE (campaign text, step integer, variant text, currency text, queued bigint, held_out bigint, sent bigint, failed bigint, delivered bigint,
 	opened bigint, clicked bigint, replied bigint, unsubscribed bigint, bounced bigint, complained bigint, converted bigint, revenue numeric, coupon_cost numeric,

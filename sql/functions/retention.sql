@@ -272,6 +272,7 @@ BEGIN
 	PERFORM incomplete_orders._allow_retention();
 	IF dry_run IS FALSE THEN
 		PERFORM incomplete_orders._lock_rollups(true);
+		PERFORM incomplete_orders._fold_all();	-- while the carts are there
 	END IF;
 	FOREACH of_status IN ARRAY ARRAY['expired', 'dismissed', 'deleted']::incomplete_orders.order_status[] LOOP
 		IF dry_run IS FALSE THEN

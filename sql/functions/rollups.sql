@@ -98,7 +98,7 @@ COMMENT ON FUNCTION incomplete_orders._messages_query(text) IS 'What those event
 -- it; assisted: a message was sent within it; unaided otherwise.
 CREATE FUNCTION incomplete_orders._outcomes(shop_ids integer[], order_ids uuid[])
 RETURNS TABLE (shop_id integer, order_id uuid, outcome text, currency text, bot boolean, day date, hour text, value text, step text, reason text,
-	device text, source text, minutes text, revenue numeric, coupon_cost numeric, paid_day date, campaign text, message_step integer, variant text)
+	device text, source text, minutes text, revenue numeric, coupon_cost numeric, paid_day date, campaign text, message_step integer, variant text, products jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 	-- Read once, by the key, and sorted once: no plan depends on how many there are.
@@ -112,7 +112,12 @@ AS $$
 		o.paid - o.refunded, o.coupon_cost, (o.paid_at AT TIME ZONE o.time_zone)::date,
 		CASE WHEN (o.click).event_id IS NOT NULL THEN (o.click).campaign ELSE (o.message).campaign END,
 		CASE WHEN (o.click).event_id IS NOT NULL THEN (o.click).step ELSE (o.message).step END,
-		CASE WHEN (o.click).event_id IS NOT NULL THEN (o.click).variant ELSE (o.message).variant END
+		CASE WHEN (o.click).event_id IS NOT NULL THEN (o.click).variant ELSE (o.message).variant END,
+		CASE WHEN (o.click).event_id IS NOT NULL THEN
+			(SELECT jsonb_object_agg(i.sku, jsonb_build_array(i.quantity, i.value)) FROM (
+				SELECT i.sku, sum(i.quantity) AS quantity, sum(i.quantity * i.unit_price) AS value
+				FROM incomplete_orders.orders p JOIN incomplete_orders.order_items i ON i.shop_id = p.shop_id AND i.order_id = p.order_id
+				WHERE p.shop_id = o.shop_id AND p.incomplete_order_id = o.order_id AND p.paid AND p.currency = o.currency GROUP BY i.sku) i) END
 	FROM (
 		SELECT e.shop_id, e.order_id, s.time_zone, e.currency, e.bot, e.paid_at,
 			sum((e.event).paid_amount) FILTER (WHERE (e.event).currency = e.currency) AS paid,
@@ -190,6 +195,63 @@ AS $$
 $$;
 COMMENT ON FUNCTION incomplete_orders._outcome_messages_query(text) IS 'What those outcomes, with a sign, add to rollup_messages';
 
+CREATE FUNCTION incomplete_orders._outcome_products_query(source text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format($q$
+		SELECT o.shop_id, o.day, o.currency, i.product, sum(o.sign)::bigint AS recovered,
+			sum(o.sign * (i.sums ->> 0)::bigint)::bigint AS recovered_quantity, sum(o.sign * (i.sums ->> 1)::numeric) AS recovered_value
+		FROM %s o CROSS JOIN LATERAL jsonb_each(o.products) i (product, sums) WHERE o.outcome = 'recovered' AND NOT o.bot
+		GROUP BY 1, 2, 3, 4
+	$q$, source)
+$$;
+COMMENT ON FUNCTION incomplete_orders._outcome_products_query(text) IS 'What those outcomes, with a sign, add to rollup_recovered_products';
+
+-- The cart of an abandonment: the one kept when the customer came back, if they did;
+-- else what is in the order.
+CREATE FUNCTION incomplete_orders._products_query(source text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format($q$
+		SELECT l.shop_id, l.day, l.currency, l.product, max(l.name) AS name, count(*) AS abandoned, sum(l.quantity)::bigint AS quantity, sum(l.value) AS value
+		FROM (
+			-- a product may lie in a cart on several lines
+			SELECT e.shop_id, e.event_id, e.day, e.currency, i.sku AS product, max(i.name) AS name, sum(i.quantity) AS quantity, sum(i.quantity * i.unit_price) AS value
+			FROM (
+				SELECT e.shop_id, e.event_id, e.currency, (e.abandoned_at AT TIME ZONE s.time_zone)::date AS day,
+					coalesce((SELECT (h.changes -> 'abandoned_items')::incomplete_orders.line_items FROM incomplete_orders.order_changes h
+							WHERE h.shop_id = e.shop_id AND h.order_id = e.order_id AND h.event_id > e.event_id AND h.changes ? 'abandoned_items'
+							ORDER BY h.event_id LIMIT 1),
+						(SELECT o.items FROM incomplete_orders.open_orders o WHERE o.shop_id = e.shop_id AND o.id = e.order_id),
+						(SELECT c.items FROM incomplete_orders.closed_orders c WHERE c.shop_id = e.shop_id AND c.id = e.order_id)) AS items
+				FROM %s e JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id WHERE e.event = 'abandoned' AND NOT e.bot
+			) e CROSS JOIN LATERAL incomplete_orders.unnest(e.items) i
+			GROUP BY 1, 2, 3, 4, 5
+		) l GROUP BY 1, 2, 3, 4
+	$q$, source)
+$$;
+COMMENT ON FUNCTION incomplete_orders._products_query(text) IS 'What those events add to rollup_products';
+
+CREATE FUNCTION incomplete_orders._name_products(query text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('INSERT INTO incomplete_orders.product_names AS n (shop_id, product, name) SELECT q.shop_id, q.product, max(q.name) FROM (%s) q
+		WHERE q.name IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2 ON CONFLICT (shop_id, product) DO UPDATE SET name = excluded.name WHERE n.name <> excluded.name', query)
+$$;
+COMMENT ON FUNCTION incomplete_orders._name_products(text) IS 'The statement that keeps the names of what a query yields';
+
+CREATE FUNCTION incomplete_orders._add_products(source text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('products AS MATERIALIZED (%s), add_products AS (
+			INSERT INTO incomplete_orders.rollup_products AS r (shop_id, day, currency, product, abandoned, quantity, value)
+			SELECT q.shop_id, q.day, q.currency, q.product, q.abandoned, q.quantity, q.value FROM products q ORDER BY 1, 2, 3, 4
+			ON CONFLICT (shop_id, day, currency, product) DO UPDATE
+			SET abandoned = r.abandoned + excluded.abandoned, quantity = r.quantity + excluded.quantity, value = r.value + excluded.value
+		), add_names AS (%s)', incomplete_orders._products_query(source), incomplete_orders._name_products('SELECT * FROM products'))
+$$;
+COMMENT ON FUNCTION incomplete_orders._add_products(text) IS 'The parts of a statement that add the carts of abandonments to rollup_products, once and for all';
+
 CREATE FUNCTION incomplete_orders._state_measures() RETURNS text[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -215,7 +277,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	VALUES ('rollup_episodes', '{shop_id,question,day,currency,bot,bucket}'::text[],
 			'{recovered,recovered_value,assisted,assisted_value,unaided,unaided_value,coupon_cost}'::text[], incomplete_orders._outcome_episodes_query(source)),
-		('rollup_messages', '{shop_id,day,campaign,step,variant,currency}', '{converted,revenue,coupon_cost}', incomplete_orders._outcome_messages_query(source))
+		('rollup_messages', '{shop_id,day,campaign,step,variant,currency}', '{converted,revenue,coupon_cost}', incomplete_orders._outcome_messages_query(source)),
+		('rollup_recovered_products', '{shop_id,day,currency,product}', '{recovered,recovered_quantity,recovered_value}', incomplete_orders._outcome_products_query(source))
 $$;
 COMMENT ON FUNCTION incomplete_orders._outcome_rollups(text) IS 'The rollups and what those outcomes, with a sign, add to them';
 
@@ -251,12 +314,12 @@ COMMENT ON FUNCTION incomplete_orders._add_outcomes(text, text) IS 'The parts of
 -- Changes of the outcomes of those orders: the stored ones are taken out, the new put in.
 CREATE FUNCTION incomplete_orders._outcome_changes(shop_ids integer[], order_ids uuid[])
 RETURNS TABLE (sign integer, shop_id integer, order_id uuid, outcome text, currency text, bot boolean, day date, hour text, value text, step text, reason text,
-	device text, source text, minutes text, revenue numeric, coupon_cost numeric, paid_day date, campaign text, message_step integer, variant text)
+	device text, source text, minutes text, revenue numeric, coupon_cost numeric, paid_day date, campaign text, message_step integer, variant text, products jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 	WITH fresh AS (SELECT * FROM incomplete_orders._outcomes($1, $2)),
 	stored AS (SELECT o.shop_id, o.order_id, o.outcome, o.currency, o.bot, o.day, o.hour, o.value, o.step, o.reason, o.device, o.source, o.minutes, o.revenue,
-			o.coupon_cost, o.paid_day, o.campaign, o.message_step, o.variant
+			o.coupon_cost, o.paid_day, o.campaign, o.message_step, o.variant, o.products
 		FROM unnest($1, $2) u (shop_id, order_id)
 		CROSS JOIN LATERAL (SELECT q.* FROM incomplete_orders.order_outcomes q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id AND NOT q.kept OFFSET 0) o)
 	SELECT -1, s.* FROM (SELECT * FROM stored EXCEPT SELECT * FROM fresh) s
@@ -277,16 +340,20 @@ BEGIN
 			SELECT t.ctid FROM (SELECT c.shop_id, c.order_id FROM c GROUP BY 1, 2 HAVING sum(c.sign) < 0) g
 			CROSS JOIN LATERAL (SELECT q.ctid FROM incomplete_orders.order_outcomes q WHERE q.shop_id = g.shop_id AND q.order_id = g.order_id OFFSET 0) t))),
 		put AS (INSERT INTO incomplete_orders.order_outcomes AS o (shop_id, order_id, outcome, currency, bot, day, hour, value, step, reason, device, source,
-				minutes, revenue, coupon_cost, paid_day, campaign, message_step, variant)
+				minutes, revenue, coupon_cost, paid_day, campaign, message_step, variant, products)
 			SELECT shop_id, order_id, outcome, currency, bot, day, hour, value, step, reason, device, source, minutes, revenue, coupon_cost,
-				paid_day, campaign, message_step, variant FROM c WHERE sign = 1
+				paid_day, campaign, message_step, variant, products FROM c WHERE sign = 1
 			ON CONFLICT (shop_id, order_id) DO UPDATE SET (outcome, currency, bot, day, hour, value, step, reason, device, source, minutes, revenue,
-				coupon_cost, paid_day, campaign, message_step, variant) = (excluded.outcome, excluded.currency, excluded.bot, excluded.day, excluded.hour,
+				coupon_cost, paid_day, campaign, message_step, variant, products) = (excluded.outcome, excluded.currency, excluded.bot, excluded.day, excluded.hour,
 				excluded.value, excluded.step, excluded.reason, excluded.device, excluded.source, excluded.minutes, excluded.revenue,
-				excluded.coupon_cost, excluded.paid_day, excluded.campaign, excluded.message_step, excluded.variant)),
+				excluded.coupon_cost, excluded.paid_day, excluded.campaign, excluded.message_step, excluded.variant, excluded.products)),
+		names AS (%s),
 		%s
 		SELECT count(*) FROM c
-	$q$, incomplete_orders._add_outcomes('c'))
+	$q$, incomplete_orders._name_products('SELECT i.shop_id, i.sku AS product, max(i.name) AS name FROM c
+			CROSS JOIN LATERAL (SELECT q.* FROM incomplete_orders.orders q WHERE q.shop_id = c.shop_id AND q.incomplete_order_id = c.order_id OFFSET 0) p
+			CROSS JOIN LATERAL (SELECT q.* FROM incomplete_orders.order_items q WHERE q.shop_id = p.shop_id AND q.order_id = p.order_id OFFSET 0) i
+			WHERE c.sign = 1 AND c.outcome = ''recovered'' GROUP BY 1, 2'), incomplete_orders._add_outcomes('c'))
 	INTO changed USING shop_ids, order_ids;
 	RETURN changed;
 END
@@ -321,9 +388,9 @@ BEGIN
 	EXECUTE format($q$
 		WITH gone AS MATERIALIZED (
 			DELETE FROM incomplete_orders.order_event_tail t WHERE %s RETURNING t.*
-		), touched AS MATERIALIZED (%s), %s
+		), touched AS MATERIALIZED (%s), %s, %s
 		SELECT (SELECT count(*) FROM gone), (SELECT array_agg(t.shop_id) FROM touched t), (SELECT array_agg(t.order_id) FROM touched t)
-	$q$, chosen, incomplete_orders._touched_query('gone'), incomplete_orders._add_events('gone'))
+	$q$, chosen, incomplete_orders._touched_query('gone'), incomplete_orders._add_events('gone'), incomplete_orders._add_products('gone'))
 	INTO folded, shop_ids, order_ids USING most, of_shops, of_orders;
 	IF shop_ids IS NOT NULL THEN
 		PERFORM incomplete_orders._fold_outcomes(shop_ids, order_ids);

@@ -46,6 +46,9 @@
 	COMMENT ON TABLE incomplete_orders.rollup_episodes IS 'Abandonments of a day and what became of them, by one question at a time';
 	COMMENT ON TABLE incomplete_orders.rollup_messages IS 'Recovery messages of a day: what happened to them, and what they brought';
 	COMMENT ON TABLE incomplete_orders.rollup_arms IS 'Persons by what was drawn for them, and how many of them ordered; of those whose time to order is over';
+	COMMENT ON TABLE incomplete_orders.rollup_products IS 'What lay in the carts that were abandoned on a day';
+	COMMENT ON TABLE incomplete_orders.rollup_recovered_products IS 'What was bought in recovered orders, by the day of the abandonment';
+	COMMENT ON TABLE incomplete_orders.product_names IS 'How each product was called when it was last counted';
 	COMMENT ON TABLE incomplete_orders.order_outcomes IS 'What an order that was abandoned and paid counts as in the rollups';
 	COMMENT ON TABLE incomplete_orders.order_notes IS 'Notes of staff on an order (personal data)';
 	COMMENT ON TABLE incomplete_orders.order_changes IS 'What an edit changed: old and new values (personal data)';

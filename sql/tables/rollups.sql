@@ -122,7 +122,39 @@
 			campaign text,
 			message_step integer,
 			variant text,
+			products jsonb,
 			kept boolean NOT NULL DEFAULT false,
 			PRIMARY KEY (shop_id, order_id)
+		);
+		-- What lay in carts that were abandoned on a day.  Added once, when the event is
+		-- folded, and never computed anew: what a cart was is not known for ever.
+		CREATE TABLE incomplete_orders.rollup_products (
+			shop_id integer NOT NULL,
+			day date NOT NULL,
+			currency text NOT NULL,
+			product text NOT NULL,
+			abandoned bigint NOT NULL DEFAULT 0,
+			quantity bigint NOT NULL DEFAULT 0,
+			value numeric NOT NULL DEFAULT 0,
+			PRIMARY KEY (shop_id, day, currency, product)
+		);
+		-- What was bought after all, by the day of the abandonment.
+		CREATE TABLE incomplete_orders.rollup_recovered_products (
+			shop_id integer NOT NULL,
+			day date NOT NULL,
+			currency text NOT NULL,
+			product text NOT NULL,
+			kept boolean NOT NULL DEFAULT false,
+			recovered bigint NOT NULL DEFAULT 0,
+			recovered_quantity bigint NOT NULL DEFAULT 0,
+			recovered_value numeric NOT NULL DEFAULT 0,
+			PRIMARY KEY (shop_id, day, currency, product, kept)
+		);
+		-- How each product was called last.
+		CREATE TABLE incomplete_orders.product_names (
+			shop_id integer NOT NULL,
+			product text NOT NULL,
+			name text NOT NULL,
+			PRIMARY KEY (shop_id, product)
 		);
 	END IF;

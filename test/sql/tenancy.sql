@@ -136,6 +136,7 @@ INSERT INTO ten.calls (object, call) VALUES
 	('statistics_by_reason', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_reason({shop}) s'),
 	('statistics_by_device', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_device({shop}) s'),
 	('statistics_by_source', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_source({shop}) s'),
+	('statistics_by_product', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_product({shop}) s'),
 	('statistics_by_campaign', 'SELECT s.currency, s.converted FROM incomplete_orders.statistics_by_campaign({shop}) s'),
 	('statistics_by_cohort', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_cohort({shop}) s'),
 	('statistics_by_recovery_time', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_recovery_time({shop}) s'),
@@ -256,7 +257,7 @@ SET ROLE regress_ten_b;
 SELECT r.relation, ten.answer(CASE r.kind WHEN 'sequence' THEN format('SELECT nextval(''incomplete_orders.%I'')', r.relation)
 	ELSE format('SELECT count(*) FROM incomplete_orders.%I', r.relation) END) AS answer
 FROM (VALUES ('open_orders', 'table'), ('closed_orders', 'table'), ('orders', 'table'), ('order_items', 'table'), ('order_refunds', 'table'),
-	('order_events', 'table'), ('order_event_tail', 'table'), ('rollup_states', 'table'), ('rollup_episodes', 'table'), ('rollup_messages', 'table'), ('rollup_arms', 'table'), ('order_outcomes', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
+	('order_events', 'table'), ('order_event_tail', 'table'), ('rollup_states', 'table'), ('rollup_episodes', 'table'), ('rollup_messages', 'table'), ('rollup_arms', 'table'), ('rollup_products', 'table'), ('rollup_recovered_products', 'table'), ('product_names', 'table'), ('order_outcomes', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
 	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('step_variants', 'table'), ('coupons', 'table'), ('issued_coupons', 'table'), ('coupon_persons', 'table'), ('templates', 'table'),
 	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('consents', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'), ('person_arms', 'table'),
 	('shops', 'table'), ('reference_seq', 'sequence'), ('order_number_seq', 'sequence'), ('event_seq', 'sequence')) r (relation, kind);

@@ -16,11 +16,14 @@ INSERT INTO impersonal VALUES
 	-- facts for reports: codes; actor is a role
 	('order_events', 'event actor currency reason_code device source campaign variant'),
 	('order_event_tail', 'event currency reason_code device source campaign variant'),
-	('order_outcomes', 'outcome currency hour value step reason device source minutes campaign variant'),
+	('order_outcomes', 'outcome currency hour value step reason device source minutes campaign variant products'),
 	('rollup_states', 'currency'),
 	('rollup_episodes', 'question currency bucket'),
 	('rollup_messages', 'campaign variant currency'),
 	('rollup_arms', 'currency'),
+	('rollup_products', 'currency product'),
+	('rollup_recovered_products', 'currency product'),
+	('product_names', 'product name'),
 	('person_arms', 'currency'),
 	('order_notes', 'actor'),
 	-- what is sent, and why not

@@ -139,6 +139,7 @@ INSERT INTO functions VALUES
 	('statistics_by_reason', 'shop since until : reason currency episodes episode_value recovered recovered_value assisted assisted_value unaided unaided_value recovered_share'),
 	('statistics_by_device', 'shop since until : device currency created direct direct_value episodes episode_value recoverable recovered recovered_value assisted assisted_value unaided unaided_value lost lost_value recovery_rate'),
 	('statistics_by_source', 'shop since until : source currency created direct direct_value episodes episode_value recoverable recovered recovered_value assisted assisted_value unaided unaided_value lost lost_value recovery_rate'),
+	('statistics_by_product', 'shop since until : product name currency abandoned abandoned_quantity abandoned_value recovered recovered_quantity recovered_value recovered_share'),
 	('statistics_by_campaign', 'shop since until : campaign step variant currency queued held_out sent failed delivered opened clicked replied unsubscribed bounced complained converted revenue coupon_cost open_rate click_rate conversion_rate unsubscribe_rate bounce_rate complaint_rate'),
 	('statistics_by_cohort', 'shop since until : week currency days_old mature episodes episode_value recoverable recovered recovered_value assisted assisted_value unaided unaided_value lost lost_value recovery_rate'),
 	('statistics_by_recovery_time', 'shop since until : currency time_from time_before recovered recovered_value share share_before'),
