@@ -204,7 +204,7 @@ END
 $$;
 ALTER FUNCTION incomplete_orders.rebuild_analytics() OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.rebuild_analytics() IS
-	'Folds what is not folded yet and computes everything that reports add up anew from the events, for the shops that the caller may see; how many rows were others. What deleted events added stays';
+	'Folds what is not folded yet and computes everything that reports add up anew from the events, for the shops that the caller may see; how many rows were others. What deleted events added stays, and which products were abandoned';
 
 CREATE FUNCTION incomplete_orders._move_days() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -146,7 +146,7 @@ CREATE ROLE regress_stat;
 SELECT incomplete_orders.grant_to('regress_stat', 'analyst', s) FROM unnest('{stat,stat-us}'::text[]) s;
 GRANT USAGE ON SCHEMA st TO regress_stat;
 CREATE VIEW st.reports AS SELECT * FROM (VALUES ('statistics'), ('statistics_of_bots'), ('statistics_by_day'), ('statistics_by_hour'), ('statistics_by_value'), ('statistics_by_step'), ('statistics_by_reason'),
-	('statistics_by_device'), ('statistics_by_source'), ('statistics_by_campaign'), ('statistics_by_cohort'), ('statistics_by_recovery_time'), ('funnel')) r (report);
+	('statistics_by_device'), ('statistics_by_source'), ('statistics_by_product'), ('statistics_by_campaign'), ('statistics_by_cohort'), ('statistics_by_recovery_time'), ('funnel')) r (report);
 GRANT SELECT ON st.reports TO regress_stat;
 -- every row of every report of the shop, of both, and of a part of the days
 CREATE FUNCTION st.all_reports() RETURNS TABLE (report text, arguments text, n bigint, line jsonb) LANGUAGE plpgsql SET role = regress_stat AS $$
@@ -295,6 +295,8 @@ CREATE TABLE st.expected AS SELECT * FROM st.all_reports();
 DELETE FROM incomplete_orders.rollup_states WHERE shop_id IN (:shop, :other);
 DELETE FROM incomplete_orders.rollup_episodes WHERE shop_id IN (:shop, :other);
 DELETE FROM incomplete_orders.rollup_messages WHERE shop_id IN (:shop, :other);
+DELETE FROM incomplete_orders.rollup_products WHERE shop_id IN (:shop, :other);
+DELETE FROM incomplete_orders.rollup_recovered_products WHERE shop_id IN (:shop, :other);
 DELETE FROM incomplete_orders.order_outcomes WHERE shop_id IN (:shop, :other);
 SELECT string_agg(a.attname, ', ') AS tail FROM pg_attribute a WHERE a.attrelid = 'incomplete_orders.order_event_tail'::regclass AND a.attnum > 0 AND NOT a.attisdropped \gset
 -- in another order than they happened

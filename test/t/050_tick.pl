@@ -34,7 +34,7 @@ sub make
 
 sub forget_events
 {
-	value("DELETE FROM incomplete_orders.$_") for qw(order_events order_event_tail order_outcomes rollup_states rollup_episodes rollup_messages);
+	value("DELETE FROM incomplete_orders.$_") for qw(order_events order_event_tail order_outcomes rollup_states rollup_episodes rollup_messages rollup_products rollup_recovered_products);
 	return;
 }
 
