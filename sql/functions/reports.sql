@@ -245,16 +245,23 @@ DECLARE
 BEGIN
 	RETURN QUERY EXECUTE format($q$
 		WITH %s, fresh AS MATERIALIZED (%s),
+		-- whole weeks, and the days before and after
+		spans AS (
+			SELECT s.* FROM (SELECT date_trunc('week', $2 + interval '6 days')::date AS first, date_trunc('week', $3::timestamp)::date AS last) w
+			CROSS JOIN LATERAL (VALUES (7, w.first, w.last), (1, $2, least(w.first, $3)), (1, greatest(w.first, w.last, $2), $3)) s (days, since, until)
+			WHERE s.since < s.until
+		),
 		sums AS (
 			SELECT x.product, x.currency, max(x.name) AS name, sum(x.abandoned)::bigint AS abandoned, sum(x.quantity)::bigint AS quantity, sum(x.value) AS value,
 				sum(x.recovered)::bigint AS recovered, sum(x.recovered_quantity)::bigint AS recovered_quantity, sum(x.recovered_value) AS recovered_value
 			FROM (
 				SELECT r.product, r.currency, NULL AS name, r.abandoned, r.quantity, r.value, 0 AS recovered, 0 AS recovered_quantity, 0 AS recovered_value
-				FROM incomplete_orders.rollup_products r WHERE r.shop_id = ANY ($1) AND r.day >= $2 AND r.day < $3
+				FROM spans p JOIN incomplete_orders.rollup_products r ON r.shop_id = ANY ($1) AND r.days = p.days AND r.day >= p.since AND r.day < p.until
 				UNION ALL SELECT f.product, f.currency, f.name, f.abandoned, f.quantity, f.value, 0, 0, 0 FROM fresh f WHERE f.day >= $2 AND f.day < $3
 				UNION ALL SELECT r.product, r.currency, NULL, 0, 0, 0, r.recovered, r.recovered_quantity, r.recovered_value
-				FROM incomplete_orders.rollup_recovered_products r WHERE r.shop_id = ANY ($1) AND r.day >= $2 AND r.day < $3
-				UNION ALL SELECT c.product, c.currency, NULL, 0, 0, 0, c.recovered, c.recovered_quantity, c.recovered_value FROM (%s) c WHERE c.day >= $2 AND c.day < $3
+				FROM spans p JOIN incomplete_orders.rollup_recovered_products r ON r.shop_id = ANY ($1) AND r.days = p.days AND r.day >= p.since AND r.day < p.until
+				UNION ALL SELECT c.product, c.currency, NULL, 0, 0, 0, c.recovered, c.recovered_quantity, c.recovered_value FROM (%s) c
+				WHERE c.days = 1 AND c.day >= $2 AND c.day < $3
 			) x GROUP BY 1, 2
 		), names AS (
 			SELECT n.product, max(n.name) AS name FROM incomplete_orders.product_names n WHERE n.shop_id = ANY ($1) GROUP BY 1

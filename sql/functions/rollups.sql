@@ -199,10 +199,12 @@ CREATE FUNCTION incomplete_orders._outcome_products_query(source text) RETURNS t
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format($q$
-		SELECT o.shop_id, o.day, o.currency, i.product, sum(o.sign)::bigint AS recovered,
+		SELECT o.shop_id, w.days, w.day, o.currency, i.product, sum(o.sign)::bigint AS recovered,
 			sum(o.sign * (i.sums ->> 0)::bigint)::bigint AS recovered_quantity, sum(o.sign * (i.sums ->> 1)::numeric) AS recovered_value
-		FROM %s o CROSS JOIN LATERAL jsonb_each(o.products) i (product, sums) WHERE o.outcome = 'recovered' AND NOT o.bot
-		GROUP BY 1, 2, 3, 4
+		FROM %s o CROSS JOIN LATERAL jsonb_each(o.products) i (product, sums)
+		CROSS JOIN LATERAL (VALUES (1, o.day), (7, date_trunc('week', o.day::timestamp)::date)) w (days, day)
+		WHERE o.outcome = 'recovered' AND NOT o.bot
+		GROUP BY 1, 2, 3, 4, 5
 	$q$, source)
 $$;
 COMMENT ON FUNCTION incomplete_orders._outcome_products_query(text) IS 'What those outcomes, with a sign, add to rollup_recovered_products';
@@ -244,9 +246,11 @@ CREATE FUNCTION incomplete_orders._add_products(source text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format('products AS MATERIALIZED (%s), add_products AS (
-			INSERT INTO incomplete_orders.rollup_products AS r (shop_id, day, currency, product, abandoned, quantity, value)
-			SELECT q.shop_id, q.day, q.currency, q.product, q.abandoned, q.quantity, q.value FROM products q ORDER BY 1, 2, 3, 4
-			ON CONFLICT (shop_id, day, currency, product) DO UPDATE
+			INSERT INTO incomplete_orders.rollup_products AS r (shop_id, days, day, currency, product, abandoned, quantity, value)
+			SELECT q.shop_id, 1, q.day, q.currency, q.product, q.abandoned, q.quantity, q.value FROM products q
+			UNION ALL SELECT q.shop_id, 7, date_trunc(''week'', q.day::timestamp)::date, q.currency, q.product, sum(q.abandoned), sum(q.quantity), sum(q.value)
+			FROM products q GROUP BY 1, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+			ON CONFLICT (shop_id, days, day, currency, product) DO UPDATE
 			SET abandoned = r.abandoned + excluded.abandoned, quantity = r.quantity + excluded.quantity, value = r.value + excluded.value
 		), add_names AS (%s)', incomplete_orders._products_query(source), incomplete_orders._name_products('SELECT * FROM products'))
 $$;
@@ -278,7 +282,7 @@ AS $$
 	VALUES ('rollup_episodes', '{shop_id,question,day,currency,bot,bucket}'::text[],
 			'{recovered,recovered_value,assisted,assisted_value,unaided,unaided_value,coupon_cost}'::text[], incomplete_orders._outcome_episodes_query(source)),
 		('rollup_messages', '{shop_id,day,campaign,step,variant,currency}', '{converted,revenue,coupon_cost}', incomplete_orders._outcome_messages_query(source)),
-		('rollup_recovered_products', '{shop_id,day,currency,product}', '{recovered,recovered_quantity,recovered_value}', incomplete_orders._outcome_products_query(source))
+		('rollup_recovered_products', '{shop_id,days,day,currency,product}', '{recovered,recovered_quantity,recovered_value}', incomplete_orders._outcome_products_query(source))
 $$;
 COMMENT ON FUNCTION incomplete_orders._outcome_rollups(text) IS 'The rollups and what those outcomes, with a sign, add to them';
 

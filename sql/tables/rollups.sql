@@ -126,21 +126,24 @@
 			kept boolean NOT NULL DEFAULT false,
 			PRIMARY KEY (shop_id, order_id)
 		);
-		-- What lay in carts that were abandoned on a day.  Added once, when the event is
+		-- What lay in carts that were abandoned on a day; days 7: in the week that begins
+		-- on that day, so that a report of many days reads less.  Added once, when the event is
 		-- folded, and never computed anew: what a cart was is not known for ever.
 		CREATE TABLE incomplete_orders.rollup_products (
 			shop_id integer NOT NULL,
+			days integer NOT NULL,
 			day date NOT NULL,
 			currency text NOT NULL,
 			product text NOT NULL,
 			abandoned bigint NOT NULL DEFAULT 0,
 			quantity bigint NOT NULL DEFAULT 0,
 			value numeric NOT NULL DEFAULT 0,
-			PRIMARY KEY (shop_id, day, currency, product)
+			PRIMARY KEY (shop_id, days, day, currency, product)
 		);
 		-- What was bought after all, by the day of the abandonment.
 		CREATE TABLE incomplete_orders.rollup_recovered_products (
 			shop_id integer NOT NULL,
+			days integer NOT NULL,
 			day date NOT NULL,
 			currency text NOT NULL,
 			product text NOT NULL,
@@ -148,7 +151,7 @@
 			recovered bigint NOT NULL DEFAULT 0,
 			recovered_quantity bigint NOT NULL DEFAULT 0,
 			recovered_value numeric NOT NULL DEFAULT 0,
-			PRIMARY KEY (shop_id, day, currency, product, kept)
+			PRIMARY KEY (shop_id, days, day, currency, product, kept)
 		);
 		-- How each product was called last.
 		CREATE TABLE incomplete_orders.product_names (

@@ -44,6 +44,13 @@ SELECT incomplete_orders.mark_abandoned(pr.id('one'), at => '2024-03-06 12:00');
 SELECT pr.report('2024-03-06', '2024-03-07');
 SELECT pr.fold();
 SELECT pr.report();
+-- days before, within and after whole weeks, added up in any way
+CREATE TABLE pr.days AS SELECT d::date AS day, coalesce((SELECT sum(p.abandoned_value) FROM incomplete_orders.statistics_by_product('prod', d::date, d::date + 1) p), 0) AS value
+FROM generate_series('2024-02-20'::timestamp, '2024-03-20', '1 day') d;
+SELECT s AS since, u AS until, (SELECT sum(d.value) FROM pr.days d WHERE d.day >= s AND d.day < u) AS by_day, p.value AS by_span
+FROM generate_series(0, 16, 2) a, generate_series(0, 13) b, LATERAL (SELECT '2024-02-20'::date + a AS s, '2024-03-06'::date + b AS u) x,
+LATERAL (SELECT coalesce(sum(p.abandoned_value), 0) AS value FROM incomplete_orders.statistics_by_product('prod', s, u) p) p
+WHERE s < u AND p.value <> (SELECT sum(d.value) FROM pr.days d WHERE d.day >= s AND d.day < u);
 -- nothing is counted twice or forgotten by computing anew
 SELECT incomplete_orders.rebuild_analytics() >= 0 AS rebuilt;
 SELECT pr.report();
@@ -58,7 +65,7 @@ SELECT pr.report();
 CREATE TABLE pr.before AS SELECT * FROM pr.report();
 SELECT pr.fold();
 SELECT * FROM pr.before EXCEPT SELECT * FROM pr.report();
-SELECT product, recovered, recovered_quantity, recovered_value, kept FROM incomplete_orders.rollup_recovered_products WHERE shop_id = :shop ORDER BY 1;
+SELECT product, recovered, recovered_quantity, recovered_value, kept FROM incomplete_orders.rollup_recovered_products WHERE shop_id = :shop AND days = 1 ORDER BY 1;
 -- the recovered side is computed anew from the history
 UPDATE incomplete_orders.rollup_recovered_products SET recovered = 7 WHERE shop_id = :shop AND product = 'A';
 SELECT incomplete_orders.rebuild_analytics() > 0 AS mended;
@@ -78,7 +85,7 @@ BEGIN;
 SELECT incomplete_orders._allow_retention(), incomplete_orders._lock_rollups(true);
 SELECT incomplete_orders._retire_details(ARRAY[:shop], ARRAY[pr.id('one')], ARRAY[pr.id('one')]);
 COMMIT;
-SELECT product, recovered, kept FROM incomplete_orders.rollup_recovered_products WHERE shop_id = :shop AND recovered <> 0 ORDER BY 1;
+SELECT product, recovered, kept FROM incomplete_orders.rollup_recovered_products WHERE shop_id = :shop AND recovered <> 0 AND days = 1 ORDER BY 1;
 SELECT * FROM pr.before EXCEPT SELECT * FROM pr.report();
 SELECT incomplete_orders.rebuild_analytics() >= 0 AS rebuilt;
 SELECT * FROM pr.before EXCEPT SELECT * FROM pr.report();
