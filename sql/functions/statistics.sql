@@ -1,5 +1,8 @@
 -- Reports: what is folded and what is not yet, in one snapshot.  Each adds up a few
 -- rows a day, so none depends on the number of orders.
+--
+-- work_mem: the buckets of all shops are added up by hashing; sorted first, on disk, they
+-- take four times as long.
 
 -- The days of a report, in the zones of its shops: from since to the day before until.
 CREATE FUNCTION incomplete_orders._report_days(shop_ids integer[], INOUT since date, INOUT until date)
@@ -100,6 +103,18 @@ AS $$
 $$;
 COMMENT ON FUNCTION incomplete_orders._episodes_report(text[], text) IS 'The part of a report that counts abandonments and what became of them';
 
+-- CTEs: minutes, by currency: there are many of them, and only one sum is needed.
+CREATE FUNCTION incomplete_orders._minutes_report() RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('minutes AS MATERIALIZED (SELECT x.currency, x.bucket::bigint AS minutes, sum(x.recovered) AS recovered FROM (
+			SELECT r.currency, r.bucket, r.recovered FROM incomplete_orders.rollup_episodes r
+			WHERE r.shop_id = ANY ($1) AND r.question = %1$L AND r.day >= $2 AND r.day < $3 AND NOT r.bot
+			UNION ALL SELECT q.currency, q.bucket, q.recovered FROM (%2$s) q WHERE q.question = %1$L AND q.day >= $2 AND q.day < $3 AND NOT q.bot) x
+			GROUP BY x.currency, x.bucket)', 'minutes', incomplete_orders._outcome_episodes_query('changes'))
+$$;
+COMMENT ON FUNCTION incomplete_orders._minutes_report() IS 'The part of a report that says how long it took to recover';
+
 -- CTEs: messages, by what is named.
 CREATE FUNCTION incomplete_orders._messages_report(by_columns text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -157,7 +172,7 @@ RETURNS TABLE (currency text, total bigint, pending bigint, payment_pending bigi
 	abandonment_rate numeric, checkout_abandonment_rate numeric, recovery_rate numeric, average_days_to_abandon numeric,
 	median_time_to_recover interval, p90_time_to_recover interval, lift numeric, lift_low numeric, lift_high numeric,
 	recoverable bigint, treated bigint, held_out bigint, lift_reason text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -165,18 +180,18 @@ DECLARE
 	days record := incomplete_orders._report_days(shop_ids, since, until);
 BEGIN
 	RETURN QUERY EXECUTE format($q$
-		WITH %s, %s, %s, %s, %s,
+		WITH %s, %s, %s, %s, %s, %s,
 		outcome AS (
 			SELECT currency, sum(direct) AS direct, sum(recoverable) AS recoverable, sum(lost_value) AS lost_value, sum(recovered) AS recovered,
 				sum(recovered_value) AS recovered_value, sum(assisted) AS assisted, sum(unaided) AS unaided
-			FROM episodes WHERE question = 'step' GROUP BY currency
+			FROM episodes GROUP BY currency
 		),
 		-- the smallest number of minutes within which so many had paid
 		times AS (
 			SELECT t.currency, min(t.minutes) FILTER (WHERE t.running * 2 >= t.n) AS median, min(t.minutes) FILTER (WHERE t.running * 10 >= t.n * 9) AS p90
-			FROM (SELECT currency, bucket::bigint AS minutes, sum(recovered) OVER (PARTITION BY currency ORDER BY bucket::bigint) AS running,
+			FROM (SELECT currency, minutes, sum(recovered) OVER (PARTITION BY currency ORDER BY minutes) AS running,
 					sum(recovered) OVER (PARTITION BY currency) AS n
-				FROM episodes WHERE question = 'minutes' AND recovered > 0) t GROUP BY t.currency
+				FROM minutes WHERE recovered > 0) t GROUP BY t.currency
 		),
 		currencies AS (
 			SELECT currency FROM orders WHERE total <> 0 UNION SELECT currency FROM outcome WHERE recovered + assisted + unaided + lost_value <> 0
@@ -203,7 +218,7 @@ BEGIN
 		CROSS JOIN LATERAL incomplete_orders._lift(a.treated, coalesce(a.treated_converted, 0), a.held_out, coalesce(a.held_out_converted, 0), a.shops) l
 		ORDER BY c.currency
 	$q$, incomplete_orders._orders_report(false), incomplete_orders._changes_report(),
-		incomplete_orders._episodes_report('{step,minutes}', 'question, currency, bucket'), incomplete_orders._messages_report('currency'),
+		incomplete_orders._episodes_report('{step}', 'currency'), incomplete_orders._minutes_report(), incomplete_orders._messages_report('currency'),
 		incomplete_orders._arms_report())
 	USING shop_ids, days.since, days.until;
 END
@@ -229,7 +244,7 @@ Rates are shares from 0 to 1 with four decimals, null where there is nothing to 
 CREATE FUNCTION incomplete_orders.statistics_of_bots(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)
 RETURNS TABLE (currency text, total bigint, pending bigint, payment_pending bigint, payment_failed bigint, abandoned bigint, converted bigint,
 	expired bigint, dismissed bigint, total_value numeric, abandoned_value numeric, converted_value numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
 AS $$
 #variable_conflict use_column
 DECLARE
