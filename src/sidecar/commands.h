@@ -15,5 +15,7 @@ extern const Command send_command;
 extern const Command send_recovery_emails_command;
 extern const Command preview_mail_command;
 extern const Command test_mail_command;
+extern const Command update_analytics_command;
+extern const Command report_command;
 
 #endif							/* ICO_COMMANDS_H */

@@ -26,6 +26,8 @@ static const Command *const commands[] = {
 	&preview_mail_command,
 	&test_mail_command,
 	&serve_command,
+	&report_command,
+	&update_analytics_command,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -236,6 +236,20 @@ options_parse(const Command *command, int argc, char **argv, void *values)
 	return true;
 }
 
+/* YYYY-MM-DD; whether there is such a day, the database knows. */
+bool
+date_is_written(const char *text)
+{
+	static const char pattern[] = "dddd-dd-dd";
+
+	for (size_t i = 0; i < sizeof(pattern) - 1; i++)
+	{
+		if (pattern[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != pattern[i])
+			return false;
+	}
+	return text[sizeof(pattern) - 1] == '\0';
+}
+
 static void
 print_option(FILE *out, const OptionDef *option)
 {

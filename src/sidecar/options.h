@@ -55,6 +55,7 @@ typedef struct Command
 } Command;
 
 extern bool options_parse(const Command *command, int argc, char **argv, void *values);
+extern bool date_is_written(const char *text);
 extern void options_help(FILE *out, const Command *command);
 extern void options_help_common(FILE *out);
 extern void usage_error(const Command *command, const char *format,...)

@@ -22,8 +22,8 @@ is_number(const PGresult *result, int column)
 }
 
 /* Characters, not bytes: what continues one in UTF-8 is not counted. */
-static int
-width_of(const char *text)
+int
+table_width(const char *text)
 {
 	int			width = 0;
 
@@ -32,8 +32,8 @@ width_of(const char *text)
 	return width;
 }
 
-static void
-put_clean(const char *text)
+void
+table_put(const char *text)
 {
 	for (; *text != '\0'; text++)
 	{
@@ -63,13 +63,13 @@ colour_of(const char *state)
 static void
 put_cell(const char *text, int width, bool right, bool last, const char *colour)
 {
-	int			pad = width - width_of(text);
+	int			pad = width - table_width(text);
 
 	if (right && pad > 0)
 		printf("%*s", pad, "");
 	if (colour != NULL)
 		fputs(colour, stdout);
-	put_clean(text);
+	table_put(text);
 	if (colour != NULL)
 		fputs("\033[0m", stdout);
 	if (last)
@@ -97,10 +97,10 @@ print_text(const PGresult *result, int columns, int state_column)
 
 	for (int column = 0; column < columns; column++)
 	{
-		widths[column] = width_of(PQfname(result, column));
+		widths[column] = table_width(PQfname(result, column));
 		for (int row = 0; row < PQntuples(result); row++)
 		{
-			int			width = width_of(PQgetvalue(result, row, column));
+			int			width = table_width(PQgetvalue(result, row, column));
 
 			if (width > widths[column])
 				widths[column] = width;

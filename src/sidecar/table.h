@@ -17,5 +17,7 @@ typedef enum Format
 
 /* The first columns are for people; the one behind them is the row as JSON. */
 extern void table_print(const PGresult *result, int columns, int format, int state_column);
+extern int	table_width(const char *text);
+extern void table_put(const char *text);
 
 #endif							/* ICO_TABLE_H */

@@ -33,7 +33,7 @@ my ($code, $help, $err) = program('--help');
 is($code, 0, '--help: exit code');
 is($err, '', '--help: nothing on stderr');
 my @commands = $help =~ /^([a-z-]+): /mg;
-is_deeply(\@commands, [qw(tick cleanup health send send-recovery-emails preview-mail test-mail serve)], '--help: has all commands');
+is_deeply(\@commands, [qw(tick cleanup health send send-recovery-emails preview-mail test-mail serve report update-analytics)], '--help: has all commands');
 like($help, qr/--max-seconds=N .*\(default: 50\)/, '--help: has defaults');
 is(scalar(grep { length > 100 } split /\n/, $help), 0, '--help: fits into a terminal');
 
@@ -127,9 +127,19 @@ refused('a word for a port', 'it is not HOST:PORT', 'serve', '--listen=localhost
 refused('IPv6 without brackets', 'it is not HOST:PORT', 'serve', '--listen=::1:8080');
 refused('no pool', '--pool takes a number from 1 to 16', 'serve', '--pool=0');
 
+for my $wrong ('yesterday', '2026-6-3', '2026-06-30x', '30.06.2026', '')
+{
+	refused("a day \"$wrong\"", '--from is a day as in 2026-06-30, not "' . quotemeta($wrong) . '"', 'report', "--from=$wrong");
+	refused("a last day \"$wrong\"", '--to is a day as in', 'report', "--to=$wrong");
+	refused("a day to update \"$wrong\"", '--date is a day as in', 'update-analytics', "--date=$wrong");
+}
+refused('no such format', '--format is one of text\|csv\|json', 'report', '--format=xml');
+refused('no such section', '--section is one of all\|overview', 'report', '--section=weather');
+
 # Ways to write an option: each gets as far as the server that is not there.
 for my $good ([qw(tick --max-seconds 5)], [qw(tick --max-seconds=5)], [qw(tick -d x)], [qw(tick -dx)],
-	[qw(tick --dbname=x -v)], [qw(health --warn --format json)], [qw(cleanup --days 1 --dry-run)])
+	[qw(tick --dbname=x -v)], [qw(health --warn --format json)], [qw(cleanup --days 1 --dry-run)],
+	[qw(report --from=2026-06-01 --to 2026-06-30 --shop=* --section days)], [qw(update-analytics --date=2026-06-30)])
 {
 	my ($status, undef, $said) = program(@$good);
 	is($status, 69, "@$good: no server");
