@@ -148,10 +148,11 @@ class Shops(Database):
         while True:
             seconds, n = timed(self.value, """SELECT incomplete_orders._fold('t.ctid = ANY (ARRAY(SELECT q.ctid FROM incomplete_orders.order_event_tail q
                 WHERE q.at < ' || quote_literal(%s::timestamptz) || ' LIMIT $1))', %s, NULL, NULL)""", before, BATCH)
+            if n >= BATCH // 5:  # with less, what a statement costs by itself is most
+                self.seconds += seconds
+                self.folded += n
             if n < BATCH:
                 return
-            self.seconds += seconds
-            self.folded += n
 
     def report(self, name, shop):
         until = self.value("SELECT current_date + 1")
@@ -169,7 +170,7 @@ class Analytics(Bench):
             seconds, _ = timed(side.fill)
             if side.folded:
                 rate = side.folded / side.seconds
-                self.note(f"events folded a second, in batches of {BATCH:,}, {orders:,} orders", round(rate), "≥ 100,000", rate >= 100_000)
+                self.note(f"events folded a second, {orders:,} orders, batches of {BATCH // 5:,} to {BATCH:,}", round(rate), "≥ 100,000", rate >= 100_000)
             self.note(f"rows of all rollups, {orders:,} orders", side.value("""SELECT sum(reltuples)::bigint FROM pg_class
                 WHERE relnamespace = 'incomplete_orders'::regnamespace AND relkind = 'r' AND relname LIKE 'rollup%%'"""))
             say(f"{seconds:.0f} s, {side.left:,} events are left in the tail")
@@ -192,10 +193,10 @@ class Analytics(Bench):
             side.conn.close()
 
     def capture(self):
-        """Captures of carts while another connection folds, and while none does."""
+        """Captures of carts, which write no events but the first of each session, while another connection folds, and while none does."""
         side = Database("analytics_capture")
         cart = '[{"sku":"A","name":"A blue shirt","quantity":%s,"unit_price":"19.90"}]'
-        n = 500 if QUICK else 3000
+        n = 10_000 if QUICK else 30_000  # a second and more
 
         def captures():
             for i in range(n):
@@ -206,7 +207,7 @@ class Analytics(Bench):
 
         def ticks():
             with psycopg.connect("dbname=analytics_capture", autocommit=True) as conn:
-                while not stop.wait(1):
+                while not stop.wait(0.5):
                     conn.execute("CALL incomplete_orders.tick()")
 
         alone, beside = [], []
@@ -220,7 +221,7 @@ class Analytics(Bench):
             thread.join()
         self.note("captures a second, nobody folds", round(n / median(alone)))
         ratio = median(a / b for a, b in zip(alone, beside))
-        self.note("captures a second while tick folds each second, ratio", ratio, "≥ 0.95", ratio >= 0.95)
+        self.note("captures a second while tick folds twice a second, ratio", ratio, "≥ 0.95", ratio >= 0.95)
         side.conn.close()
 
 
