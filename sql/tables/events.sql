@@ -38,6 +38,7 @@
 		) PARTITION BY RANGE (recorded_at);
 		CREATE TABLE incomplete_orders.order_events_default PARTITION OF incomplete_orders.order_events DEFAULT;
 
+		-- Every row goes soon: reports read all of its pages, so dead ones go soon, too.
 		CREATE TABLE incomplete_orders.order_event_tail (
 			event_id bigint NOT NULL,
 			shop_id integer NOT NULL,
@@ -68,7 +69,7 @@
 			refund_amount numeric,
 			coupon_cost numeric,
 			PRIMARY KEY (shop_id, event_id)
-		);
+		) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
 
 		-- Free text and old values: kept apart from the events because they are
 		-- personal data, which is erased while the events stay.
