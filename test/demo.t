@@ -68,6 +68,10 @@ ok 'every session has its order' says 'ok      26,426 sessions, one incomplete o
 ok 'every purchase was converted once' says 'ok      7,166 purchases, each converted exactly once'
 ok 'all checks agree with the file' silent_about 'NOT OK'
 ok 'the carts were abandoned and reanimated when they should' says "when its session's pauses say so"
+ok 'so say the statistics' says 'ok      statistics() says what the file says'
+ok '... of each day' says 'ok      ... and statistics_by_day() of every day'
+ok '... which are shown' grep -qE '^  Orders begun +26,426( |$)' "$out"
+ok '... of all days of the replay' grep -qE '^  Bought by now +7,166( |$)' "$out"
 # a session that pauses for an hour was abandoned: by awk, in seconds, from the file
 is 'so many conversions came after an abandonment' "$(query "SELECT count(*) FROM incomplete_orders.order_events WHERE event = 'converted' AND status_before = 'abandoned'")" \
 	"$(gzip -dc test/data/cart_events.csv.gz | awk -F, 'NR > 1 {

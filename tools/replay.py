@@ -28,10 +28,13 @@ import time
 from collections import defaultdict
 from datetime import datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal
+from zoneinfo import ZoneInfo
 
 import psycopg
+from psycopg.rows import dict_row
 
 from mails_of_file import address_of, mails_of
+from statistics_of_file import statistics_of
 
 CAPTURE = """SELECT incomplete_orders.capture_cart(
     session_id => %b::text, items => %b::incomplete_orders.line_items,
@@ -335,6 +338,40 @@ def verify_mails(conn, check, replay, events, shift):
     return found, reasons
 
 
+def figures_of(row, names):
+    """Those of a report that are not nothing; what the file does not speak of must be nothing."""
+    return {name: row[name] for name in names if row[name]}
+
+
+def verify_statistics(conn, check, replay, events, lives, shift):
+    """Every figure of the reports of all days, against the file."""
+    zone = ZoneInfo(conn.execute("SELECT time_zone FROM incomplete_orders.shops").fetchone()[0])
+    first, end = (datetime.fromisoformat(events[n]["at"]) for n in (0, -1))
+    mails, _ = mails_of(events, [t - shift for t in replay.ticks], replay.mails_from - shift, CUT_OFF)
+    expected, days, steps = statistics_of(events, lives, mails, CUT_OFF, end, zone, shift)
+    span = ((first + shift).astimezone(zone).date(), datetime.now(zone).date() + timedelta(days=1))
+
+    with conn.cursor(row_factory=dict_row) as cursor:
+        def report(name):
+            return [r for r in cursor.execute(f"SELECT * FROM incomplete_orders.{name}('default', %s, %s)", span)]
+
+        (row,) = report("statistics")
+        compared = set(row) - {"currency", "recovery_rate", "lift_reason"}
+        check.same(f"statistics() says what the file says, in {len(compared)} figures",
+                   figures_of(row, compared), {k: v for k, v in expected.items() if v})
+        compared = set(report("statistics_by_day")[0]) - {
+            "day", "currency", "conversion_rate", "recovery_rate", "unaided_value", "direct_value", "lost", "messages_sent"}
+        check.same(f"... and statistics_by_day() of every day of them, in {len(compared)} figures",
+                   {r["day"]: f for r in report("statistics_by_day") if (f := figures_of(r, compared))},
+                   {day: f for day, c in days.items() if (f := {k: v for k, v in c.items() if v})})
+        check.same("... and statistics_by_campaign() of the mails of each step",
+                   {r["step"]: (r["queued"], r["sent"], r["clicked"], r["converted"]) for r in report("statistics_by_campaign")},
+                   {step: (n, n, 0, 0) for step, n in steps.items()})
+        check.same("... and funnel() of how many began and bought",
+                   {r["step"]: r["orders"] for r in report("funnel") if r["step"] in ("cart", "converted")},
+                   {"cart": expected["total"], "converted": expected["converted"]})
+
+
 REASONS = {
     "no_recipient": "nobody told an address for the cart",
     "ordered": "the person ordered something in the meantime",
@@ -420,6 +457,7 @@ def main():
         check, incomplete, orders, stories = verify(conn, replay, expected, lives, shift)
         if mails_from:
             mails, reasons = verify_mails(conn, check, replay, events, shift)
+            verify_statistics(conn, check, replay, events, lives, shift)
         summarize(incomplete, orders, stories, replay, seconds)
         if mails_from:
             summarize_mails(replay, mails, reasons)
