@@ -52,6 +52,8 @@ OBJS = \
 	src/invariants.o \
 	src/convert.o \
 	src/hook.o \
+	src/attach.o \
+	src/mark.o \
 	src/tick.o \
 	src/payment.o \
 	src/list.o
@@ -64,6 +66,7 @@ SQL_SETUP = \
 	sql/tables/events.sql \
 	sql/tables/jobs.sql \
 	sql/tables/messages.sql \
+	sql/tables/attach.sql \
 	sql/tables/views.sql \
 	sql/tables/triggers.sql \
 	sql/tables/end.sql
@@ -93,6 +96,8 @@ SQL_PARTS = \
 	sql/functions/messages.sql \
 	sql/functions/links.sql \
 	sql/functions/list.sql \
+	sql/functions/presets.sql \
+	sql/functions/attach.sql \
 	sql/functions/retention.sql \
 	sql/functions/jobs.sql \
 	sql/functions/health.sql \

@@ -123,6 +123,7 @@ ico_call_hook(IcoHook *hook, int *sqlstate)
 {
 	ErrorData  *volatile error = NULL;
 
+	hook->error = NULL;
 	if (!ico_role_may(hook->role, ICO_RIGHT_configure_shop, hook->shop_id))
 	{
 		*sqlstate = ERRCODE_INSUFFICIENT_PRIVILEGE;
@@ -147,6 +148,7 @@ ico_call_hook(IcoHook *hook, int *sqlstate)
 			QueryCancelPending = false;
 	}
 	PG_END_TRY();
+	hook->error = error;
 	if (error != NULL)
 		*sqlstate = error->sqlerrcode;
 	return error == NULL;

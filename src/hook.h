@@ -27,6 +27,7 @@ typedef struct IcoHook
 	long		most;
 	void		(*read) (void *arg, uint64 rows);
 	void	   *arg;
+	ErrorData  *error;			/* out: what it failed with */
 } IcoHook;
 
 /*

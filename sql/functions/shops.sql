@@ -9,6 +9,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	VALUES
 		('incomplete_orders', 'view', false),
+		('attachments', 'view', false),
 		('open_orders', 'table', true),
 		('closed_orders', 'table', true),
 		('orders', 'table', true),
@@ -33,6 +34,9 @@ AS $$
 		('person_orders', 'table', true),
 		('person_messages', 'table', true),
 		('person_arms', 'table', true),
+		('attached_tables', 'table', true),
+		('cart_marks', 'table', false),
+		('due_carts', 'table', false),
 		('secret_keys', 'table', false),
 		('heartbeats', 'table', false),
 		('hook_failures', 'table', true),
@@ -40,7 +44,8 @@ AS $$
 		('shops', 'table', true),
 		('reference_seq', 'sequence', false),
 		('order_number_seq', 'sequence', false),
-		('event_seq', 'sequence', false)
+		('event_seq', 'sequence', false),
+		('attachment_seq', 'sequence', false)
 $$;
 COMMENT ON FUNCTION incomplete_orders._relations() IS 'Every relation that setup() makes, but the partitions; by_shop: rows belong to the shop of their shop_id';
 

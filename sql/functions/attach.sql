@@ -1,0 +1,796 @@
+-- Attach: a shop's own tables are watched and read.  attach() checks a mapping,
+-- makes of it the queries that tick runs, and puts our trigger on the tables.
+-- All of this runs as incomplete_orders_owner; what is the shop's (predicates,
+-- tables, triggers) is planned, read and made as the role that attaches
+-- (attach.c), which the owner role has no right to.
+
+CREATE FUNCTION incomplete_orders._expression_fault(expression text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'ico_expression_fault';
+COMMENT ON FUNCTION incomplete_orders._expression_fault(text) IS 'Why a text is not one SQL expression; null when it is one';
+
+CREATE FUNCTION incomplete_orders._try_query(shop_id integer, role text, query text, keys text[],
+	OUT types text[], OUT fault text, OUT hint text, OUT sqlstate text)
+LANGUAGE c AS 'MODULE_PATHNAME', 'ico_try_query';
+COMMENT ON FUNCTION incomplete_orders._try_query(integer, text, text, text[]) IS 'Runs a query for these keys as that role, restricted: the types of its columns, or what it failed with';
+
+CREATE FUNCTION incomplete_orders._read_as(shop_id integer, role text, query text, keys text[], most integer) RETURNS SETOF jsonb
+LANGUAGE c AS 'MODULE_PATHNAME', 'ico_read_as';
+COMMENT ON FUNCTION incomplete_orders._read_as(integer, text, text, text[], integer) IS 'The rows of a query for these keys, read as that role, restricted';
+
+CREATE FUNCTION incomplete_orders._make_mark_trigger(role text, attachment integer, path integer, relation oid, attnum integer, attname text, always boolean) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'ico_make_mark_trigger';
+COMMENT ON FUNCTION incomplete_orders._make_mark_trigger(text, integer, integer, oid, integer, text, boolean) IS 'Makes the two triggers of a watched table as that role';
+
+CREATE FUNCTION incomplete_orders._drop_mark_trigger(role text, relation oid, trigger_name text) RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'ico_drop_mark_trigger';
+COMMENT ON FUNCTION incomplete_orders._drop_mark_trigger(text, oid, text) IS 'Drops a trigger of ours as that role; what it failed with, or null';
+
+-- --- mappings -----------------------------------------------------------------
+
+CREATE FUNCTION incomplete_orders._merge_mapping(base jsonb, changes jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	merged jsonb := CASE WHEN jsonb_typeof(base) = 'object' THEN base ELSE '{}' END;
+	key text;
+	value jsonb;
+BEGIN
+	IF jsonb_typeof(changes) <> 'object' THEN
+		RETURN changes;
+	END IF;
+	-- one way to say a value takes the place of the other
+	IF changes ? 'sql' OR merged ? 'sql' THEN
+		merged := '{}';
+	END IF;
+	FOR key, value IN SELECT e.key, e.value FROM jsonb_each(changes) e LOOP
+		IF value = 'null' THEN
+			merged := merged - key;
+		ELSE
+			merged := merged || jsonb_build_object(key, incomplete_orders._merge_mapping(merged -> key, value));
+		END IF;
+	END LOOP;
+	RETURN merged;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._merge_mapping(jsonb, jsonb) IS 'A mapping with some keys replaced, at any depth; null removes a key';
+
+CREATE FUNCTION incomplete_orders.attach_mapping(preset text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	found jsonb;
+BEGIN
+	PERFORM incomplete_orders._visible_shops('attach_mapping', '*');
+	SELECT p.mapping INTO found FROM incomplete_orders._attach_presets() p WHERE p.preset = attach_mapping.preset;
+	IF found IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'IC010',
+			MESSAGE = format('unknown preset "%s"', left(coalesce(attach_mapping.preset, ''), 100)),
+			DETAIL = format('The presets are %s.', (SELECT string_agg(p.preset, ', ' ORDER BY p.preset) FROM incomplete_orders._attach_presets() p)),
+			HINT = 'For another shop leave it out and give attach() a whole mapping.';
+	END IF;
+	RETURN found;
+END
+$$;
+ALTER FUNCTION incomplete_orders.attach_mapping(text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.attach_mapping(text) IS 'The mapping of a shop that is known; IC010 names the presets that there are';
+
+-- Every part of a mapping: where it stands, what it is to be, what it is, and
+-- which rows of the shop it may speak of.
+CREATE FUNCTION incomplete_orders._value_parts(at text, given jsonb, rows text) RETURNS TABLE (place text, kind text, value jsonb, scope text)
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	key text;
+	part jsonb;
+BEGIN
+	IF given IS NULL THEN
+		RETURN;
+	END IF;
+	IF jsonb_typeof(given) <> 'object' THEN
+		RETURN QUERY SELECT at, 'column', given, rows;
+		RETURN;
+	END IF;
+	IF given ? 'sql' THEN
+		RETURN QUERY SELECT at || '.sql', 'expression', given -> 'sql', rows;
+	ELSE
+		RETURN QUERY SELECT at || '.join', 'table', coalesce(given -> 'join', 'null'), rows
+			UNION ALL SELECT at || '.on', 'expression', coalesce(given -> 'on', 'null'), rows
+			UNION ALL SELECT at || '.order', 'expression', given -> 'order', rows WHERE given ? 'order'
+			UNION ALL SELECT at || '.as', 'name', given -> 'as', rows WHERE given ? 'as';
+		RETURN QUERY SELECT * FROM incomplete_orders._value_parts(at || '.column', coalesce(given -> 'column', 'null'), rows);
+	END IF;
+	FOR key, part IN SELECT e.key, e.value FROM jsonb_each(given) e LOOP
+		IF key <> ALL (CASE WHEN given ? 'sql' THEN ARRAY['sql'] ELSE ARRAY['join', 'on', 'as', 'order', 'column'] END) THEN
+			RETURN QUERY SELECT at || '.' || key, 'unknown', part, rows;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._value_parts(text, jsonb, text) IS 'The parts of one value of a mapping: a column, a join or an expression';
+
+CREATE FUNCTION incomplete_orders._mapping_keys() RETURNS TABLE (section text, key text, kind text, needed boolean)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	VALUES
+		('', 'schema', 'name', false), ('', 'cart', 'section', true), ('', 'lines', 'section', true), ('', 'orders', 'section', false),
+		('', 'watch', 'watch', false), ('', 'money', 'minor or major', true), ('', 'total', 'expression', false),
+		('', 'completed', 'expression', false), ('', 'in_progress', 'expression', false), ('', 'superseded', 'expression', false),
+		('', 'on_delete', 'deleted or converted', false), ('', 'restore_url', 'URL', false), ('', 'settle', 'interval', false), ('', 'always', 'boolean', false),
+		('cart', 'table', 'table', true), ('cart', 'id', 'name', true), ('cart', 'where', 'expression', false), ('cart', 'currency', 'value', false),
+		('cart', 'email', 'value', false), ('cart', 'phone', 'value', false), ('cart', 'name', 'value', false), ('cart', 'customer', 'value', false),
+		('cart', 'session', 'value', false), ('cart', 'locale', 'value', false), ('cart', 'time_zone', 'value', false), ('cart', 'consent', 'value', false),
+		('cart', 'order_number', 'value', false), ('cart', 'deleted_at', 'value', false), ('cart', 'updated_at', 'value', false),
+		('lines', 'table', 'table', true), ('lines', 'id', 'name', true), ('lines', 'cart', 'name', true), ('lines', 'where', 'expression', false),
+		('lines', 'sku', 'value', true), ('lines', 'name', 'value', false), ('lines', 'quantity', 'value', true), ('lines', 'unit_price', 'value', true),
+		('lines', 'product', 'value', false), ('lines', 'image', 'value', false),
+		('orders', 'table', 'table', true), ('orders', 'cart', 'name', true), ('orders', 'order', 'name', true), ('orders', 'live', 'expression', false),
+		('orders', 'as', 'name', false),
+		('watch', 'table', 'table', true), ('watch', 'column', 'name', true), ('watch', 'cart', 'name', true)
+$$;
+COMMENT ON FUNCTION incomplete_orders._mapping_keys() IS 'The keys of a mapping, by section, and what each is to be';
+
+CREATE FUNCTION incomplete_orders._mapping_parts(mapping jsonb) RETURNS TABLE (place text, kind text, value jsonb, scope text)
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	part record;
+	found record;
+BEGIN
+	FOR part IN
+		SELECT s.at, s.section, s.object FROM (
+			SELECT '' AS at, '' AS section, mapping AS object, 0 AS n
+			UNION ALL SELECT k.key || '.', k.key, mapping -> k.key, 1 FROM incomplete_orders._mapping_keys() k WHERE k.kind = 'section' AND mapping ? k.key
+			UNION ALL SELECT format('watch.%s.', w.n), 'watch', w.object, 2
+			FROM jsonb_array_elements(CASE jsonb_typeof(mapping -> 'watch') WHEN 'array' THEN mapping -> 'watch' ELSE '[]' END) WITH ORDINALITY w (object, n)) s
+		ORDER BY s.n, s.at
+	LOOP
+		IF jsonb_typeof(part.object) <> 'object' THEN
+			RETURN QUERY SELECT rtrim(part.at, '.'), 'object', part.object, '';
+			CONTINUE;
+		END IF;
+		FOR found IN
+			SELECT coalesce(k.key, o.key) AS key, k.kind, k.needed, o.value
+			FROM (SELECT * FROM incomplete_orders._mapping_keys() m WHERE m.section = part.section) k
+			FULL JOIN jsonb_each(part.object) o (key, value) ON o.key = k.key
+			ORDER BY 1
+		LOOP
+			IF found.kind IS NULL THEN
+				RETURN QUERY SELECT part.at || found.key, 'unknown', found.value, part.section;
+			ELSIF found.value IS NULL THEN
+				RETURN QUERY SELECT part.at || found.key, 'missing', NULL::jsonb, part.section WHERE found.needed;
+			ELSIF found.kind = 'value' THEN
+				RETURN QUERY SELECT * FROM incomplete_orders._value_parts(part.at || found.key, found.value, part.section);
+			ELSE
+				RETURN QUERY SELECT part.at || found.key, found.kind, found.value, part.section;
+			END IF;
+		END LOOP;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._mapping_parts(jsonb) IS 'Every part of a mapping, also what is unknown or missing';
+
+-- What can be said of a part without a look at any table.
+CREATE FUNCTION incomplete_orders._part_fault(kind text, value jsonb) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	word text := value #>> '{}';
+BEGIN
+	IF kind = 'unknown' THEN
+		RETURN 'There is no such key.';
+	ELSIF kind = 'missing' THEN
+		RETURN 'It is missing.';
+	ELSIF kind IN ('section', 'object') THEN
+		RETURN CASE WHEN jsonb_typeof(value) <> 'object' THEN 'It must be a JSON object.' END;
+	ELSIF kind = 'watch' THEN
+		RETURN CASE WHEN jsonb_typeof(value) <> 'array' OR jsonb_array_length(value) > 100 THEN 'It must be a JSON array of at most 100 objects.' END;
+	ELSIF kind = 'boolean' THEN
+		RETURN CASE WHEN jsonb_typeof(value) <> 'boolean' THEN 'It must be true or false.' END;
+	ELSIF jsonb_typeof(value) <> 'string' OR word = '' THEN
+		RETURN 'It must be a JSON string, not empty.';
+	ELSIF kind = 'expression' THEN
+		RETURN incomplete_orders._expression_fault(word);
+	ELSIF kind IN ('name', 'column') THEN
+		RETURN CASE WHEN octet_length(word) > 63 THEN 'A name has at most 63 bytes.' END;
+	ELSIF kind = 'table' THEN
+		BEGIN
+			RETURN CASE WHEN cardinality(parse_ident(word)) > 2 THEN 'It must be a table''s name, or schema.table.' END;
+		EXCEPTION WHEN data_exception THEN
+			RETURN 'It must be a table''s name as in SQL, quoted where it must be: "Order" or shop.carts.';
+		END;
+	ELSIF kind IN ('minor or major', 'deleted or converted') THEN
+		RETURN CASE WHEN word <> ALL (string_to_array(kind, ' or ')) THEN format('It must be %s.', kind) END;
+	ELSIF kind = 'interval' THEN
+		BEGIN
+			RETURN CASE WHEN word::interval NOT BETWEEN '0' AND '1 hour' THEN 'It must be 0 seconds to 1 hour.' END;
+		EXCEPTION WHEN data_exception THEN
+			RETURN 'It must be an interval, for example 5 seconds.';
+		END;
+	ELSIF kind = 'URL' THEN
+		RETURN CASE WHEN octet_length(word) > 2048 OR word !~ '^https?://[^{}/?#]+([/?#]|$)' OR word !~ '\{id\}' OR word ~ $re$[\x01-\x20\x7f"'<>\\^`|]$re$
+			THEN 'It must be an http or https URL with {id} behind the host, for example https://shop.example/cart?id={id}.' END;
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._part_fault(text, jsonb) IS 'Why a part of a mapping cannot be what it is to be; null when it can';
+
+-- --- from a mapping to queries --------------------------------------------------
+
+-- By the catalog and not by to_regclass(): we need no right to that schema.
+CREATE FUNCTION incomplete_orders._find_table(word text, schemas text[]) RETURNS TABLE (relation oid, qualified text, bare text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	parts text[] := parse_ident(word);
+BEGIN
+	bare := parts[cardinality(parts)];
+	IF cardinality(parts) = 2 THEN
+		schemas := parts[1:1];
+	END IF;
+	SELECT c.oid, format('%I.%I', n.nspname, c.relname) INTO relation, qualified
+	FROM unnest(schemas) WITH ORDINALITY s (name, place) JOIN pg_namespace n ON n.nspname = s.name
+	JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = bare AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+	ORDER BY s.place LIMIT 1;
+	-- so that what is made of it names it as it is missing
+	qualified := coalesce(qualified, format('%I.%I', coalesce(schemas[1], 'public'), bare));
+	RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._find_table(text, text[]) IS 'The table that a mapping names, by its name in these schemas';
+
+CREATE FUNCTION incomplete_orders._value_sql(value jsonb, row_name text, schemas text[]) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	joined record;
+	alias text;
+BEGIN
+	IF value IS NULL THEN
+		RETURN 'NULL';
+	ELSIF jsonb_typeof(value) = 'string' THEN
+		RETURN format('%I.%I', row_name, value #>> '{}');
+	ELSIF value ? 'sql' THEN
+		-- a comment at its end must not reach what follows
+		RETURN format(E'(%s\n)', value ->> 'sql');
+	END IF;
+	SELECT * INTO joined FROM incomplete_orders._find_table(value ->> 'join', schemas);
+	alias := coalesce(value ->> 'as', joined.bare);
+	RETURN format(E'(SELECT %s FROM %s AS %I WHERE (%s\n)%s LIMIT 1)', incomplete_orders._value_sql(value -> 'column', alias, schemas),
+		joined.qualified, alias, value ->> 'on', ' ORDER BY (' || (value ->> 'order') || E'\n)');
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._value_sql(jsonb, text, text[]) IS 'A value of a mapping as an SQL expression over that row';
+
+CREATE FUNCTION incomplete_orders._column_of(relation oid, name text) RETURNS TABLE (attnum smallint, type text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT a.attnum, format_type(a.atttypid, NULL) FROM pg_attribute a
+	WHERE a.attrelid = $1 AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped
+$$;
+COMMENT ON FUNCTION incomplete_orders._column_of(oid, text) IS 'Number and type of a column';
+
+CREATE FUNCTION incomplete_orders._attachment_queries(mapping jsonb, schemas text[], OUT read_query text, OUT list_query text, OUT key_queries jsonb)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	cart jsonb := mapping -> 'cart';
+	lines jsonb := mapping -> 'lines';
+	orders jsonb := mapping -> 'orders';
+	carts record;
+	rows record;
+	links record;
+	watch record;
+	id text := cart ->> 'id';
+	id_type text;
+	changed_type text;
+	link_name text;
+	link_type text;
+	live text;
+	where_cart text := CASE WHEN cart ? 'where' THEN format(E'(%s\n)', cart ->> 'where') ELSE 'true' END;
+	completed text := CASE WHEN mapping ? 'completed' THEN format(E'coalesce((%s\n), false)', mapping ->> 'completed') END;
+	superseded text := CASE WHEN mapping ? 'superseded' THEN format(E'coalesce((%s\n), false)', mapping ->> 'superseded') ELSE 'false' END;
+	deleted text := CASE WHEN cart ? 'deleted_at' THEN format('%s IS NOT NULL', incomplete_orders._value_sql(cart -> 'deleted_at', 'cart', schemas)) ELSE 'false' END;
+	linked text := 'NULL::text';
+	items text;
+	sku text;
+	product text;
+BEGIN
+	SELECT * INTO carts FROM incomplete_orders._find_table(cart ->> 'table', schemas);
+	SELECT * INTO rows FROM incomplete_orders._find_table(lines ->> 'table', schemas);
+	SELECT c.type INTO id_type FROM incomplete_orders._column_of(carts.relation, id) c;
+	-- shops that leave the zone out mean UTC
+	SELECT c.type INTO changed_type FROM incomplete_orders._column_of(carts.relation, cart ->> 'updated_at') c;
+	IF orders IS NOT NULL THEN
+		SELECT * INTO links FROM incomplete_orders._find_table(orders ->> 'table', schemas);
+		SELECT c.type INTO link_type FROM incomplete_orders._column_of(links.relation, orders ->> 'cart') c;
+		link_name := coalesce(orders ->> 'as', links.bare);
+		live := CASE WHEN orders ? 'live' THEN format(E'(%s\n)', orders ->> 'live') ELSE 'true' END;
+		linked := format('(SELECT %1$I.%2$I::text FROM %3$s AS %1$I WHERE %1$I.%4$I = cart.%5$I%6$s AND %7$s ORDER BY %1$I.%2$I LIMIT 1)',
+			link_name, orders ->> 'order', links.qualified, orders ->> 'cart', id,
+			CASE WHEN link_type <> id_type THEN '::text::' || link_type ELSE '' END, live);
+		completed := coalesce(completed, 'link.order_ref IS NOT NULL');
+	END IF;
+	completed := coalesce(completed, 'false');
+
+	product := incomplete_orders._value_sql(lines -> 'product', 'line', schemas);
+	sku := format('nullif(%s::text, '''')', incomplete_orders._value_sql(lines -> 'sku', 'line', schemas));
+	IF lines ? 'product' THEN
+		-- a variant without a sku is still that variant
+		sku := format('coalesce(%s, %s::text)', sku, product);
+	END IF;
+	items := format(E'(SELECT json_agg(json_build_object(''sku'', %s, ''name'', %s::text, ''quantity'', %s, ''unit_price'', %s, ''product_id'', %s::text, ''image_url'', %s::text) ORDER BY line.%I)\n\tFROM %s AS line WHERE line.%I = cart.%I AND %s)',
+		sku, incomplete_orders._value_sql(lines -> 'name', 'line', schemas),
+		incomplete_orders._value_sql(lines -> 'quantity', 'line', schemas), incomplete_orders._value_sql(lines -> 'unit_price', 'line', schemas),
+		product, incomplete_orders._value_sql(lines -> 'image', 'line', schemas), lines ->> 'id', rows.qualified, lines ->> 'cart', id,
+		CASE WHEN lines ? 'where' THEN format(E'(%s\n)', lines ->> 'where') ELSE 'true' END);
+
+	read_query := format(E'SELECT cart.%I::text AS cart_key', id)
+		|| (SELECT string_agg(format(E',\n\t%s::text AS %s', incomplete_orders._value_sql(cart -> v.key, 'cart', schemas), v.name), '' ORDER BY v.n)
+			FROM (VALUES (1, 'session', 'session_id'), (2, 'customer', 'customer_id'), (3, 'email', 'email'), (4, 'phone', 'phone'), (5, 'name', 'name'),
+				(6, 'locale', 'locale'), (7, 'time_zone', 'time_zone'), (8, 'consent', 'consent'), (9, 'currency', 'currency')) v (n, key, name))
+		|| format(E',\n\t%s::text AS total,\n\tcoalesce(%s::text, ''[]'') AS items,\n\t%s AS completed,\n\t%s AS in_progress,\n\t%s AS superseded,\n\t%s AS deleted',
+			CASE WHEN mapping ? 'total' THEN format(E'(%s\n)', mapping ->> 'total') ELSE 'NULL' END, items, completed,
+			CASE WHEN mapping ? 'in_progress' THEN format(E'coalesce((%s\n), false)', mapping ->> 'in_progress') ELSE 'false' END,
+			superseded, deleted)
+		|| format(E',\n\t%s AS order_ref,\n\t%s AS updated_at\nFROM %s AS cart CROSS JOIN LATERAL (SELECT %s AS order_ref) AS link\nWHERE cart.%I = ANY ($1::%s[]) AND %s',
+			CASE WHEN orders IS NOT NULL THEN 'link.order_ref'
+				ELSE format('CASE WHEN %s THEN coalesce(%s::text, cart.%I::text) END', completed, incomplete_orders._value_sql(cart -> 'order_number', 'cart', schemas), id) END,
+			CASE WHEN cart ? 'updated_at' THEN incomplete_orders._value_sql(cart -> 'updated_at', 'cart', schemas)
+				|| CASE WHEN changed_type = 'timestamp without time zone' THEN ' AT TIME ZONE ''UTC''' ELSE '::timestamptz' END ELSE 'NULL::timestamptz' END,
+			carts.qualified, linked, id, id_type, where_cart);
+	IF orders IS NOT NULL THEN
+		-- the cart is gone, and the order that it became is there
+		read_query := read_query || format(E'\nUNION ALL\nSELECT DISTINCT ON (%1$I.%2$I) %1$I.%2$I::text%3$s, NULL::text, ''[]'', true, false, false, true, %1$I.%4$I::text, NULL::timestamptz\nFROM %5$s AS %1$I\nWHERE %1$I.%2$I = ANY ($1::%6$s[]) AND %7$s AND NOT EXISTS (SELECT FROM %8$s AS gone WHERE gone.%9$I = %1$I.%2$I%10$s)',
+			link_name, orders ->> 'cart', repeat(', NULL::text', 9), orders ->> 'order', links.qualified, link_type, live, carts.qualified, id,
+			CASE WHEN link_type <> id_type THEN '::text::' || id_type ELSE '' END);
+	END IF;
+
+	list_query := format(E'SELECT cart.%1$I::text AS cart_key\nFROM %2$s AS cart CROSS JOIN LATERAL (SELECT %3$s AS order_ref) AS link\nWHERE ($1 IS NULL OR cart.%1$I > $1::%4$s) AND %5$s AND NOT %6$s AND NOT %7$s AND NOT %8$s\nORDER BY cart.%1$I LIMIT $2',
+		id, carts.qualified, linked, id_type, where_cart, completed, superseded, deleted);
+
+	key_queries := '{}';
+	FOR watch IN SELECT w.object, w.n + 2 AS path FROM jsonb_array_elements(mapping -> 'watch') WITH ORDINALITY w (object, n) LOOP
+		IF watch.object ->> 'cart' <> id THEN
+			key_queries := key_queries || jsonb_build_object(watch.path::text, format(E'SELECT cart.%I::text AS cart_key FROM %s AS cart WHERE cart.%I = ANY ($1::%s[])',
+				id, carts.qualified, watch.object ->> 'cart', (SELECT c.type FROM incomplete_orders._column_of(carts.relation, watch.object ->> 'cart') c)));
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._attachment_queries(jsonb, text[]) IS 'The queries of a mapping: carts by key; keys of open carts, after $1, at most $2; keys of carts by what is watched';
+
+-- --- attach ---------------------------------------------------------------------
+
+-- The tables on which a trigger is put, with the column whose value it notes.
+CREATE FUNCTION incomplete_orders._watched_tables(mapping jsonb, schemas text[])
+RETURNS TABLE (path integer, kind text, relation oid, qualified text, attnum smallint, attname text, type text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT w.path, w.kind, f.relation, f.qualified, c.attnum, w.attname, c.type
+	FROM (
+		SELECT 0 AS path, 'cart' AS kind, mapping #>> '{cart,table}' AS word, mapping #>> '{cart,id}' AS attname
+		UNION ALL SELECT 1, 'lines', mapping #>> '{lines,table}', mapping #>> '{lines,cart}'
+		UNION ALL SELECT 2, 'orders', mapping #>> '{orders,table}', mapping #>> '{orders,cart}' WHERE mapping ? 'orders'
+		UNION ALL SELECT 2 + e.n::integer, 'watch', e.object ->> 'table', e.object ->> 'column'
+		FROM jsonb_array_elements(mapping -> 'watch') WITH ORDINALITY e (object, n)) w
+	CROSS JOIN LATERAL incomplete_orders._find_table(w.word, schemas) f
+	LEFT JOIN LATERAL incomplete_orders._column_of(f.relation, w.attname) c ON true
+	ORDER BY w.path
+$$;
+COMMENT ON FUNCTION incomplete_orders._watched_tables(jsonb, text[]) IS 'The tables of a mapping that get a trigger: number, relation, and the column that says which cart';
+
+-- Every check of a mapping against the tables that are there.  ok false: a fault.
+CREATE FUNCTION incomplete_orders._check_mapping(shop_id integer, role_name text, mapping jsonb, schemas text[])
+RETURNS TABLE (check_name text, ok boolean, result text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	part record;
+	seen record;
+	tried record;
+	queries record;
+	query text;
+	carts text;
+	rows text;
+	whole boolean := true;
+BEGIN
+	check_name := 'role';
+	ok := true;
+	result := format('reads as %s', role_name);
+	IF (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = role_name) THEN
+		result := result || ', a superuser: SET ROLE to the role that owns the shop''s tables before attaching, so that what the shop''s own views and functions do is not done as a superuser';
+	END IF;
+	RETURN NEXT;
+
+	FOR part IN SELECT * FROM incomplete_orders._mapping_parts(mapping) LOOP
+		result := incomplete_orders._part_fault(part.kind, part.value);
+		IF result IS NULL AND part.kind = 'table' THEN
+			SELECT * INTO seen FROM incomplete_orders._find_table(part.value #>> '{}', schemas);
+			IF seen.relation IS NULL THEN
+				result := format('There is no table %s.', seen.qualified);
+			END IF;
+		END IF;
+		IF result IS NOT NULL THEN
+			check_name := part.place;
+			ok := false;
+			whole := false;
+			RETURN NEXT;
+		END IF;
+	END LOOP;
+	ok := NOT (whole AND NOT mapping ? 'completed' AND NOT mapping ? 'orders' AND coalesce(mapping ->> 'on_delete', 'deleted') <> 'converted');
+	IF NOT ok THEN
+		check_name := 'completed';
+		result := 'Nothing says when a cart is bought: give a predicate "completed", or "orders", or "on_delete": "converted".';
+		RETURN NEXT;
+	END IF;
+	IF NOT whole THEN
+		RETURN;
+	END IF;
+
+	FOR seen IN
+		SELECT w.*, c.relkind, pg_has_role(role_name, c.relowner, 'USAGE') AS owned, has_table_privilege(role_name, c.oid, 'TRIGGER') AS may_watch
+		FROM incomplete_orders._watched_tables(mapping, schemas) w JOIN pg_class c ON c.oid = w.relation
+	LOOP
+		check_name := format('table %s', seen.qualified);
+		ok := false;
+		IF seen.relkind NOT IN ('r', 'p') THEN
+			result := format('It is not a table but a %s, on which no trigger sees the shop''s writes; name the table behind it.',
+				CASE seen.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' ELSE 'foreign table' END);
+		ELSIF seen.qualified LIKE 'incomplete\_orders.%' THEN
+			result := 'It is a table of ours.';
+		ELSIF NOT seen.may_watch THEN
+			result := format('Role %I neither owns it nor has TRIGGER on it.', role_name);
+		ELSIF mapping -> 'always' = 'true' AND NOT seen.owned THEN
+			result := format('Role %I does not own it, which "always" needs.', role_name);
+		ELSIF seen.attnum IS NULL THEN
+			result := format('It has no column %I%s.', seen.attname, coalesce((SELECT format(' (but %I)', a.attname) FROM pg_attribute a
+				WHERE a.attrelid = seen.relation AND a.attnum > 0 AND NOT a.attisdropped
+					AND translate(lower(a.attname), '_', '') = translate(lower(seen.attname), '_', '') LIMIT 1), ''));
+		ELSE
+			ok := true;
+			result := format('watched, by %I %s', seen.attname, seen.type)
+				|| CASE WHEN NOT seen.owned THEN '; its owner must drop the trigger later' ELSE '' END
+				|| CASE WHEN seen.kind <> 'watch' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = seen.relation AND i.indkey[0] = seen.attnum AND i.indpred IS NULL)
+					THEN format('; no index on it, so each reading goes through the whole table: CREATE INDEX ON %s (%I)', seen.qualified, seen.attname) ELSE '' END;
+		END IF;
+		whole := whole AND ok;
+		RETURN NEXT;
+	END LOOP;
+	FOR seen IN
+		SELECT f.qualified, w.object ->> 'cart' AS attname, c.attnum, f.relation FROM jsonb_array_elements(mapping -> 'watch') w (object)
+		CROSS JOIN LATERAL incomplete_orders._find_table(mapping #>> '{cart,table}', schemas) f
+		LEFT JOIN LATERAL incomplete_orders._column_of(f.relation, w.object ->> 'cart') c ON true
+		UNION ALL
+		SELECT f.qualified, mapping #>> ARRAY[k.section, k.key], c.attnum, NULL FROM (VALUES ('lines', 'id'), ('orders', 'order')) k (section, key)
+		CROSS JOIN LATERAL incomplete_orders._find_table(mapping #>> ARRAY[k.section, 'table'], schemas) f
+		LEFT JOIN LATERAL incomplete_orders._column_of(f.relation, mapping #>> ARRAY[k.section, k.key]) c ON true
+		WHERE mapping ? k.section
+	LOOP
+		check_name := format('column %I of %s', seen.attname, seen.qualified);
+		ok := seen.attnum IS NOT NULL;
+		whole := whole AND ok;
+		result := CASE WHEN NOT ok THEN 'There is no such column.'
+			WHEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = seen.relation AND i.indkey[0] = seen.attnum AND i.indpred IS NULL) THEN 'ok'
+			ELSE format('no index on it, so each change of what is watched reads the whole table: CREATE INDEX ON %s (%I)', seen.qualified, seen.attname) END;
+		CONTINUE WHEN ok AND (seen.relation IS NULL OR result = 'ok');
+		RETURN NEXT;
+	END LOOP;
+
+	-- each value and predicate by itself, so that all faults are named at once
+	carts := (SELECT f.qualified FROM incomplete_orders._find_table(mapping #>> '{cart,table}', schemas) f) || ' AS cart';
+	rows := carts || ', ' || (SELECT f.qualified FROM incomplete_orders._find_table(mapping #>> '{lines,table}', schemas) f) || ' AS line';
+	FOR part IN
+		SELECT CASE k.section WHEN '' THEN '' ELSE k.section || '.' END || k.key AS place, k.section, k.key, k.kind,
+			CASE WHEN k.section = '' THEN mapping -> k.key ELSE mapping -> k.section -> k.key END AS value
+		FROM incomplete_orders._mapping_keys() k
+		WHERE k.kind IN ('value', 'expression') AND CASE WHEN k.section = '' THEN mapping ? k.key ELSE mapping -> k.section ? k.key END
+	LOOP
+		query := CASE part.kind WHEN 'value' THEN incomplete_orders._value_sql(part.value, CASE part.section WHEN 'lines' THEN 'line' ELSE 'cart' END, schemas)
+			ELSE format(E'(%s\n)', part.value #>> '{}') END;
+		tried := incomplete_orders._try_query(shop_id, role_name,
+			format('SELECT %s AS value FROM %s WHERE %s AND false',
+				CASE part.kind WHEN 'value' THEN query ELSE 'true' END,
+				CASE part.section WHEN 'lines' THEN rows
+					WHEN 'orders' THEN (SELECT format('%s AS %I', f.qualified, coalesce(mapping #>> '{orders,as}', f.bare))
+						FROM incomplete_orders._find_table(mapping #>> '{orders,table}', schemas) f)
+					ELSE carts END,
+				CASE WHEN part.kind = 'value' OR part.key = 'total' THEN query || ' IS NOT NULL' ELSE query END), NULL);
+		check_name := part.place;
+		ok := false;
+		IF tried.fault IS NOT NULL THEN
+			result := concat_ws(' ', tried.fault, '(' || tried.sqlstate || ')', tried.hint);
+		ELSIF part.key IN ('quantity', 'unit_price') AND (SELECT t.typcategory FROM pg_type t WHERE t.oid = tried.types[1]::regtype) <> 'N' THEN
+			result := format('It must be a number, not %s: {"sql": "...::numeric"} makes one of a text.', tried.types[1]);
+		ELSE
+			ok := true;
+			result := CASE part.kind WHEN 'value' THEN tried.types[1] ELSE 'ok' END;
+		END IF;
+		whole := whole AND ok;
+		RETURN NEXT;
+	END LOOP;
+	IF NOT mapping -> 'cart' ? 'consent' THEN
+		check_name := 'cart.consent';
+		ok := true;
+		result := format('not mapped: consent_rule of the shop decides, which is %s', (SELECT s.consent_rule FROM incomplete_orders.shops s WHERE s.shop_id = _check_mapping.shop_id));
+		RETURN NEXT;
+	END IF;
+	IF NOT whole THEN
+		RETURN;
+	END IF;
+
+	queries := incomplete_orders._attachment_queries(mapping, schemas);
+	check_name := 'queries';
+	ok := false;
+	tried := incomplete_orders._try_query(shop_id, role_name, queries.read_query, '{}');
+	IF tried.fault IS NULL THEN
+		tried := incomplete_orders._try_query(shop_id, role_name, replace(replace(queries.list_query, '$1', 'NULL'), '$2', '0'), NULL);
+	END IF;
+	FOR query IN SELECT q.value FROM jsonb_each_text(queries.key_queries) q LOOP
+		EXIT WHEN tried.fault IS NOT NULL;
+		tried := incomplete_orders._try_query(shop_id, role_name, query, '{}');
+	END LOOP;
+	ok := tried.fault IS NULL;
+	result := coalesce(concat_ws(' ', tried.fault, '(' || tried.sqlstate || ')', tried.hint), 'ok');
+	IF ok THEN
+		result := 'ok';
+	END IF;
+	RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._check_mapping(integer, text, jsonb, text[]) IS 'Every check of a mapping against the tables that are there; more than one fault where there are more';
+
+CREATE FUNCTION incomplete_orders._attach(shop_id integer, name text, preset text, mapping jsonb, dry_run boolean, schemas text[])
+RETURNS TABLE (check_name text, result text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	me text := incomplete_orders._acting_role();
+	complete jsonb;
+	place text[];
+	checked record;
+	queries record;
+	watched jsonb;
+	own integer;
+	faults text[] := '{}';
+	step record;
+BEGIN
+	IF name IS NULL OR name !~ '^[a-z0-9_-]{1,63}$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'invalid name of an attachment',
+			DETAIL = 'It is 1 to 63 of the characters a-z, 0-9, _ and -.',
+			HINT = 'For example SELECT * FROM incomplete_orders.attach(''main'', ''vendure'');';
+	END IF;
+	IF jsonb_typeof(coalesce(mapping, '{}')) <> 'object' OR octet_length(mapping::text) > 262144 THEN
+		RAISE EXCEPTION USING ERRCODE = 'IC010',
+			MESSAGE = format('the mapping of attachment "%s" is not a JSON object of at most 256 KiB', name),
+			HINT = 'incomplete_orders.attach_mapping(preset) shows one.';
+	END IF;
+	complete := incomplete_orders._merge_mapping(CASE WHEN preset IS NULL THEN '{}' ELSE incomplete_orders.attach_mapping(preset) END, coalesce(mapping, '{}'));
+	-- One schema for all tables that name none: said, or where the cart's table is.
+	place := CASE WHEN complete ? 'schema' THEN ARRAY[complete ->> 'schema'] ELSE schemas END;
+	IF NOT complete ? 'schema' AND incomplete_orders._part_fault('table', coalesce(complete #> '{cart,table}', 'null')) IS NULL THEN
+		place := ARRAY[coalesce((SELECT n.nspname FROM incomplete_orders._find_table(complete #>> '{cart,table}', schemas) f
+			JOIN pg_class c ON c.oid = f.relation JOIN pg_namespace n ON n.oid = c.relnamespace), schemas[1], 'public')];
+		complete := complete || jsonb_build_object('schema', place[1]);
+	END IF;
+
+	FOR checked IN SELECT * FROM incomplete_orders._check_mapping(shop_id, me, complete, place) LOOP
+		check_name := checked.check_name;
+		result := checked.result;
+		IF NOT checked.ok THEN
+			faults := faults || format('%s: %s', check_name, result);
+			result := 'FAULT: ' || result;
+		END IF;
+		RETURN NEXT;
+	END LOOP;
+	IF cardinality(faults) > 0 THEN
+		IF dry_run IS FALSE THEN
+			RAISE EXCEPTION USING ERRCODE = 'IC010',
+				MESSAGE = format('the mapping of attachment "%s" does not fit the shop''s tables', name),
+				DETAIL = array_to_string(faults, E'\n'),
+				HINT = 'Override what differs, for example attach(name, preset, ''{"cart": {"email": "mail"}}''); with dry_run => true nothing is changed and all checks are shown.';
+		END IF;
+		RETURN;
+	END IF;
+	queries := incomplete_orders._attachment_queries(complete, place);
+	IF dry_run IS NOT FALSE THEN
+		FOR step IN SELECT r AS row FROM incomplete_orders._sample(shop_id, me, queries.read_query, queries.list_query, 5) r LOOP
+			check_name := format('sample %s', step.row ->> 'cart_key');
+			result := step.row - 'cart_key';
+			RETURN NEXT;
+		END LOOP;
+		RETURN;
+	END IF;
+
+	SELECT jsonb_agg(jsonb_build_object('path', w.path, 'kind', w.kind, 'relation', w.relation::bigint, 'table', w.qualified, 'attnum', w.attnum, 'column', w.attname) ORDER BY w.path)
+	INTO watched FROM incomplete_orders._watched_tables(complete, place) w;
+	INSERT INTO incomplete_orders.attached_tables AS a (shop_id, attachment, name, preset, mapping, role_name, role_oid, cluster_id, tables,
+		read_query, list_query, key_queries, settle, always, restore_url)
+	SELECT shop_id, nextval('incomplete_orders.attachment_seq'), name, preset, complete, me, r.oid, incomplete_orders._cluster_id(), watched,
+		queries.read_query, queries.list_query, queries.key_queries, coalesce((complete ->> 'settle')::interval, '5 seconds'),
+		coalesce((complete ->> 'always')::boolean, false), complete ->> 'restore_url'
+	FROM pg_roles r WHERE r.rolname = me
+	ON CONFLICT ON CONSTRAINT attached_tables_shop_id_name_key DO UPDATE
+	SET preset = excluded.preset, mapping = excluded.mapping, role_name = excluded.role_name, role_oid = excluded.role_oid, cluster_id = excluded.cluster_id,
+		tables = excluded.tables, read_query = excluded.read_query, list_query = excluded.list_query, key_queries = excluded.key_queries,
+		settle = excluded.settle, always = excluded.always, restore_url = excluded.restore_url,
+		state = 'ok', problem = NULL, problem_sqlstate = NULL, problem_at = NULL, failures = 0, retry_at = NULL
+	RETURNING a.attachment INTO own;
+
+	-- what an earlier mapping watched and this one does not
+	FOR step IN SELECT * FROM incomplete_orders._drop_triggers(own, me, watched) d LOOP
+		check_name := step.object;
+		result := step.action;
+		RETURN NEXT;
+	END LOOP;
+	FOR step IN SELECT w.* FROM incomplete_orders._watched_tables(complete, place) w LOOP
+		PERFORM incomplete_orders._make_mark_trigger(me, own, step.path, step.relation, step.attnum, step.attname, coalesce((complete ->> 'always')::boolean, false));
+		check_name := format('trigger on %s', step.qualified);
+		result := format('incomplete_orders_mark_%s_%s', own, step.path);
+		RETURN NEXT;
+	END LOOP;
+	PERFORM incomplete_orders._mark_all(own);
+	check_name := 'backfill';
+	result := 'tick reads the carts that are there';
+	RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._attach(integer, text, text, jsonb, boolean, text[]) IS 'attach(), behind its door and with the schemas of the caller''s search_path';
+
+CREATE FUNCTION incomplete_orders.attach(name text, preset text DEFAULT NULL, mapping jsonb DEFAULT '{}', shop text DEFAULT NULL, dry_run boolean DEFAULT false)
+RETURNS TABLE (check_name text, result text)
+LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_attach';
+ALTER FUNCTION incomplete_orders.attach(text, text, jsonb, text, boolean) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.attach(text, text, jsonb, text, boolean) IS
+	'Captures the carts of a shop from its own tables: checks the mapping (a preset, with the keys of mapping in place of its own; null removes one), puts a trigger on the tables and has tick read the carts that are there. Tables are read as the calling role. With the name of an attachment of that shop it changes its mapping. dry_run only shows checks and sample carts. IC010 names every fault';
+
+CREATE FUNCTION incomplete_orders._mark_all(attachment integer) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+	INSERT INTO incomplete_orders.due_carts AS d (attachment, path, key, first_marked_at, marked_at)
+	VALUES ($1, -1, '', clock_timestamp(), clock_timestamp())
+	ON CONFLICT ON CONSTRAINT due_carts_pkey DO UPDATE SET marked_at = greatest(d.marked_at, excluded.marked_at)
+$$;
+COMMENT ON FUNCTION incomplete_orders._mark_all(integer) IS 'Has tick read all carts of an attachment';
+
+CREATE FUNCTION incomplete_orders._sample(shop_id integer, role_name text, read_query text, list_query text, n integer) RETURNS SETOF jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	keys text[];
+BEGIN
+	SELECT array_agg(l ->> 'cart_key') INTO keys
+	FROM incomplete_orders._read_as(shop_id, role_name, replace(replace(list_query, '$1', 'NULL'), '$2', n::text), NULL, n) l;
+	RETURN QUERY SELECT * FROM incomplete_orders._read_as(shop_id, role_name, read_query, coalesce(keys, '{}'), n);
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._sample(integer, text, text, text, integer) IS 'A few open carts of a shop as they are read';
+
+-- --- detach, reconcile, sample_attachment ------------------------------------------
+
+CREATE FUNCTION incomplete_orders._enter_attachment(object text, name text, shop text, OUT shop_id integer, OUT attachment integer)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	seen integer[] := incomplete_orders._visible_shops(object, coalesce(shop, '*'));
+	shops text[];
+BEGIN
+	SELECT array_agg(s.shop ORDER BY s.shop), min(a.shop_id), min(a.attachment) INTO shops, shop_id, attachment
+	FROM incomplete_orders.attached_tables a JOIN incomplete_orders.shops s USING (shop_id)
+	WHERE a.name = _enter_attachment.name AND a.shop_id = ANY (seen);
+	IF shops IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('there is no attachment "%s"', left(coalesce(_enter_attachment.name, ''), 100)),
+			DETAIL = format('Role "%s" has none of that name in a shop that it may administer.', incomplete_orders._acting_role()),
+			HINT = 'SELECT name, shop FROM incomplete_orders.attachments lists them.';
+	ELSIF cardinality(shops) > 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'ambiguous_parameter',
+			MESSAGE = format('attachment "%s" is in more than one shop', _enter_attachment.name),
+			DETAIL = format('Shops %s have one of that name.', array_to_string(shops, ', ')),
+			HINT = 'Name the shop in the argument "shop".';
+	END IF;
+END
+$$;
+ALTER FUNCTION incomplete_orders._enter_attachment(text, text, text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._enter_attachment(text, text, text) IS 'The attachment of that name in a shop in which the acting role may do this';
+
+-- As who asks, else as who attached; what neither may drop is left to its owner.
+CREATE FUNCTION incomplete_orders._drop_triggers(attachment integer, role_name text, kept jsonb) RETURNS TABLE (action text, object text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	found record;
+	fault text;
+BEGIN
+	FOR found IN
+		SELECT t.tgrelid AS relation, t.tgname, format('%I.%I', n.nspname, c.relname) AS qualified FROM pg_trigger t
+		JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE t.tgfoid = 'incomplete_orders._mark_cart'::regproc AND NOT t.tgisinternal AND t.tgparentid = 0
+			AND t.tgname ~ format('^incomplete_orders_mark_%s_[0-9]+(_truncate)?$', attachment)
+			AND NOT EXISTS (SELECT FROM jsonb_array_elements(kept) k WHERE (k ->> 'relation')::oid = t.tgrelid
+				AND t.tgname ~ format('^incomplete_orders_mark_%s_%s(_truncate)?$', attachment, k ->> 'path'))
+		ORDER BY n.nspname, c.relname, t.tgname
+	LOOP
+		object := format('trigger %I on %s', found.tgname, found.qualified);
+		fault := incomplete_orders._drop_mark_trigger(incomplete_orders._acting_role()::text, found.relation, found.tgname);
+		IF fault IS NOT NULL AND role_name <> incomplete_orders._acting_role() THEN
+			fault := incomplete_orders._drop_mark_trigger(role_name, found.relation, found.tgname);
+		END IF;
+		action := CASE WHEN fault IS NULL THEN 'drop' ELSE 'left' END;
+		IF fault IS NOT NULL THEN
+			object := object || format(' (%s); its owner can: DROP TRIGGER %I ON %s', fault, found.tgname, found.qualified);
+		END IF;
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._drop_triggers(integer, text, jsonb) IS 'Drops the triggers of an attachment, but those of the tables in kept';
+
+CREATE FUNCTION incomplete_orders._detach(shop_id integer, attachment integer) RETURNS TABLE (action text, object text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	own incomplete_orders.attached_tables;
+	n bigint;
+BEGIN
+	SELECT * INTO own FROM incomplete_orders.attached_tables a WHERE a.shop_id = _detach.shop_id AND a.attachment = _detach.attachment FOR UPDATE;
+	RETURN QUERY SELECT * FROM incomplete_orders._drop_triggers(own.attachment, own.role_name, '[]');
+	DELETE FROM incomplete_orders.due_carts d WHERE d.attachment = own.attachment;
+	DELETE FROM incomplete_orders.attached_tables a WHERE a.shop_id = own.shop_id AND a.attachment = own.attachment;
+	action := 'delete';
+	object := format('attachment %s', own.name);
+	RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._detach(integer, integer) IS 'detach(), behind its door';
+
+CREATE FUNCTION incomplete_orders.detach(name text, shop text DEFAULT NULL) RETURNS TABLE (action text, object text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	own record := incomplete_orders._enter_attachment('detach', name, shop);
+BEGIN
+	RETURN QUERY SELECT * FROM incomplete_orders._detach(own.shop_id, own.attachment);
+END
+$$;
+ALTER FUNCTION incomplete_orders.detach(text, text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.detach(text, text) IS 'Ends an attachment: drops its triggers and what waits to be read. What was captured stays';
+
+CREATE FUNCTION incomplete_orders.reconcile(name text, shop text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	own record := incomplete_orders._enter_attachment('reconcile', name, shop);
+BEGIN
+	PERFORM incomplete_orders._mark_all(own.attachment);
+END
+$$;
+ALTER FUNCTION incomplete_orders.reconcile(text, text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.reconcile(text, text) IS
+	'Has tick read every open cart of an attachment again, in batches: those that are open in the shop and those that are open here';
+
+CREATE FUNCTION incomplete_orders.sample_attachment(name text, n integer DEFAULT 5, shop text DEFAULT NULL) RETURNS TABLE (cart_key text, cart jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	own record := incomplete_orders._enter_attachment('sample_attachment', name, shop);
+BEGIN
+	RETURN QUERY SELECT r ->> 'cart_key', r - 'cart_key'
+	FROM incomplete_orders.attached_tables a, LATERAL incomplete_orders._sample(a.shop_id, a.role_name, a.read_query, a.list_query, least(greatest(n, 0), 1000)) r
+	WHERE a.shop_id = own.shop_id AND a.attachment = own.attachment;
+END
+$$;
+ALTER FUNCTION incomplete_orders.sample_attachment(text, integer, text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.sample_attachment(text, integer, text) IS 'A few open carts of the shop as tick reads them (personal data)';

@@ -1,0 +1,369 @@
+/*
+ * attach.c
+ *		What attach() needs beside SQL: the caller's search_path, the grammar, and
+ *		the rights of the role that attaches.
+ *
+ * Expressions of a mapping are the shop's SQL.  They become part of a query only
+ * if they parse as one expression by themselves, so that none can end the
+ * parentheses around it.  They are planned and run as the role that attaches,
+ * under SECURITY_RESTRICTED_OPERATION (hook.c), never as our owner; the triggers
+ * are made as that role too, so it needs its rights to the tables and gets none
+ * from us.
+ *
+ * Memory: that of the call.  Locks: SHARE ROW EXCLUSIVE on a shop's table until
+ * the commit, by CREATE TRIGGER, and not waited for longer than LOCK_TIMEOUT.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "parser/parser.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+
+#include "compat.h"
+#include "errors.h"
+#include "hook.h"
+#include "plan.h"
+#include "tenant.h"
+
+#define LOCK_TIMEOUT "5s"
+
+PG_FUNCTION_INFO_V1(ico_attach);
+PG_FUNCTION_INFO_V1(ico_expression_fault);
+PG_FUNCTION_INFO_V1(ico_try_query);
+PG_FUNCTION_INFO_V1(ico_read_as);
+PG_FUNCTION_INFO_V1(ico_make_mark_trigger);
+PG_FUNCTION_INFO_V1(ico_drop_mark_trigger);
+
+/* --- attach --------------------------------------------------------------- */
+
+/* The schemas of the caller's search_path that it may use, as text[]. */
+static Datum
+callers_schemas(void)
+{
+	List	   *path;
+	Datum	   *names;
+	int			n = 0;
+	ListCell   *cell;
+	Oid			user;
+	int			security;
+
+	/* what is in the path depends on who asks */
+	GetUserIdAndSecContext(&user, &security);
+	SetUserIdAndSecContext(GetOuterUserId(), security | SECURITY_LOCAL_USERID_CHANGE);
+	path = fetch_search_path(false);
+	SetUserIdAndSecContext(user, security);
+	names = palloc((list_length(path) + 1) * sizeof(Datum));
+	foreach(cell, path)
+	{
+		char	   *name = get_namespace_name(lfirst_oid(cell));
+
+		if (name != NULL)
+			names[n++] = CStringGetTextDatum(name);
+	}
+	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+Datum
+ico_attach(PG_FUNCTION_ARGS)
+{
+	static IcoPlan plan = {
+		"ittjbT", "SELECT check_name, result FROM incomplete_orders._attach($1, $2, $3, $4, $5, $6)"
+	};
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	IcoShop		shop;
+	Datum		values[6];
+	char		nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
+	uint64		n;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	ico_refuse_in_hook();
+	ico_enter_shop(ICO_RIGHT_attach, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), &shop);
+	values[0] = Int32GetDatum(shop.shop_id);
+	for (int i = 0; i < 3; i++)
+	{
+		values[i + 1] = PG_GETARG_DATUM(i);
+		nulls[i + 1] = PG_ARGISNULL(i) ? 'n' : ' ';
+	}
+	values[4] = BoolGetDatum(!PG_ARGISNULL(4) && PG_GETARG_BOOL(4));
+	values[5] = callers_schemas();
+	n = ico_execute(&plan, values, nulls);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Datum		row[2];
+		bool		row_nulls[2];
+
+		for (int column = 0; column < lengthof(row); column++)
+			row[column] = ico_column(i, column + 1, &row_nulls[column]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, row_nulls);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/* --- expressions ------------------------------------------------------------ */
+
+typedef struct Parsing
+{
+	const char *text;
+	List	   *trees;
+} Parsing;
+
+static void
+parse(void *arg)
+{
+	Parsing    *parsing = arg;
+
+	parsing->trees = raw_parser(parsing->text, RAW_PARSE_PLPGSQL_EXPR);
+}
+
+/* One target without a name of its own, and nothing else of a SELECT. */
+static bool
+is_expression(List *trees)
+{
+	SelectStmt *select;
+	ResTarget  *target;
+
+	if (list_length(trees) != 1 || !IsA(linitial_node(RawStmt, trees)->stmt, SelectStmt))
+		return false;
+	select = (SelectStmt *) linitial_node(RawStmt, trees)->stmt;
+	if (select->op != SETOP_NONE || select->distinctClause != NIL || select->intoClause != NULL ||
+		select->fromClause != NIL || select->whereClause != NULL || select->groupClause != NIL ||
+		select->havingClause != NULL || select->windowClause != NIL || select->valuesLists != NIL ||
+		select->sortClause != NIL || select->limitOffset != NULL || select->limitCount != NULL ||
+		select->lockingClause != NIL || select->withClause != NULL || list_length(select->targetList) != 1)
+		return false;
+	target = linitial_node(ResTarget, select->targetList);
+	if (target->name != NULL || target->indirection != NIL)
+		return false;
+	return !(IsA(target->val, ColumnRef) && IsA(llast(((ColumnRef *) target->val)->fields), A_Star));
+}
+
+Datum
+ico_expression_fault(PG_FUNCTION_ARGS)
+{
+	Parsing		parsing = {text_to_cstring(PG_GETARG_TEXT_PP(0)), NIL};
+	ErrorData  *error;
+
+	error = ico_try(parse, &parsing);
+	if (error != NULL)
+		PG_RETURN_TEXT_P(cstring_to_text(psprintf("It is not an SQL expression: %s.", error->message)));
+	if (!is_expression(parsing.trees))
+		PG_RETURN_TEXT_P(cstring_to_text("It must be one SQL expression and nothing else."));
+	PG_RETURN_NULL();
+}
+
+/* --- queries, as the role that attaches -------------------------------------- */
+
+/* What a query gave. */
+typedef struct Answer
+{
+	MemoryContext context;
+	Datum	   *types;			/* of its columns */
+	int			n_types;
+	Tuplestorestate *rows;		/* its rows as jsonb, when they are wanted */
+	TupleDesc	desc;
+} Answer;
+
+static void
+read_answer(void *arg, uint64 rows)
+{
+	Answer	   *answer = arg;
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	MemoryContext old = MemoryContextSwitchTo(answer->context);
+
+	answer->types = palloc(desc->natts * sizeof(Datum));
+	for (answer->n_types = 0; answer->n_types < desc->natts; answer->n_types++)
+		answer->types[answer->n_types] = CStringGetTextDatum(format_type_be_qualified(TupleDescAttr(desc, answer->n_types)->atttypid));
+	MemoryContextSwitchTo(old);
+	for (uint64 i = 0; answer->rows != NULL && i < rows; i++)
+	{
+		Datum		value;
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		value = heap_getattr(SPI_tuptable->vals[i], 1, desc, &isnull);
+		tuplestore_putvalues(answer->rows, answer->desc, &value, &isnull);
+	}
+}
+
+static ErrorData *
+ask(FunctionCallInfo fcinfo, const char *query, long most, Answer *answer)
+{
+	int			sqlstate;
+	IcoHook		hook = {
+		.shop_id = PG_GETARG_INT32(0), .role = text_to_cstring(PG_GETARG_TEXT_PP(1)), .query = query,
+		.type = TEXTARRAYOID, .most = most, .read = read_answer, .arg = answer
+	};
+
+	if (PG_ARGISNULL(3))
+		hook.argument = PointerGetDatum(construct_empty_array(TEXTOID));
+	else
+		hook.argument = PG_GETARG_DATUM(3);
+	if (ico_call_hook(&hook, &sqlstate))
+		return NULL;
+	if (hook.error != NULL)
+		return hook.error;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" may not read the tables of this shop", hook.role),
+			 errdetail("It is not an admin of the shop, or was dropped."),
+			 errhint("Attach again as a role that is.")));
+	return NULL;
+}
+
+Datum
+ico_try_query(PG_FUNCTION_ARGS)
+{
+	Answer		answer = {CurrentMemoryContext, NULL, 0, NULL, NULL};
+	TupleDesc	desc;
+	Datum		values[4] = {0};
+	bool		nulls[4] = {true, true, true, true};
+	ErrorData  *error;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	SPI_connect();
+	error = ask(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(2)), 1, &answer);
+	if (error == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(answer.context);
+
+		values[0] = PointerGetDatum(construct_array(answer.types, answer.n_types, TEXTOID, -1, false, TYPALIGN_INT));
+		nulls[0] = false;
+		MemoryContextSwitchTo(old);
+	}
+	else
+	{
+		MemoryContext old = MemoryContextSwitchTo(answer.context);
+
+		values[1] = CStringGetTextDatum(error->message);
+		nulls[1] = false;
+		nulls[2] = error->hint == NULL;
+		values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(error->hint);
+		values[3] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
+		nulls[3] = false;
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+Datum
+ico_read_as(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Answer		answer = {CurrentMemoryContext, NULL, 0, NULL, NULL};
+	char	   *query = psprintf("SELECT pg_catalog.to_jsonb(r) FROM (%s) AS r", text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	ErrorData  *error;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	answer.rows = rsinfo->setResult;
+	answer.desc = rsinfo->setDesc;
+	SPI_connect();
+	error = ask(fcinfo, query, PG_GETARG_INT32(4), &answer);
+	if (error != NULL)
+		ThrowErrorData(error);
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/* --- triggers ------------------------------------------------------------- */
+
+/* Statements that the role runs itself; the caller is connected to SPI. */
+typedef struct Commands
+{
+	Oid			role;
+	char	   *text[3];
+	int			n;
+} Commands;
+
+static void
+run(void *arg)
+{
+	Commands   *commands = arg;
+	Oid			user;
+	int			security;
+	int			guc_level = NewGUCNestLevel();
+
+	GetUserIdAndSecContext(&user, &security);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	SetUserIdAndSecContext(commands->role, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	for (int i = 0; i < commands->n; i++)
+		(void) SPI_execute(commands->text[i], false, 0);
+	SetUserIdAndSecContext(user, security);
+	AtEOXact_GUC(false, guc_level);
+}
+
+static char *
+qualified_name(Oid relation)
+{
+	char	   *name = get_rel_name(relation);
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the table with OID %u is gone", relation)));
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name);
+}
+
+Datum
+ico_make_mark_trigger(PG_FUNCTION_ARGS)
+{
+	Commands	commands = {get_role_oid(text_to_cstring(PG_GETARG_TEXT_PP(0)), false)};
+	int32		attachment = PG_GETARG_INT32(1);
+	int32		path = PG_GETARG_INT32(2);
+	Oid			relation = PG_GETARG_OID(3);
+	char	   *table = qualified_name(relation);
+	char	   *name = psprintf("incomplete_orders_mark_%d_%d", attachment, path);
+	char	   *call = psprintf("EXECUTE FUNCTION incomplete_orders._mark_cart('%d', '%d', '%u', '%d', %s)", attachment, path,
+								relation, PG_GETARG_INT32(4), quote_literal_cstr(text_to_cstring(PG_GETARG_TEXT_PP(5))));
+
+	commands.text[commands.n++] = psprintf("CREATE OR REPLACE TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW %s", name, table, call);
+	commands.text[commands.n++] = psprintf("CREATE OR REPLACE TRIGGER %s_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT %s", name, table, call);
+	if (PG_GETARG_BOOL(6))
+		commands.text[commands.n++] = psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s, ENABLE ALWAYS TRIGGER %s_truncate", table, name, name);
+	SPI_connect();
+	run(&commands);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+Datum
+ico_drop_mark_trigger(PG_FUNCTION_ARGS)
+{
+	Commands	commands = {get_role_oid(text_to_cstring(PG_GETARG_TEXT_PP(0)), true)};
+	MemoryContext context = CurrentMemoryContext;
+	text	   *fault = NULL;
+	ErrorData  *error;
+
+	if (!OidIsValid(commands.role))
+		PG_RETURN_TEXT_P(cstring_to_text("that role is gone"));
+	commands.text[commands.n++] = psprintf("DROP TRIGGER %s ON %s", quote_identifier(text_to_cstring(PG_GETARG_TEXT_PP(2))),
+										   qualified_name(PG_GETARG_OID(1)));
+	SPI_connect();
+	error = ico_try(run, &commands);
+	if (error != NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		fault = cstring_to_text(error->message);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	if (fault == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(fault);
+}
