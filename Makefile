@@ -53,8 +53,9 @@ OBJS = \
 	src/convert.o \
 	src/hook.o \
 	src/attach.o \
-	src/mark.o \
 	src/tick.o \
+	src/mark.o \
+	src/mark_drain.o \
 	src/payment.o \
 	src/list.o
 
@@ -67,6 +68,7 @@ SQL_SETUP = \
 	sql/tables/jobs.sql \
 	sql/tables/messages.sql \
 	sql/tables/attach.sql \
+	sql/tables/marks.sql \
 	sql/tables/views.sql \
 	sql/tables/triggers.sql \
 	sql/tables/end.sql
@@ -86,6 +88,7 @@ SQL_PARTS = \
 	sql/functions/life.sql \
 	sql/functions/convert.sql \
 	sql/functions/tick.sql \
+	sql/functions/marks.sql \
 	sql/functions/persons.sql \
 	sql/functions/rules.sql \
 	sql/functions/privacy.sql \

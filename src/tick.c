@@ -39,6 +39,7 @@
 #include "hook.h"
 #include "lifecycle.h"
 #include "line_items.h"
+#include "mark.h"
 #include "plan.h"
 #include "tenant.h"
 #include "tick.h"
@@ -747,6 +748,23 @@ tick_rounds(Tick *tick, IcoPlan *plan, int64 *const *sums, int n_sums, bool once
 	return true;
 }
 
+/* What changed in attached tables.  Where it cannot commit, no lock is held until somebody else does. */
+static void
+tick_marks(Tick *tick)
+{
+	static IcoPlan plan = {"ib", "SELECT incomplete_orders._tick_marks($1, $2)"};
+
+	for (int segment = 0; segment < ICO_SEGMENTS && !tick->busy; segment++)
+	{
+		Datum		values[2] = {Int32GetDatum(segment), BoolGetDatum(tick->nonatomic)};
+		bool		isnull;
+
+		(void) ico_execute(&plan, values, NULL);
+		tick->busy = !DatumGetBool(ico_column(0, 1, &isnull));
+		commit_batch(tick);
+	}
+}
+
 static bool
 tick_orders(Tick *tick)
 {
@@ -859,7 +877,9 @@ ico_tick(PG_FUNCTION_ARGS)
 	tick.until = tick.began + (int64) (PG_ARGISNULL(2) ? 50 : Max(PG_GETARG_INT32(2), 1)) * USECS_PER_SEC;
 	SPI_connect_ext(tick.nonatomic ? SPI_OPT_NONATOMIC : 0);
 	read_shops(&tick, caller);
-	tick_payments(&tick, array_of_shops(tick.shops, tick.n_shops));
+	tick_marks(&tick);
+	if (!tick.busy)
+		tick_payments(&tick, array_of_shops(tick.shops, tick.n_shops));
 	if (!tick.busy)
 		finished = tick_orders(&tick);
 	if (!tick.busy)

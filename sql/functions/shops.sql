@@ -36,6 +36,7 @@ AS $$
 		('person_arms', 'table', true),
 		('attached_tables', 'table', true),
 		('cart_marks', 'table', false),
+		('cart_mark_progress', 'table', false),
 		('due_carts', 'table', false),
 		('secret_keys', 'table', false),
 		('heartbeats', 'table', false),

@@ -49,7 +49,7 @@ COMMENT ON FUNCTION incomplete_orders._check_order() IS 'Holds the invariants of
 -- write of the shop does not.
 CREATE FUNCTION incomplete_orders._mark_cart() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'ico_mark_cart';
-COMMENT ON FUNCTION incomplete_orders._mark_cart() IS 'Leaves a mark for the cart that a row of a shop''s own table belongs to; made by attach()';
+COMMENT ON FUNCTION incomplete_orders._mark_cart() IS 'Leaves a mark for the cart that a row of a shop''s own table belongs to; made by attach(). It asks for no right of the role that writes, and never fails';
 
 CREATE FUNCTION incomplete_orders._refuse_truncate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'ico_refuse_truncate';

@@ -31,15 +31,6 @@
 			UNIQUE (shop_id, name)
 		);
 
-		-- What the triggers on a shop's tables leave behind: which cart is to be read
-		-- again.  Inserted into only, and emptied by TRUNCATE.  key null: all of them.
-		CREATE TABLE incomplete_orders.cart_marks (
-			attachment integer NOT NULL,
-			path smallint NOT NULL,
-			key text,
-			marked_at timestamptz NOT NULL
-		);
-
 		-- The carts that tick is to read.  key '': all of them; path -1: nobody acted,
 		-- it is only told of again (attach, reconcile).
 		CREATE TABLE incomplete_orders.due_carts (

@@ -63,6 +63,7 @@
 	COMMENT ON TABLE incomplete_orders.person_messages IS 'Which recovery messages were queued to a person, by keyed hashes: what gap and caps count';
 	COMMENT ON TABLE incomplete_orders.person_arms IS 'Who is held out of recovery messages, by keyed hashes, where the shop measures by a holdout';
 	COMMENT ON TABLE incomplete_orders.attached_tables IS 'Tables of shops that are watched, and how they are read';
+	COMMENT ON TABLE incomplete_orders.cart_mark_progress IS 'How far tick has read each partition of cart_marks';
 	COMMENT ON TABLE incomplete_orders.cart_marks IS 'Which carts of attached tables changed, as the triggers left it';
 	COMMENT ON TABLE incomplete_orders.due_carts IS 'Which carts of attached tables are to be read';
 	COMMENT ON VIEW incomplete_orders.attachments IS 'The attached tables of the shops that the acting role may see';
