@@ -39,7 +39,7 @@
 PG_FUNCTION_INFO_V1(ico_attach);
 PG_FUNCTION_INFO_V1(ico_expression_fault);
 PG_FUNCTION_INFO_V1(ico_try_query);
-PG_FUNCTION_INFO_V1(ico_read_as);
+PG_FUNCTION_INFO_V1(ico_read_rows);
 PG_FUNCTION_INFO_V1(ico_make_mark_trigger);
 PG_FUNCTION_INFO_V1(ico_drop_mark_trigger);
 
@@ -259,7 +259,7 @@ ico_try_query(PG_FUNCTION_ARGS)
 }
 
 Datum
-ico_read_as(PG_FUNCTION_ARGS)
+ico_read_rows(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Answer		answer = {CurrentMemoryContext, NULL, 0, NULL, NULL};

@@ -14,7 +14,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'ico_try_query';
 COMMENT ON FUNCTION incomplete_orders._try_query(integer, text, text, text[]) IS 'Runs a query for these keys as that role, restricted: the types of its columns, or what it failed with';
 
 CREATE FUNCTION incomplete_orders._read_as(shop_id integer, role text, query text, keys text[], most integer) RETURNS SETOF jsonb
-LANGUAGE c AS 'MODULE_PATHNAME', 'ico_read_as';
+LANGUAGE c AS 'MODULE_PATHNAME', 'ico_read_rows';
 COMMENT ON FUNCTION incomplete_orders._read_as(integer, text, text, text[], integer) IS 'The rows of a query for these keys, read as that role, restricted';
 
 CREATE FUNCTION incomplete_orders._make_mark_trigger(role text, attachment integer, path integer, relation oid, attnum integer, attname text, always boolean) RETURNS void
@@ -115,18 +115,19 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	VALUES
 		('', 'schema', 'name', false), ('', 'cart', 'section', true), ('', 'lines', 'section', true), ('', 'orders', 'section', false),
-		('', 'watch', 'watch', false), ('', 'money', 'minor or major', true), ('', 'total', 'expression', false),
+		('', 'watch', 'watch', false), ('', 'money', 'money', true), ('', 'total', 'total', false),
 		('', 'completed', 'expression', false), ('', 'in_progress', 'expression', false), ('', 'superseded', 'expression', false),
 		('', 'on_delete', 'deleted or converted', false), ('', 'restore_url', 'URL', false), ('', 'settle', 'interval', false), ('', 'always', 'boolean', false),
 		('cart', 'table', 'table', true), ('cart', 'id', 'name', true), ('cart', 'where', 'expression', false), ('cart', 'currency', 'value', false),
 		('cart', 'email', 'value', false), ('cart', 'phone', 'value', false), ('cart', 'name', 'value', false), ('cart', 'customer', 'value', false),
 		('cart', 'session', 'value', false), ('cart', 'locale', 'value', false), ('cart', 'time_zone', 'value', false), ('cart', 'consent', 'value', false),
 		('cart', 'order_number', 'value', false), ('cart', 'deleted_at', 'value', false), ('cart', 'updated_at', 'value', false),
+		('cart', 'completed_at', 'value', false),
 		('lines', 'table', 'table', true), ('lines', 'id', 'name', true), ('lines', 'cart', 'name', true), ('lines', 'where', 'expression', false),
 		('lines', 'sku', 'value', true), ('lines', 'name', 'value', false), ('lines', 'quantity', 'value', true), ('lines', 'unit_price', 'value', true),
 		('lines', 'product', 'value', false), ('lines', 'image', 'value', false),
 		('orders', 'table', 'table', true), ('orders', 'cart', 'name', true), ('orders', 'order', 'name', true), ('orders', 'live', 'expression', false),
-		('orders', 'as', 'name', false),
+		('orders', 'as', 'name', false), ('orders', 'total', 'value', false), ('orders', 'currency', 'value', false), ('orders', 'completed_at', 'value', false),
 		('watch', 'table', 'table', true), ('watch', 'column', 'name', true), ('watch', 'cart', 'name', true)
 $$;
 COMMENT ON FUNCTION incomplete_orders._mapping_keys() IS 'The keys of a mapping, by section, and what each is to be';
@@ -161,10 +162,10 @@ BEGIN
 				RETURN QUERY SELECT part.at || found.key, 'unknown', found.value, part.section;
 			ELSIF found.value IS NULL THEN
 				RETURN QUERY SELECT part.at || found.key, 'missing', NULL::jsonb, part.section WHERE found.needed;
-			ELSIF found.kind = 'value' THEN
+			ELSIF found.kind = 'value' OR found.kind = 'total' AND jsonb_typeof(found.value) = 'object' THEN
 				RETURN QUERY SELECT * FROM incomplete_orders._value_parts(part.at || found.key, found.value, part.section);
 			ELSE
-				RETURN QUERY SELECT part.at || found.key, found.kind, found.value, part.section;
+				RETURN QUERY SELECT part.at || found.key, CASE found.kind WHEN 'total' THEN 'expression' ELSE found.kind END, found.value, part.section;
 			END IF;
 		END LOOP;
 	END LOOP;
@@ -189,6 +190,9 @@ BEGIN
 		RETURN CASE WHEN jsonb_typeof(value) <> 'array' OR jsonb_array_length(value) > 100 THEN 'It must be a JSON array of at most 100 objects.' END;
 	ELSIF kind = 'boolean' THEN
 		RETURN CASE WHEN jsonb_typeof(value) <> 'boolean' THEN 'It must be true or false.' END;
+	ELSIF kind = 'money' THEN
+		RETURN CASE WHEN value NOT IN ('"minor"', '"major"', '0', '1', '2', '3', '4')
+			THEN 'It must be "major", "minor" (the smallest unit of the currency), or how many decimal places are left out, 0 to 4, whatever the currency.' END;
 	ELSIF jsonb_typeof(value) <> 'string' OR word = '' THEN
 		RETURN 'It must be a JSON string, not empty.';
 	ELSIF kind = 'expression' THEN
@@ -201,7 +205,7 @@ BEGIN
 		EXCEPTION WHEN data_exception THEN
 			RETURN 'It must be a table''s name as in SQL, quoted where it must be: "Order" or shop.carts.';
 		END;
-	ELSIF kind IN ('minor or major', 'deleted or converted') THEN
+	ELSIF kind = 'deleted or converted' THEN
 		RETURN CASE WHEN word <> ALL (string_to_array(kind, ' or ')) THEN format('It must be %s.', kind) END;
 	ELSIF kind = 'interval' THEN
 		BEGIN
@@ -274,6 +278,16 @@ AS $$
 $$;
 COMMENT ON FUNCTION incomplete_orders._column_of(oid, text) IS 'Number and type of a column';
 
+-- A point of time as a value of a mapping; shops that leave the zone out mean UTC.
+CREATE FUNCTION incomplete_orders._instant_sql(value jsonb, row_name text, relation oid, schemas text[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN value IS NULL THEN 'NULL::timestamptz'
+		ELSE incomplete_orders._value_sql(value, row_name, schemas)
+			|| CASE (SELECT c.type FROM incomplete_orders._column_of(relation, value #>> '{}') c) WHEN 'timestamp without time zone' THEN ' AT TIME ZONE ''UTC''' ELSE '::timestamptz' END END
+$$;
+COMMENT ON FUNCTION incomplete_orders._instant_sql(jsonb, text, oid, text[]) IS 'A value of a mapping as a timestamptz';
+
 CREATE FUNCTION incomplete_orders._attachment_queries(mapping jsonb, schemas text[], OUT read_query text, OUT list_query text, OUT key_queries jsonb)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -287,7 +301,6 @@ DECLARE
 	watch record;
 	id text := cart ->> 'id';
 	id_type text;
-	changed_type text;
 	link_name text;
 	link_type text;
 	live text;
@@ -295,7 +308,12 @@ DECLARE
 	completed text := CASE WHEN mapping ? 'completed' THEN format(E'coalesce((%s\n), false)', mapping ->> 'completed') END;
 	superseded text := CASE WHEN mapping ? 'superseded' THEN format(E'coalesce((%s\n), false)', mapping ->> 'superseded') ELSE 'false' END;
 	deleted text := CASE WHEN cart ? 'deleted_at' THEN format('%s IS NOT NULL', incomplete_orders._value_sql(cart -> 'deleted_at', 'cart', schemas)) ELSE 'false' END;
-	linked text := 'NULL::text';
+	total text := CASE jsonb_typeof(mapping -> 'total') WHEN 'string' THEN format(E'(%s\n)', mapping ->> 'total')
+		ELSE incomplete_orders._value_sql(mapping -> 'total', 'cart', schemas) END || '::text';
+	currency text := incomplete_orders._value_sql(cart -> 'currency', 'cart', schemas) || '::text';
+	completed_at text;
+	link text := 'LEFT JOIN (SELECT NULL::text AS order_ref) AS own_link ON false';
+	linked text;
 	items text;
 	sku text;
 	product text;
@@ -303,17 +321,21 @@ BEGIN
 	SELECT * INTO carts FROM incomplete_orders._find_table(cart ->> 'table', schemas);
 	SELECT * INTO rows FROM incomplete_orders._find_table(lines ->> 'table', schemas);
 	SELECT c.type INTO id_type FROM incomplete_orders._column_of(carts.relation, id) c;
-	-- shops that leave the zone out mean UTC
-	SELECT c.type INTO changed_type FROM incomplete_orders._column_of(carts.relation, cart ->> 'updated_at') c;
+	completed_at := incomplete_orders._instant_sql(cart -> 'completed_at', 'cart', carts.relation, schemas);
 	IF orders IS NOT NULL THEN
 		SELECT * INTO links FROM incomplete_orders._find_table(orders ->> 'table', schemas);
 		SELECT c.type INTO link_type FROM incomplete_orders._column_of(links.relation, orders ->> 'cart') c;
 		link_name := coalesce(orders ->> 'as', links.bare);
 		live := CASE WHEN orders ? 'live' THEN format(E'(%s\n)', orders ->> 'live') ELSE 'true' END;
-		linked := format('(SELECT %1$I.%2$I::text FROM %3$s AS %1$I WHERE %1$I.%4$I = cart.%5$I%6$s AND %7$s ORDER BY %1$I.%2$I LIMIT 1)',
-			link_name, orders ->> 'order', links.qualified, orders ->> 'cart', id,
-			CASE WHEN link_type <> id_type THEN '::text::' || link_type ELSE '' END, live);
-		completed := coalesce(completed, 'link.order_ref IS NOT NULL');
+		linked := format('%I.%I::text AS order_ref, %s::text AS total, %s::text AS currency, %s AS completed_at', link_name, orders ->> 'order',
+			incomplete_orders._value_sql(orders -> 'total', link_name, schemas), incomplete_orders._value_sql(orders -> 'currency', link_name, schemas),
+			incomplete_orders._instant_sql(orders -> 'completed_at', link_name, links.relation, schemas));
+		link := format(E'LEFT JOIN LATERAL (SELECT %1$s\n\tFROM %2$s AS %3$I WHERE %3$I.%4$I = cart.%5$I%6$s AND %7$s ORDER BY %3$I.%8$I LIMIT 1) AS own_link ON true',
+			linked, links.qualified, link_name, orders ->> 'cart', id, CASE WHEN link_type <> id_type THEN '::text::' || link_type ELSE '' END, live, orders ->> 'order');
+		completed := coalesce(completed, 'own_link.order_ref IS NOT NULL');
+		total := format('coalesce(own_link.total, %s)', total);
+		currency := format('coalesce(%s, own_link.currency)', currency);
+		completed_at := format('coalesce(%s, own_link.completed_at)', completed_at);
 	END IF;
 	completed := coalesce(completed, 'false');
 
@@ -332,32 +354,30 @@ BEGIN
 	read_query := format(E'SELECT cart.%I::text AS cart_key', id)
 		|| (SELECT string_agg(format(E',\n\t%s::text AS %s', incomplete_orders._value_sql(cart -> v.key, 'cart', schemas), v.name), '' ORDER BY v.n)
 			FROM (VALUES (1, 'session', 'session_id'), (2, 'customer', 'customer_id'), (3, 'email', 'email'), (4, 'phone', 'phone'), (5, 'name', 'name'),
-				(6, 'locale', 'locale'), (7, 'time_zone', 'time_zone'), (8, 'consent', 'consent'), (9, 'currency', 'currency')) v (n, key, name))
-		|| format(E',\n\t%s::text AS total,\n\tcoalesce(%s::text, ''[]'') AS items,\n\t%s AS completed,\n\t%s AS in_progress,\n\t%s AS superseded,\n\t%s AS deleted',
-			CASE WHEN mapping ? 'total' THEN format(E'(%s\n)', mapping ->> 'total') ELSE 'NULL' END, items, completed,
-			CASE WHEN mapping ? 'in_progress' THEN format(E'coalesce((%s\n), false)', mapping ->> 'in_progress') ELSE 'false' END,
-			superseded, deleted)
-		|| format(E',\n\t%s AS order_ref,\n\t%s AS updated_at\nFROM %s AS cart CROSS JOIN LATERAL (SELECT %s AS order_ref) AS link\nWHERE cart.%I = ANY ($1::%s[]) AND %s',
-			CASE WHEN orders IS NOT NULL THEN 'link.order_ref'
+				(6, 'locale', 'locale'), (7, 'time_zone', 'time_zone'), (8, 'consent', 'consent')) v (n, key, name))
+		|| format(E',\n\t%s AS currency,\n\t%s AS total,\n\tcoalesce(%s::text, ''[]'') AS items', currency, total, items)
+		|| format(E',\n\t%s AS completed,\n\t%s AS in_progress,\n\t%s AS superseded,\n\t%s AS deleted,\n\t%s AS order_ref,\n\t%s AS updated_at,\n\t%s AS completed_at',
+			completed, CASE WHEN mapping ? 'in_progress' THEN format(E'coalesce((%s\n), false)', mapping ->> 'in_progress') ELSE 'false' END, superseded, deleted,
+			CASE WHEN orders IS NOT NULL THEN 'own_link.order_ref'
 				ELSE format('CASE WHEN %s THEN coalesce(%s::text, cart.%I::text) END', completed, incomplete_orders._value_sql(cart -> 'order_number', 'cart', schemas), id) END,
-			CASE WHEN cart ? 'updated_at' THEN incomplete_orders._value_sql(cart -> 'updated_at', 'cart', schemas)
-				|| CASE WHEN changed_type = 'timestamp without time zone' THEN ' AT TIME ZONE ''UTC''' ELSE '::timestamptz' END ELSE 'NULL::timestamptz' END,
-			carts.qualified, linked, id, id_type, where_cart);
+			incomplete_orders._instant_sql(cart -> 'updated_at', 'cart', carts.relation, schemas), completed_at)
+		|| format(E'\nFROM %s AS cart %s\nWHERE cart.%I = ANY ($1::%s[]) AND %s', carts.qualified, link, id, id_type, where_cart);
 	IF orders IS NOT NULL THEN
 		-- the cart is gone, and the order that it became is there
-		read_query := read_query || format(E'\nUNION ALL\nSELECT DISTINCT ON (%1$I.%2$I) %1$I.%2$I::text%3$s, NULL::text, ''[]'', true, false, false, true, %1$I.%4$I::text, NULL::timestamptz\nFROM %5$s AS %1$I\nWHERE %1$I.%2$I = ANY ($1::%6$s[]) AND %7$s AND NOT EXISTS (SELECT FROM %8$s AS gone WHERE gone.%9$I = %1$I.%2$I%10$s)',
-			link_name, orders ->> 'cart', repeat(', NULL::text', 9), orders ->> 'order', links.qualified, link_type, live, carts.qualified, id,
-			CASE WHEN link_type <> id_type THEN '::text::' || id_type ELSE '' END);
+		read_query := read_query || format(E'\nUNION ALL\nSELECT own_link.cart_key%1$s, own_link.currency, own_link.total, ''[]'', true, false, false, true, own_link.order_ref, NULL, own_link.completed_at\nFROM (SELECT DISTINCT ON (%2$I.%3$I) %2$I.%3$I::text AS cart_key, %4$s\n\tFROM %5$s AS %2$I WHERE %2$I.%3$I = ANY ($1::%6$s[]) AND %7$s ORDER BY %2$I.%3$I, %2$I.%8$I) AS own_link\nWHERE NOT EXISTS (SELECT FROM %9$s AS cart WHERE cart.%10$I = own_link.cart_key::%11$s)',
+			repeat(', NULL', 8), link_name, orders ->> 'cart', linked, links.qualified, link_type, live, orders ->> 'order', carts.qualified, id, id_type);
 	END IF;
 
-	list_query := format(E'SELECT cart.%1$I::text AS cart_key\nFROM %2$s AS cart CROSS JOIN LATERAL (SELECT %3$s AS order_ref) AS link\nWHERE ($1 IS NULL OR cart.%1$I > $1::%4$s) AND %5$s AND NOT %6$s AND NOT %7$s AND NOT %8$s\nORDER BY cart.%1$I LIMIT $2',
-		id, carts.qualified, linked, id_type, where_cart, completed, superseded, deleted);
+	list_query := format(E'SELECT cart.%1$I::text AS cart_key\nFROM %2$s AS cart %3$s\nWHERE ($1 IS NULL OR cart.%1$I > $1::%4$s) AND %5$s AND NOT (%6$s) AND NOT (%7$s) AND NOT (%8$s)\nORDER BY cart.%1$I LIMIT $2',
+		id, carts.qualified, link, id_type, where_cart, completed, superseded, deleted);
 
+	-- What is completed does not change by what is watched beside it.
 	key_queries := '{}';
 	FOR watch IN SELECT w.object, w.n + 2 AS path FROM jsonb_array_elements(mapping -> 'watch') WITH ORDINALITY w (object, n) LOOP
 		IF watch.object ->> 'cart' <> id THEN
-			key_queries := key_queries || jsonb_build_object(watch.path::text, format(E'SELECT cart.%I::text AS cart_key FROM %s AS cart WHERE cart.%I = ANY ($1::%s[])',
-				id, carts.qualified, watch.object ->> 'cart', (SELECT c.type FROM incomplete_orders._column_of(carts.relation, watch.object ->> 'cart') c)));
+			key_queries := key_queries || jsonb_build_object(watch.path::text, format(E'SELECT cart.%I::text AS cart_key FROM %s AS cart %s WHERE cart.%I = ANY ($1::%s[]) AND NOT (%s)',
+				id, carts.qualified, link, watch.object ->> 'cart',
+				(SELECT c.type FROM incomplete_orders._column_of(carts.relation, watch.object ->> 'cart') c), completed));
 		END IF;
 	END LOOP;
 END
@@ -398,6 +418,7 @@ DECLARE
 	query text;
 	carts text;
 	rows text;
+	links text;
 	whole boolean := true;
 BEGIN
 	check_name := 'role';
@@ -456,7 +477,7 @@ BEGIN
 			ok := true;
 			result := format('watched, by %I %s', seen.attname, seen.type)
 				|| CASE WHEN NOT seen.owned THEN '; its owner must drop the trigger later' ELSE '' END
-				|| CASE WHEN seen.kind <> 'watch' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = seen.relation AND i.indkey[0] = seen.attnum AND i.indpred IS NULL)
+				|| CASE WHEN seen.kind <> 'watch' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = seen.relation AND i.indkey[0] = seen.attnum)
 					THEN format('; no index on it, so each reading goes through the whole table: CREATE INDEX ON %s (%I)', seen.qualified, seen.attname) ELSE '' END;
 		END IF;
 		whole := whole AND ok;
@@ -476,7 +497,7 @@ BEGIN
 		ok := seen.attnum IS NOT NULL;
 		whole := whole AND ok;
 		result := CASE WHEN NOT ok THEN 'There is no such column.'
-			WHEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = seen.relation AND i.indkey[0] = seen.attnum AND i.indpred IS NULL) THEN 'ok'
+			WHEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = seen.relation AND i.indkey[0] = seen.attnum) THEN 'ok'
 			ELSE format('no index on it, so each change of what is watched reads the whole table: CREATE INDEX ON %s (%I)', seen.qualified, seen.attname) END;
 		CONTINUE WHEN ok AND (seen.relation IS NULL OR result = 'ok');
 		RETURN NEXT;
@@ -485,28 +506,34 @@ BEGIN
 	-- each value and predicate by itself, so that all faults are named at once
 	carts := (SELECT f.qualified FROM incomplete_orders._find_table(mapping #>> '{cart,table}', schemas) f) || ' AS cart';
 	rows := carts || ', ' || (SELECT f.qualified FROM incomplete_orders._find_table(mapping #>> '{lines,table}', schemas) f) || ' AS line';
+	SELECT coalesce(mapping #>> '{orders,as}', f.bare) INTO links FROM incomplete_orders._find_table(mapping #>> '{orders,table}', schemas) f WHERE mapping ? 'orders';
 	FOR part IN
-		SELECT CASE k.section WHEN '' THEN '' ELSE k.section || '.' END || k.key AS place, k.section, k.key, k.kind,
+		SELECT CASE k.section WHEN '' THEN '' ELSE k.section || '.' END || k.key AS place, k.section, k.key,
+			CASE WHEN k.kind = 'value' OR k.kind = 'total' AND jsonb_typeof(mapping -> 'total') = 'object' THEN 'value' ELSE 'expression' END AS kind,
 			CASE WHEN k.section = '' THEN mapping -> k.key ELSE mapping -> k.section -> k.key END AS value
 		FROM incomplete_orders._mapping_keys() k
-		WHERE k.kind IN ('value', 'expression') AND CASE WHEN k.section = '' THEN mapping ? k.key ELSE mapping -> k.section ? k.key END
+		WHERE k.kind IN ('value', 'expression', 'total') AND CASE WHEN k.section = '' THEN mapping ? k.key ELSE mapping -> k.section ? k.key END
 	LOOP
-		query := CASE part.kind WHEN 'value' THEN incomplete_orders._value_sql(part.value, CASE part.section WHEN 'lines' THEN 'line' ELSE 'cart' END, schemas)
+		query := CASE part.kind WHEN 'value' THEN incomplete_orders._value_sql(part.value, CASE part.section WHEN 'lines' THEN 'line'
+				WHEN 'orders' THEN links ELSE 'cart' END, schemas)
 			ELSE format(E'(%s\n)', part.value #>> '{}') END;
 		tried := incomplete_orders._try_query(shop_id, role_name,
 			format('SELECT %s AS value FROM %s WHERE %s AND false',
-				CASE part.kind WHEN 'value' THEN query ELSE 'true' END,
+				CASE WHEN part.kind = 'value' OR part.key = 'total' THEN query ELSE 'true' END,
 				CASE part.section WHEN 'lines' THEN rows
-					WHEN 'orders' THEN (SELECT format('%s AS %I', f.qualified, coalesce(mapping #>> '{orders,as}', f.bare))
-						FROM incomplete_orders._find_table(mapping #>> '{orders,table}', schemas) f)
+					WHEN 'orders' THEN (SELECT format('%s AS %I', f.qualified, links) FROM incomplete_orders._find_table(mapping #>> '{orders,table}', schemas) f)
 					ELSE carts END,
 				CASE WHEN part.kind = 'value' OR part.key = 'total' THEN query || ' IS NOT NULL' ELSE query END), NULL);
 		check_name := part.place;
 		ok := false;
 		IF tried.fault IS NOT NULL THEN
 			result := concat_ws(' ', tried.fault, '(' || tried.sqlstate || ')', tried.hint);
-		ELSIF part.key IN ('quantity', 'unit_price') AND (SELECT t.typcategory FROM pg_type t WHERE t.oid = tried.types[1]::regtype) <> 'N' THEN
+		ELSIF part.key IN ('quantity', 'unit_price', 'total') AND (SELECT t.typcategory FROM pg_type t WHERE t.oid = tried.types[1]::regtype) <> 'N' THEN
 			result := format('It must be a number, not %s: {"sql": "...::numeric"} makes one of a text.', tried.types[1]);
+		ELSIF part.key IN ('updated_at', 'completed_at') AND (SELECT t.typcategory FROM pg_type t WHERE t.oid = tried.types[1]::regtype) <> 'D' THEN
+			result := format('It must be a point of time, not %s.', tried.types[1]);
+		ELSIF part.key IN ('updated_at', 'completed_at') AND jsonb_typeof(part.value) = 'object' AND tried.types[1] <> 'timestamp with time zone' THEN
+			result := format('It is %s, whose time zone nobody knows: {"sql": "... AT TIME ZONE ''UTC''"} says it.', tried.types[1]);
 		ELSE
 			ok := true;
 			result := CASE part.kind WHEN 'value' THEN tried.types[1] ELSE 'ok' END;
