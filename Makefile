@@ -151,7 +151,7 @@ all install installcheck clean:
 	@exit 1
 endif
 
-.PHONY: help packages checkver test bench demo demo-stop
+.PHONY: help packages checkver test test-shops bench demo demo-stop
 
 help:
 	@tools/help
@@ -166,6 +166,11 @@ checkver:
 test:
 	@tools/packages build test demo
 	@test/run $(SUITE)
+
+# Real shops, from the npm registry; make test-shops SHOPS=vendure plays one.
+test-shops:
+	@tools/packages build test demo
+	@test/shops/run $(SHOPS)
 
 bench:
 	@tools/packages build demo bench
