@@ -16,6 +16,18 @@ CREATE TABLE cart (
 	deleted_at timestamptz,
 	completed_at timestamptz
 );
+CREATE TABLE cart_address (
+	id text PRIMARY KEY,
+	customer_id text,
+	first_name text,
+	last_name text,
+	address_1 text,
+	city text,
+	country_code text,
+	phone text,
+	deleted_at timestamptz
+);
+ALTER TABLE cart ADD FOREIGN KEY (shipping_address_id) REFERENCES cart_address ON UPDATE CASCADE ON DELETE SET NULL;
 CREATE TABLE cart_line_item (
 	id text PRIMARY KEY,
 	cart_id text NOT NULL REFERENCES cart ON UPDATE CASCADE ON DELETE CASCADE,

@@ -9,6 +9,14 @@ CREATE TABLE sylius_customer (
 	phone_number varchar(255)
 );
 CREATE TABLE sylius_product (id serial PRIMARY KEY, code varchar(255) NOT NULL UNIQUE);
+CREATE TABLE sylius_product_translation (
+	id serial PRIMARY KEY,
+	translatable_id integer NOT NULL REFERENCES sylius_product ON DELETE CASCADE,
+	name varchar(255) NOT NULL,
+	slug varchar(255) NOT NULL,
+	locale varchar(255) NOT NULL,
+	UNIQUE (translatable_id, locale)
+);
 CREATE TABLE sylius_product_variant (
 	id serial PRIMARY KEY,
 	product_id integer NOT NULL REFERENCES sylius_product ON DELETE CASCADE,
@@ -66,3 +74,5 @@ CREATE TABLE sylius_order_item_unit (
 );
 INSERT INTO sylius_product (code) VALUES ('shirt'), ('socks'), ('hat'), ('poster');
 INSERT INTO sylius_product_variant (product_id, code) VALUES (1, 'SHIRT-M'), (2, 'SOCKS'), (3, 'HAT'), (4, 'POSTER');
+INSERT INTO sylius_product_translation (translatable_id, name, slug, locale)
+VALUES (1, 'Blue shirt', 'shirt', 'en_US'), (1, 'Blaues Hemd', 'hemd', 'de_DE'), (2, 'Socks "warm"', 'socks', 'en_US'), (3, E'H\u00e4t\\', 'hat', 'en_US'), (4, 'Plakat', 'poster', 'en_US');
