@@ -66,9 +66,9 @@ SQL_SETUP = \
 	sql/tables/orders.sql \
 	sql/tables/events.sql \
 	sql/tables/jobs.sql \
-	sql/tables/messages.sql \
 	sql/tables/attach.sql \
 	sql/tables/marks.sql \
+	sql/tables/messages.sql \
 	sql/tables/views.sql \
 	sql/tables/triggers.sql \
 	sql/tables/end.sql

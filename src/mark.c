@@ -132,6 +132,7 @@ static int	last_segment;
 
 static int32 missed[MAX_MISSED];
 static int	n_missed = 0;
+static bool missed_told = false;	/* this transaction has tried to mark them */
 
 /* --- caches --- */
 
@@ -429,8 +430,9 @@ miss(int32 attachment)
 	if (n_missed < MAX_MISSED)
 		missed[n_missed++] = attachment;
 	ereport(LOG,
-			(errmsg("could not mark a cart of attachment %d: all partitions of cart_marks are locked", attachment),
-			 errhint("The next mark of this session has all its carts read; incomplete_orders.reconcile() does it at once.")));
+			(errmsg("could not mark a cart of attachment %d", attachment),
+			 errdetail("All partitions of incomplete_orders.cart_marks are locked or altered."),
+			 errhint("The next mark of this session has all carts read; incomplete_orders.reconcile() does it at once.")));
 }
 
 static void
@@ -465,6 +467,7 @@ mark_missed(void)
 	int			n = n_missed;
 	int32		attachments[MAX_MISSED];
 
+	missed_told = true;
 	memcpy(attachments, missed, n * sizeof(int32));
 	for (int i = 0; i < n; i++)
 		mark(attachments[i], PATH_CART, &all_carts);
@@ -475,7 +478,10 @@ end_transaction(XactEvent event, void *arg)
 {
 	int			left = 0;
 
-	if (n_missed == 0 || event != XACT_EVENT_COMMIT || marked_in != ICO_LXID)
+	if (!missed_told || event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		return;
+	missed_told = false;
+	if (event != XACT_EVENT_COMMIT)
 		return;
 	for (int i = 0; i < n_missed; i++)
 	{

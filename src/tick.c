@@ -636,13 +636,25 @@ typedef struct Tick
 	int			batches;
 } Tick;
 
+/*
+ * A new transaction, READ COMMITTED whatever the session's default: one that is
+ * SERIALIZABLE would read the shops' tables, and their own writes could fail for it.
+ */
+static void
+begin_batch(Tick *tick)
+{
+	if (!tick->nonatomic)
+		return;
+	SPI_commit();
+	XactIsoLevel = XACT_READ_COMMITTED;
+}
+
 /* A batch is done: whatever comes later cannot undo it. */
 static void
 commit_batch(Tick *tick)
 {
 	tick->batches++;
-	if (tick->nonatomic)
-		SPI_commit();
+	begin_batch(tick);
 	CHECK_FOR_INTERRUPTS();
 }
 
@@ -876,6 +888,8 @@ ico_tick(PG_FUNCTION_ARGS)
 	tick.at = PG_ARGISNULL(1) ? tick.began : PG_GETARG_TIMESTAMPTZ(1);
 	tick.until = tick.began + (int64) (PG_ARGISNULL(2) ? 50 : Max(PG_GETARG_INT32(2), 1)) * USECS_PER_SEC;
 	SPI_connect_ext(tick.nonatomic ? SPI_OPT_NONATOMIC : 0);
+	if (IsolationUsesXactSnapshot())
+		begin_batch(&tick);
 	read_shops(&tick, caller);
 	tick_marks(&tick);
 	if (!tick.busy)
