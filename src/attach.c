@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -283,8 +284,7 @@ ico_read_rows(PG_FUNCTION_ARGS)
 typedef struct Commands
 {
 	Oid			role;
-	char	   *text[3];
-	int			n;
+	List	   *texts;
 } Commands;
 
 static void
@@ -294,6 +294,7 @@ run(void *arg)
 	Oid			user;
 	int			security;
 	int			guc_level = NewGUCNestLevel();
+	ListCell   *cell;
 
 	GetUserIdAndSecContext(&user, &security);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
@@ -301,8 +302,8 @@ run(void *arg)
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	SetUserIdAndSecContext(commands->role, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-	for (int i = 0; i < commands->n; i++)
-		(void) SPI_execute(commands->text[i], false, 0);
+	foreach(cell, commands->texts)
+		(void) SPI_execute(lfirst(cell), false, 0);
 	SetUserIdAndSecContext(user, security);
 	AtEOXact_GUC(false, guc_level);
 }
@@ -319,22 +320,37 @@ qualified_name(Oid relation)
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name);
 }
 
+static void
+add_trigger(Commands *commands, const char *name, const char *event, const char *table, const char *each, const char *call, bool always)
+{
+	commands->texts = lappend(commands->texts, psprintf("CREATE OR REPLACE TRIGGER %s AFTER %s ON %s FOR EACH %s %s", name, event, table, each, call));
+	if (always)
+		commands->texts = lappend(commands->texts, psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", table, name));
+}
+
+/*
+ * Two triggers: rows, and TRUNCATE.  Partitions get the first from their parent;
+ * the second is theirs alone.
+ */
 Datum
 ico_make_mark_trigger(PG_FUNCTION_ARGS)
 {
-	Commands	commands = {get_role_oid(text_to_cstring(PG_GETARG_TEXT_PP(0)), false)};
+	Commands	commands = {get_role_oid(text_to_cstring(PG_GETARG_TEXT_PP(0)), false), NIL};
 	int32		attachment = PG_GETARG_INT32(1);
 	int32		path = PG_GETARG_INT32(2);
 	Oid			relation = PG_GETARG_OID(3);
-	char	   *table = qualified_name(relation);
+	bool		always = PG_GETARG_BOOL(6);
 	char	   *name = psprintf("incomplete_orders_mark_%d_%d", attachment, path);
 	char	   *call = psprintf("EXECUTE FUNCTION incomplete_orders._mark_cart('%d', '%d', '%u', '%d', %s)", attachment, path,
 								relation, PG_GETARG_INT32(4), quote_literal_cstr(text_to_cstring(PG_GETARG_TEXT_PP(5))));
+	ListCell   *cell;
 
-	commands.text[commands.n++] = psprintf("CREATE OR REPLACE TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW %s", name, table, call);
-	commands.text[commands.n++] = psprintf("CREATE OR REPLACE TRIGGER %s_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT %s", name, table, call);
-	if (PG_GETARG_BOOL(6))
-		commands.text[commands.n++] = psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s, ENABLE ALWAYS TRIGGER %s_truncate", table, name, name);
+	add_trigger(&commands, name, "INSERT OR UPDATE OR DELETE", qualified_name(relation), "ROW", call, always);
+	foreach(cell, find_all_inheritors(relation, NoLock, NULL))
+	{
+		if (lfirst_oid(cell) == relation || get_rel_relispartition(lfirst_oid(cell)))
+			add_trigger(&commands, psprintf("%s_truncate", name), "TRUNCATE", qualified_name(lfirst_oid(cell)), "STATEMENT", call, always);
+	}
 	SPI_connect();
 	run(&commands);
 	SPI_finish();
@@ -344,15 +360,15 @@ ico_make_mark_trigger(PG_FUNCTION_ARGS)
 Datum
 ico_drop_mark_trigger(PG_FUNCTION_ARGS)
 {
-	Commands	commands = {get_role_oid(text_to_cstring(PG_GETARG_TEXT_PP(0)), true)};
+	Commands	commands = {get_role_oid(text_to_cstring(PG_GETARG_TEXT_PP(0)), true), NIL};
 	MemoryContext context = CurrentMemoryContext;
 	text	   *fault = NULL;
 	ErrorData  *error;
 
 	if (!OidIsValid(commands.role))
 		PG_RETURN_TEXT_P(cstring_to_text("that role is gone"));
-	commands.text[commands.n++] = psprintf("DROP TRIGGER %s ON %s", quote_identifier(text_to_cstring(PG_GETARG_TEXT_PP(2))),
-										   qualified_name(PG_GETARG_OID(1)));
+	commands.texts = list_make1(psprintf("DROP TRIGGER %s ON %s", quote_identifier(text_to_cstring(PG_GETARG_TEXT_PP(2))),
+										 qualified_name(PG_GETARG_OID(1))));
 	SPI_connect();
 	error = ico_try(run, &commands);
 	if (error != NULL)

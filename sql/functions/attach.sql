@@ -700,6 +700,22 @@ END
 $$;
 COMMENT ON FUNCTION incomplete_orders._sample(integer, text, text, text, integer) IS 'A few open carts of a shop as they are read';
 
+-- A table is the one that has our trigger of that number: under its name of then
+-- after a restore, under whatever name else.
+CREATE FUNCTION incomplete_orders._resolved_tables(attachment integer, tables jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(jsonb_agg(e.watched || coalesce((
+		SELECT jsonb_build_object('relation', t.tgrelid::bigint, 'attnum', coalesce(c.attnum, (e.watched ->> 'attnum')::smallint))
+		FROM pg_trigger t LEFT JOIN LATERAL incomplete_orders._column_of(t.tgrelid, e.watched ->> 'column') c ON true
+		WHERE t.tgname = format('incomplete_orders_mark_%s_%s', attachment, e.watched ->> 'path')
+			AND t.tgfoid = 'incomplete_orders._mark_cart'::regproc AND t.tgparentid = 0
+			AND NOT EXISTS (SELECT FROM pg_trigger o WHERE o.tgname = t.tgname AND o.tgrelid = (e.watched ->> 'relation')::oid)
+		LIMIT 1), '{}') ORDER BY e.n), '[]')
+	FROM jsonb_array_elements(tables) WITH ORDINALITY e (watched, n)
+$$;
+COMMENT ON FUNCTION incomplete_orders._resolved_tables(integer, jsonb) IS 'The tables of an attachment with their oids of now';
+
 -- --- detach, reconcile, sample_attachment ------------------------------------------
 
 CREATE FUNCTION incomplete_orders._enter_attachment(object text, name text, shop text, OUT shop_id integer, OUT attachment integer)
@@ -745,6 +761,8 @@ BEGIN
 			AND t.tgname ~ format('^incomplete_orders_mark_%s_[0-9]+(_truncate)?$', attachment)
 			AND NOT EXISTS (SELECT FROM jsonb_array_elements(kept) k WHERE (k ->> 'relation')::oid = t.tgrelid
 				AND t.tgname ~ format('^incomplete_orders_mark_%s_%s(_truncate)?$', attachment, k ->> 'path'))
+			AND NOT EXISTS (SELECT FROM jsonb_array_elements(kept) k, pg_partition_tree((k ->> 'relation')::oid::regclass) p
+				WHERE p.relid = t.tgrelid AND t.tgname = format('incomplete_orders_mark_%s_%s_truncate', attachment, k ->> 'path'))
 		ORDER BY n.nspname, c.relname, t.tgname
 	LOOP
 		object := format('trigger %I on %s', found.tgname, found.qualified);
@@ -762,24 +780,47 @@ END
 $$;
 COMMENT ON FUNCTION incomplete_orders._drop_triggers(integer, text, jsonb) IS 'Drops the triggers of an attachment, but those of the tables in kept';
 
-CREATE FUNCTION incomplete_orders._detach(shop_id integer, attachment integer) RETURNS TABLE (action text, object text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- Orders that stay open would be mailed and nobody would hear that they are
+-- bought: they are dismissed, and another attachment begins with new ones.
+CREATE FUNCTION incomplete_orders._detach(shop_id integer, attachment integer, keep boolean) RETURNS TABLE (action text, object text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	own incomplete_orders.attached_tables;
-	n bigint;
+	own record;
+	batch uuid[];
+	refused record;
+	n bigint := 0;
 BEGIN
-	SELECT * INTO own FROM incomplete_orders.attached_tables a WHERE a.shop_id = _detach.shop_id AND a.attachment = _detach.attachment FOR UPDATE;
+	-- no tick reads it any more
+	DELETE FROM incomplete_orders.attached_tables a WHERE a.shop_id = _detach.shop_id AND a.attachment = _detach.attachment
+	RETURNING a.shop_id, a.attachment, a.name, a.role_name INTO own;
 	RETURN QUERY SELECT * FROM incomplete_orders._drop_triggers(own.attachment, own.role_name, '[]');
 	DELETE FROM incomplete_orders.due_carts d WHERE d.attachment = own.attachment;
-	DELETE FROM incomplete_orders.attached_tables a WHERE a.shop_id = own.shop_id AND a.attachment = own.attachment;
+	LOOP
+		EXIT WHEN NOT keep;
+		batch := ARRAY(SELECT o.id FROM incomplete_orders.open_orders o WHERE o.shop_id = own.shop_id AND o.attachment = own.attachment AND o.cart_key IS NOT NULL LIMIT 1000);
+		EXIT WHEN batch = '{}';
+		SELECT d.id, d.reason INTO refused FROM incomplete_orders.dismiss_orders(batch, 'detached') d WHERE d.result = 'refused' LIMIT 1;
+		IF FOUND THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+				MESSAGE = format('order %s of attachment "%s" cannot be dismissed', refused.id, own.name),
+				DETAIL = refused.reason, HINT = 'Nothing was detached. Mend that order and try again.';
+		END IF;
+		n := n + cardinality(batch);
+	END LOOP;
+	IF n > 0 THEN
+		action := 'dismiss';
+		object := format('%s open orders', n);
+		RETURN NEXT;
+	END IF;
 	action := 'delete';
 	object := format('attachment %s', own.name);
 	RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION incomplete_orders._detach(integer, integer) IS 'detach(), behind its door';
+ALTER FUNCTION incomplete_orders._detach(integer, integer, boolean) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._detach(integer, integer, boolean) IS 'detach(), behind its door; keep: its orders stay';
 
 CREATE FUNCTION incomplete_orders.detach(name text, shop text DEFAULT NULL) RETURNS TABLE (action text, object text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -788,11 +829,11 @@ AS $$
 DECLARE
 	own record := incomplete_orders._enter_attachment('detach', name, shop);
 BEGIN
-	RETURN QUERY SELECT * FROM incomplete_orders._detach(own.shop_id, own.attachment);
+	RETURN QUERY SELECT * FROM incomplete_orders._detach(own.shop_id, own.attachment, true);
 END
 $$;
 ALTER FUNCTION incomplete_orders.detach(text, text) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders.detach(text, text) IS 'Ends an attachment: drops its triggers and what waits to be read. What was captured stays';
+COMMENT ON FUNCTION incomplete_orders.detach(text, text) IS 'Ends an attachment: drops its triggers and what waits to be read. What was captured stays; orders that are still open are dismissed (reason detached), because nobody would hear that they are bought';
 
 CREATE FUNCTION incomplete_orders.reconcile(name text, shop text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

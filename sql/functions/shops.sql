@@ -471,6 +471,11 @@ BEGIN
 		RETURN;
 	END IF;
 
+	FOR action, object IN SELECT d.action, d.object FROM incomplete_orders.attached_tables a,
+		LATERAL incomplete_orders._detach(a.shop_id, a.attachment, false) d WHERE a.shop_id = own_id ORDER BY a.attachment
+	LOOP
+		RETURN NEXT;
+	END LOOP;
 	SELECT jsonb_agg(DISTINCT jsonb_build_array(m.role_name, m.purpose)) INTO members
 	FROM incomplete_orders.shop_members m JOIN pg_roles r ON r.oid = m.role_oid AND r.rolname = m.role_name
 	WHERE m.shop_id = own_id;
@@ -501,4 +506,4 @@ END
 $$;
 ALTER FUNCTION incomplete_orders.delete_shop(text, boolean) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.delete_shop(text, boolean) IS
-	'Deletes a shop with all its rows in one transaction, with dry_run it only counts them. Never the shop default (IC014). Stop the shop''s programs first: its last step shuts out the writers of all shops until the commit, and with calls for this shop under way it can fail as a deadlock, deleting nothing. Superuser or a member of incomplete_orders_owner; READ COMMITTED only';
+	'Deletes a shop with all its rows, and the triggers on its attached tables, in one transaction, with dry_run it only counts them. Never the shop default (IC014). Stop the shop''s programs first: its last step shuts out the writers of all shops until the commit, and with calls for this shop under way it can fail as a deadlock, deleting nothing. Superuser or a member of incomplete_orders_owner; READ COMMITTED only';

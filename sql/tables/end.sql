@@ -23,6 +23,13 @@
 	SET role_oid = r.oid, cluster_id = incomplete_orders._cluster_id()
 	FROM pg_roles r
 	WHERE r.rolname = m.role_name AND m.cluster_id <> incomplete_orders._cluster_id();
+	UPDATE incomplete_orders.attached_tables a
+	SET role_oid = r.oid, cluster_id = incomplete_orders._cluster_id()
+	FROM pg_roles r
+	WHERE r.rolname = a.role_name AND a.cluster_id <> incomplete_orders._cluster_id();
+	-- After a restore the tables have other oids: they are where our triggers are.
+	UPDATE incomplete_orders.attached_tables a SET tables = incomplete_orders._resolved_tables(a.attachment, a.tables)
+	WHERE a.tables <> incomplete_orders._resolved_tables(a.attachment, a.tables);
 	SET CONSTRAINTS ALL IMMEDIATE;
 
 	-- the rights of an older version's functions are remembered as members
