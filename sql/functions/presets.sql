@@ -7,6 +7,7 @@
 -- Vendure: the session's token logs a browser in, so only its hash is taken; a
 -- seller's order is a part of one that is there anyway; a declined payment
 -- leaves the state ArrangingPayment, which is therefore no payment under way.
+-- Sylius writes the names on the lines only when the order is placed.
 -- Saleor deletes the checkout of an order, and old checkouts too: the order tells.
 -- django-oscar: a guest's address is known only when there is an order.
 -- Odoo: a guest is the public partner of the website, who is nobody.
@@ -116,7 +117,10 @@ AS $presets$
 			"order_number": "number", "updated_at": "updated_at", "completed_at": "checkout_completed_at"},
 		"lines": {"table": "sylius_order_item", "id": "id", "cart": "order_id", "where": "line.quantity > 0",
 			"sku": {"join": "sylius_product_variant", "on": "sylius_product_variant.id = line.variant_id", "column": "code"},
-			"name": {"sql": "coalesce(line.product_name, line.variant_name)"},
+			"name": {"join": "sylius_product_variant", "on": "sylius_product_variant.id = line.variant_id",
+				"column": {"join": "sylius_product_translation", "on": "sylius_product_translation.translatable_id = sylius_product_variant.product_id",
+					"order": "sylius_product_translation.locale <> cart.locale_code",
+					"column": {"sql": "coalesce(line.product_name, sylius_product_translation.name)"}}},
 			"quantity": "quantity", "unit_price": "unit_price", "product": "variant_id"},
 		"money": 2,
 		"total": "cart.total",
