@@ -648,7 +648,8 @@ BEGIN
 	SET preset = excluded.preset, mapping = excluded.mapping, role_name = excluded.role_name, role_oid = excluded.role_oid, cluster_id = excluded.cluster_id,
 		tables = excluded.tables, read_query = excluded.read_query, list_query = excluded.list_query, key_queries = excluded.key_queries,
 		settle = excluded.settle, always = excluded.always, restore_url = excluded.restore_url,
-		state = 'ok', problem = NULL, problem_sqlstate = NULL, problem_at = NULL, failures = 0, retry_at = NULL
+		state = 'ok', problem = NULL, problem_sqlstate = NULL, problem_at = NULL, failures = 0, retry_at = NULL,
+		list_phase = 0, list_after = NULL, list_mark = NULL
 	RETURNING a.attachment INTO own;
 
 	-- what an earlier mapping watched and this one does not
@@ -683,7 +684,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 	INSERT INTO incomplete_orders.due_carts AS d (attachment, path, key, first_marked_at, marked_at)
 	VALUES ($1, -1, '', clock_timestamp(), clock_timestamp())
-	ON CONFLICT ON CONSTRAINT due_carts_pkey DO UPDATE SET marked_at = greatest(d.marked_at, excluded.marked_at)
+	ON CONFLICT ON CONSTRAINT due_carts_pkey DO UPDATE SET marked_at = greatest(d.marked_at + interval '1 microsecond', excluded.marked_at)
 $$;
 COMMENT ON FUNCTION incomplete_orders._mark_all(integer) IS 'Has tick read all carts of an attachment';
 

@@ -3,6 +3,7 @@
 		-- A shop's own tables that are watched.  mapping is complete: the preset with
 		-- what was overridden; read_query, list_query and key_queries are made of it.
 		-- They run as the role of that name and oid in that cluster, never as us.
+		-- list_*: how far a listing of all its carts is (attach_list.c).
 		CREATE TABLE incomplete_orders.attached_tables (
 			shop_id integer NOT NULL,
 			attachment integer NOT NULL UNIQUE,
@@ -26,6 +27,9 @@
 			failures integer NOT NULL DEFAULT 0,
 			retry_at timestamptz,
 			attached_at timestamptz NOT NULL DEFAULT now(),
+			list_phase smallint NOT NULL DEFAULT 0,
+			list_after text,
+			list_mark timestamptz,
 			last_read_at timestamptz,
 			PRIMARY KEY (shop_id, attachment),
 			UNIQUE (shop_id, name)
