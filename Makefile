@@ -56,6 +56,11 @@ OBJS = \
 	src/tick.o \
 	src/mark.o \
 	src/mark_drain.o \
+	src/attach_read.o \
+	src/attach_cart.o \
+	src/attach_apply.o \
+	src/attach_tick.o \
+	src/reverse.o \
 	src/payment.o \
 	src/list.o
 

@@ -203,13 +203,13 @@ ask(FunctionCallInfo fcinfo, const char *query, long most, Answer *answer)
 	int			sqlstate;
 	IcoHook		hook = {
 		.shop_id = PG_GETARG_INT32(0), .role = text_to_cstring(PG_GETARG_TEXT_PP(1)), .query = query,
-		.type = TEXTARRAYOID, .most = most, .read = read_answer, .arg = answer
+		.n_args = 1, .types = {TEXTARRAYOID}, .reading = true, .most = most, .read = read_answer, .arg = answer
 	};
 
 	if (PG_ARGISNULL(3))
-		hook.argument = PointerGetDatum(construct_empty_array(TEXTOID));
+		hook.values[0] = PointerGetDatum(construct_empty_array(TEXTOID));
 	else
-		hook.argument = PG_GETARG_DATUM(3);
+		hook.values[0] = PG_GETARG_DATUM(3);
 	if (ico_call_hook(&hook, &sqlstate))
 		return NULL;
 	if (hook.error != NULL)

@@ -69,6 +69,7 @@ typedef struct Conversion
 	LineItems  *lines;			/* what is ordered */
 	LineItems  *items_after;	/* the incomplete order's lines with filled moved on, or NULL */
 	bool		late;
+	bool		again;			/* order_id is given: of the row that was taken back */
 	bool		settled;		/* the payment came: nothing is refused */
 	IcoCharges	charges;		/* that this part bears */
 	int64		total;
@@ -577,7 +578,8 @@ make_order(Conversion *c, IcoOrder *order, IcoTaken *taken, const LineItems *ask
 										order->status != ICO_PAYMENT_PENDING);
 	if (!closes)
 		ico_reanimate(order, &c->shop, c->at);	/* whoever buys a part is back */
-	ico_uuid7_make(c->shop.shop_id, &c->order_id);
+	if (!c->again)
+		ico_uuid7_make(c->shop.shop_id, &c->order_id);
 	before = order->status;
 	number = order_number_of(c);
 	if (closes && !order->closed)
@@ -889,6 +891,129 @@ ico_record_order(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 	return (Datum) 0;
+}
+
+/* --- orders of an attached shop ------------------------------------------------ */
+
+/*
+ * The shop completes again what it took back, under the same reference: that order's
+ * row makes room for the new one, which has its id.
+ */
+static void
+take_up(Conversion *c, const pg_uuid_t *order_id)
+{
+	static IcoPlan items = {"iu", "DELETE FROM incomplete_orders.order_items i WHERE i.shop_id" EQ "$1 AND i.order_id" EQ "$2"};
+	static IcoPlan row = {"iu", "DELETE FROM incomplete_orders.orders r WHERE r.shop_id" EQ "$1 AND r.order_id" EQ "$2"};
+	Datum		values[2] = {Int32GetDatum(c->shop.shop_id), UUIDPGetDatum(&c->order_id)};
+
+	c->again = true;
+	c->order_id = *order_id;
+	(void) ico_execute(&items, values, NULL);
+	(void) ico_execute(&row, values, NULL);
+}
+
+/* What was given back of an order before it was taken up again still was. */
+static void
+keep_refunds(const Conversion *c)
+{
+	static IcoPlan plan = {
+		"iu",
+		"UPDATE incomplete_orders.orders r SET refunded = f.amount"
+		" FROM (SELECT pg_catalog.sum(q.amount) AS amount FROM incomplete_orders.order_refunds q"
+		"  WHERE q.shop_id" EQ "$1 AND q.order_id" EQ "$2) f"
+		" WHERE r.shop_id" EQ "$1 AND r.order_id" EQ "$2 AND f.amount IS NOT NULL"
+	};
+	Datum		values[2] = {Int32GetDatum(c->shop.shop_id), UUIDPGetDatum(&c->order_id)};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
+/* The order that was made of it has this reference and total now. */
+static void
+rename_foreign(const Conversion *c, const IcoOrder *order, const int64 *total)
+{
+	static IcoPlan plan = {
+		"iutn",
+		"UPDATE incomplete_orders.orders r SET foreign_order = $3, total = COALESCE($4, r.total),"
+		" order_number = CASE WHEN r.order_number" EQ "r.foreign_order THEN $3 ELSE r.order_number END"
+		" WHERE r.shop_id" EQ "$1 AND r.order_id" EQ "$2"
+	};
+	IcoArgs		args = {0};
+	bool		isnull;
+	int			exponent = ico_currency_exponent(text_to_cstring(DatumGetTextPP(order->currency)));
+
+	if (!find_part(c, &order->id, false))
+		return;
+	ico_arg(&args, Int32GetDatum(c->shop.shop_id));
+	ico_arg(&args, UUIDPGetDatum(DatumGetUUIDP(ico_column(0, 1, &isnull))));
+	ico_arg(&args, PointerGetDatum(c->foreign_order));
+	if (total == NULL)
+		ico_arg_null(&args);
+	else
+		ico_arg(&args, NumericGetDatum(ico_amount_numeric(*total, exponent)));
+	(void) ico_execute(&plan, args.values, args.nulls);
+}
+
+/*
+ * Who has the reference already: nobody, this order, one that was taken back (its
+ * row is taken up), or another one.
+ */
+typedef enum Holder
+{
+	HELD_BY_NOBODY, HELD_BY_THIS, HELD_BY_OTHER
+} Holder;
+
+static Holder
+find_holder(Conversion *c, const IcoOrder *order)
+{
+	IcoOrder	other;
+	pg_uuid_t	order_id;
+	pg_uuid_t	incomplete;
+	Datum		value;
+	bool		isnull;
+
+	lock_foreign(c);
+	if (!find_foreign(c))
+		return HELD_BY_NOBODY;
+	order_id = *DatumGetUUIDP(ico_column(0, 1, &isnull));
+	value = ico_column(0, 3, &isnull);
+	if (isnull)
+	{
+		/* recorded before anything was known of its cart */
+		take_up(c, &order_id);
+		return HELD_BY_NOBODY;
+	}
+	incomplete = *DatumGetUUIDP(value);
+	if (memcmp(&incomplete, &order->id, sizeof(pg_uuid_t)) == 0)
+		return HELD_BY_THIS;
+	if (!ico_read_order(c->shop.shop_id, &incomplete, false, &other) || other.status != ICO_REVERSED)
+		return HELD_BY_OTHER;
+	take_up(c, &order_id);
+	return HELD_BY_NOBODY;
+}
+
+bool
+ico_complete(IcoOrder *order, const IcoShop *shop, text *foreign_order, const int64 *total, TimestampTz at)
+{
+	Conversion	c = {
+		.shop = *shop, .paid = true, .settled = true, .foreign_order = foreign_order, .order_number = foreign_order, .at = at
+	};
+	IcoTaken	taken = {0};
+	Holder		holder = find_holder(&c, order);
+
+	if (holder != HELD_BY_NOBODY)
+		return holder == HELD_BY_THIS;
+	if (order->status == ICO_CONVERTED)
+		rename_foreign(&c, order, total);
+	else
+	{
+		if (order->closed)
+			require_late(&c, order, NULL);
+		(void) make_order(&c, order, &taken, NULL, total);
+		if (c.again)
+			keep_refunds(&c);
+	}
+	return true;
 }
 
 /* Why an order cannot be converted, paid for now; NULL when it can. */
