@@ -23,7 +23,7 @@ typedef struct IcoAttachment
 	char	   *read_query;
 	char	   *list_query;
 	Jsonb	   *key_queries;
-	bool		minor;			/* money in the smallest unit */
+	int			decimals;		/* places that the shop leaves out of money; -1: as many as the currency has */
 	bool		tells_progress; /* in_progress is mapped */
 	int64		settle;
 	TimestampTz attached_at;
@@ -104,6 +104,7 @@ typedef struct IcoDueCart
 	text	   *key;
 	TimestampTz first_marked_at;
 	TimestampTz marked_at;
+	TimestampTz read_until;		/* later marks are of later changes */
 	bool		repeated;		/* nobody acted: it is only told of again */
 	const IcoCart *cart;		/* NULL: there is none */
 	IcoCartValues values;		/* where there is one */

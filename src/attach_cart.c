@@ -92,14 +92,14 @@ is_whole(Numeric number)
 	return DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(number), trunc));
 }
 
-/* An amount scaled by 10^6, rounded to that; minor: it is in 10^-exponent. */
+/* An amount without its last places, scaled by 10^6 and rounded to that. */
 static bool
-scale_amount(Numeric amount, bool minor, int exponent, int64 *scaled)
+scale_amount(Numeric amount, int decimals, int64 *scaled)
 {
 	int64		factor = ICO_MONEY_SCALE;
 	Datum		product;
 
-	for (int i = 0; minor && i < exponent; i++)
+	for (int i = 0; i < decimals; i++)
 		factor /= 10;
 	if (!is_moderate(amount))
 		return false;
@@ -114,8 +114,7 @@ scale_amount(Numeric amount, bool minor, int exponent, int64 *scaled)
 typedef struct Lines
 {
 	IcoItemsBuilder builder;
-	bool		minor;
-	int			exponent;
+	int			decimals;		/* that the shop leaves out */
 	int			n;
 	int64		discount;		/* of negative lines */
 	const char *fault;
@@ -189,7 +188,7 @@ price_line(Lines *lines, IcoLine *line, Numeric price)
 {
 	int64		scaled;
 
-	if (!scale_amount(price, lines->minor, lines->exponent, &scaled) || scaled >= ICO_ITEM_PRICE_LIMIT ||
+	if (!scale_amount(price, lines->decimals, &scaled) || scaled >= ICO_ITEM_PRICE_LIMIT ||
 		-scaled > ICO_ITEM_PRICE_LIMIT / line->quantity)
 		lines->fault = "a line costs too much";
 	else if (scaled < 0)
@@ -378,7 +377,7 @@ usable_key(text *given)
 }
 
 static void
-read_total(const text *given, bool minor, int exponent, IcoCartValues *values)
+read_total(const text *given, int decimals, IcoCartValues *values)
 {
 	JsonbValue	value;
 	Numeric		number;
@@ -388,14 +387,14 @@ read_total(const text *given, bool minor, int exponent, IcoCartValues *values)
 	value.type = jbvString;
 	value.val.string.val = VARDATA_ANY(given);
 	value.val.string.len = VARSIZE_ANY_EXHDR(given);
-	values->has_total = number_of(&value, &number) && scale_amount(number, minor, exponent, &values->total) &&
+	values->has_total = number_of(&value, &number) && scale_amount(number, decimals, &values->total) &&
 		values->total >= 0 && values->total < ICO_ITEM_PRICE_LIMIT;
 }
 
 void
 ico_cart_values(const IcoAttachment *attachment, const IcoCart *cart, IcoCartValues *values)
 {
-	Lines		lines = {.minor = attachment->minor};
+	Lines		lines = {.decimals = attachment->decimals};
 	IcoFacts   *facts = &values->facts;
 	char		code[4];
 
@@ -405,13 +404,14 @@ ico_cart_values(const IcoAttachment *attachment, const IcoCart *cart, IcoCartVal
 		values->fault = "its currency is no code of three letters";
 		return;
 	}
-	lines.exponent = ico_currency_exponent(code);
+	if (lines.decimals < 0)
+		lines.decimals = ico_currency_exponent(code);
 	if (cart->texts[ICO_C_ITEMS] == NULL)
 		values->items = ico_items_from_json("[]", 2);
 	else
 		values->items = read_lines(&lines, cart->texts[ICO_C_ITEMS]);
 	values->fault = lines.fault;
-	read_total(cart->texts[ICO_C_TOTAL], lines.minor, lines.exponent, values);
+	read_total(cart->texts[ICO_C_TOTAL], lines.decimals, values);
 	values->session = usable_key(cart->texts[ICO_C_SESSION]);
 	values->order_ref = usable_key(cart->texts[ICO_C_ORDER_REF]);
 	give_text(facts, ICO_F_EMAIL, cart->texts[ICO_C_EMAIL]);

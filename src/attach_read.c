@@ -53,7 +53,8 @@ static int	n_kept = 0;
 
 #define ATTACHMENT(lock) \
 	"SELECT a.shop_id, a.name, a.role_name, a.role_oid, a.cluster_id, a.read_query, a.list_query, a.key_queries," \
-	" COALESCE(a.mapping" ARROW_TEXT "'money'" EQ "'minor', false), a.settle, a.attached_at, a.state" EQ "'broken', a.failures," \
+	" CASE a.mapping" ARROW_TEXT "'money' WHEN 'minor' THEN -1 WHEN 'major' THEN 0" \
+	" ELSE COALESCE((a.mapping" ARROW_TEXT "'money')::pg_catalog.int4, 0) END, a.settle, a.attached_at, a.state" EQ "'broken', a.failures," \
 	" a.mapping" ARROW_TEXT "'in_progress' IS NOT NULL" \
 	" FROM incomplete_orders.attached_tables a WHERE a.attachment" EQ "$1" lock
 
@@ -76,7 +77,7 @@ ico_attachment(int32 attachment, bool lock, IcoAttachment *found)
 	found->read_query = TextDatumGetCString(ico_column(0, 6, &isnull));
 	found->list_query = TextDatumGetCString(ico_column(0, 7, &isnull));
 	found->key_queries = (Jsonb *) PG_DETOAST_DATUM_COPY(ico_column(0, 8, &isnull));
-	found->minor = DatumGetBool(ico_column(0, 9, &isnull));
+	found->decimals = DatumGetInt32(ico_column(0, 9, &isnull));
 	found->settle = ico_span(ico_column(0, 10, &isnull));
 	found->attached_at = DatumGetTimestampTz(ico_column(0, 11, &isnull));
 	found->broken = DatumGetBool(ico_column(0, 12, &isnull));

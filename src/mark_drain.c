@@ -154,7 +154,7 @@ read_progress(int segment, Progress *progress)
 	"  WHERE f.attachment" EQ "ANY (ARRAY(SELECT a.attachment FROM incomplete_orders.attached_tables a))" \
 	"  ON CONFLICT (attachment, path, key) DO UPDATE" \
 	"  SET first_marked_at = LEAST(d.first_marked_at, excluded.first_marked_at)," \
-	"  marked_at = GREATEST(d.marked_at, excluded.marked_at))" \
+	"  marked_at = GREATEST(d.marked_at, excluded.marked_at), retry_at = NULL)" \
 	" INSERT INTO incomplete_orders.cart_mark_progress (segment, cluster_id, database_oid, snapshot, drained_by, drained_at)" \
 	" SELECT $1, incomplete_orders._cluster_id(), $4, pg_catalog.pg_current_snapshot(), pg_catalog.pg_current_xact_id()," \
 	"  pg_catalog.clock_timestamp() WHERE EXISTS (SELECT FROM fresh)" \

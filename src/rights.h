@@ -75,6 +75,8 @@
 	R(F, rotate_link_key, 0) \
 	R(P, tick, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_marks, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_attachments, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_carts, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_batch, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_payments, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_campaigns, ICO_SENDER | ICO_ADMIN) \

@@ -50,6 +50,8 @@
 #define BATCH_PER_SHOP 100
 /* shops that one batch looks at */
 #define BATCH_SHOPS 1000
+/* carts of an attached shop that are read at once */
+#define BATCH_CARTS 500
 /* advisory lock of tick: class and number, in this database */
 #define TICK_LOCK 0x49434f01
 
@@ -630,6 +632,8 @@ typedef struct Tick
 	int64		expired;
 	int64		queued;
 	int64		skipped;
+	int64		carts;			/* of attached shops, read */
+	int64		refused;		/* of those */
 	int64		payments;
 	int64		purged;
 	int64		partitions;
@@ -777,6 +781,66 @@ tick_marks(Tick *tick)
 	}
 }
 
+/* One batch of an attachment; false: another tick is at work. *more: it has others. */
+static bool
+tick_cart_batch(Tick *tick, int32 attachment, bool *more)
+{
+	static IcoPlan plan = {
+		"izi", "SELECT c.free, c.carts, c.refused, c.more FROM incomplete_orders._tick_carts($1, $2, $3) c"
+	};
+	Datum		values[3] = {Int32GetDatum(attachment), TimestampTzGetDatum(tick->at), Int32GetDatum(BATCH_CARTS)};
+	bool		isnull;
+
+	(void) ico_execute(&plan, values, NULL);
+	tick->busy = !DatumGetBool(ico_column(0, 1, &isnull));
+	tick->carts += DatumGetInt32(ico_column(0, 2, &isnull));
+	tick->refused += DatumGetInt32(ico_column(0, 3, &isnull));
+	*more = DatumGetBool(ico_column(0, 4, &isnull));
+	commit_batch(tick);
+	return !tick->busy;
+}
+
+/*
+ * The carts of attached shops, in rounds: each attachment has one batch in each.  They
+ * have half of the time; whatever else is due must not wait for a backlog.
+ */
+static bool
+tick_carts(Tick *tick, MemoryContext context)
+{
+	static IcoPlan plan = {"Az", "SELECT incomplete_orders._tick_attachments($1, $2)"};
+	Datum		values[2] = {array_of_shops(tick->shops, tick->n_shops), TimestampTzGetDatum(tick->at)};
+	TimestampTz until = tick->began + (tick->until - tick->began) / 2;
+	ArrayType  *array;
+	int32	   *attachments;
+	int			n;
+	bool		isnull;
+
+	(void) ico_execute(&plan, values, NULL);
+	array = DatumGetArrayTypeP(ico_column(0, 1, &isnull));
+	n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	attachments = MemoryContextAlloc(context, (n + 1) * sizeof(int32));
+	memcpy(attachments, ARR_DATA_PTR(array), n * sizeof(int32));
+	while (n > 0)
+	{
+		int			again = 0;
+
+		for (int i = 0; i < n; i++)
+		{
+			int32		attachment = attachments[i];
+			bool		more;
+
+			if (!tick_cart_batch(tick, attachment, &more))
+				return false;
+			if (more)
+				attachments[again++] = attachment;
+			if (GetCurrentTimestamp() >= until)
+				return again == 0 && i == n - 1;
+		}
+		n = again;
+	}
+	return true;
+}
+
 static bool
 tick_orders(Tick *tick)
 {
@@ -848,10 +912,10 @@ report(const Tick *tick, bool finished)
 	double		seconds = (GetCurrentTimestamp() - tick->began) / (double) USECS_PER_SEC;
 	char	   *json = psprintf("{\"busy\":%s,\"finished\":%s,\"seconds\":%.3f,\"batches\":%d,"
 								"\"abandoned\":" INT64_FORMAT ",\"lost\":" INT64_FORMAT ",\"expired\":" INT64_FORMAT
-								",\"queued\":" INT64_FORMAT ",\"skipped\":" INT64_FORMAT
+								",\"carts\":" INT64_FORMAT ",\"refused\":" INT64_FORMAT ",\"queued\":" INT64_FORMAT ",\"skipped\":" INT64_FORMAT
 								",\"payments\":" INT64_FORMAT ",\"purged\":" INT64_FORMAT ",\"partitions\":" INT64_FORMAT "}",
 								tick->busy ? "true" : "false", finished ? "true" : "false", seconds, tick->batches,
-								tick->abandoned, tick->lost, tick->expired, tick->queued, tick->skipped, tick->payments, tick->purged,
+								tick->abandoned, tick->lost, tick->expired, tick->carts, tick->refused, tick->queued, tick->skipped, tick->payments, tick->purged,
 								tick->partitions);
 
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
@@ -893,9 +957,11 @@ ico_tick(PG_FUNCTION_ARGS)
 	read_shops(&tick, caller);
 	tick_marks(&tick);
 	if (!tick.busy)
+		finished = tick_carts(&tick, caller);
+	if (!tick.busy)
 		tick_payments(&tick, array_of_shops(tick.shops, tick.n_shops));
 	if (!tick.busy)
-		finished = tick_orders(&tick);
+		finished = tick_orders(&tick) && finished;
 	if (!tick.busy)
 		finished = tick_messages(&tick, caller) && finished;
 	if (!tick.busy)

@@ -43,5 +43,9 @@
 			key text NOT NULL,
 			first_marked_at timestamptz NOT NULL,
 			marked_at timestamptz NOT NULL,
+			-- of a cart whose values cannot be captured
+			retry_at timestamptz,
+			sqlstate text,
+			problem text,
 			PRIMARY KEY (attachment, path, key)
 		);

@@ -1,0 +1,426 @@
+/*
+ * attach_tick.c
+ *		tick's share in attached shops: which carts are due, and reading them.
+ *
+ * A batch is one transaction and of one attachment, so that a slow or broken shop
+ * holds up no other: tick goes round by round.  First "all of them" becomes a row for
+ * each cart, then what is watched beside a cart becomes the carts that it is about,
+ * then carts are read that have come to rest, or change for a minute already.
+ *
+ * Locks: tick's advisory lock; the attachment's row FOR SHARE, so that detach() and a
+ * new mapping wait for the batch; those of applying (attach_apply.c).  Memory: the SPI
+ * context of the call.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "attach.h"
+#include "compat.h"
+#include "hook.h"
+#include "plan.h"
+#include "queue.h"
+#include "tick.h"
+
+/* carts that change all the time are read nevertheless after this */
+#define LONGEST_REST USECS_PER_MINUTE
+/* keys that are listed, or looked up from what is watched, in one batch */
+#define MANY_KEYS 5000
+
+PG_FUNCTION_INFO_V1(ico_tick_attachments);
+PG_FUNCTION_INFO_V1(ico_tick_carts);
+
+/* --- keys ---------------------------------------------------------------------- */
+
+typedef struct Keys
+{
+	MemoryContext context;
+	Datum	   *elements;
+	int			n;
+} Keys;
+
+static void
+read_keys(void *arg, uint64 rows)
+{
+	Keys	   *keys = arg;
+	MemoryContext old = MemoryContextSwitchTo(keys->context);
+
+	if (rows > 0 && SPI_gettypeid(SPI_tuptable->tupdesc, 1) != TEXTOID)
+		elog(ERROR, "a query of keys gives something else");
+	keys->elements = palloc((rows + 1) * sizeof(Datum));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		isnull;
+		Datum		key = ico_column(i, 1, &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!isnull && VARSIZE_ANY_EXHDR(DatumGetPointer(key)) > 0)
+			keys->elements[keys->n++] = PointerGetDatum(PG_DETOAST_DATUM_COPY(key));
+	}
+	MemoryContextSwitchTo(old);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+#define PUT_DUE(source) \
+	"INSERT INTO incomplete_orders.due_carts AS d (attachment, path, key, first_marked_at, marked_at) " source \
+	" ON CONFLICT (attachment, path, key) DO UPDATE SET first_marked_at = LEAST(d.first_marked_at, excluded.first_marked_at)," \
+	" marked_at = GREATEST(d.marked_at, excluded.marked_at), retry_at = NULL"
+
+static void
+put_due(const IcoAttachment *attachment, int path, Datum keys, TimestampTz first, TimestampTz last)
+{
+	static IcoPlan plan = {"iiTzz", PUT_DUE("SELECT DISTINCT $1, $2, k, $4, $5 FROM pg_catalog.unnest($3) k")};
+	Datum		values[5] = {
+		Int32GetDatum(attachment->attachment), Int32GetDatum(path), keys, TimestampTzGetDatum(first), TimestampTzGetDatum(last)
+	};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
+/* --- what is watched beside carts ---------------------------------------------------- */
+
+/* The query that finds the carts for the keys of a path; NULL: they are the carts' own. */
+static char *
+key_query(const IcoAttachment *attachment, int path)
+{
+	char		name[16];
+	JsonbValue	buffer;
+	JsonbValue *found;
+
+	snprintf(name, sizeof(name), "%d", path);
+	found = getKeyJsonValueFromContainer(&attachment->key_queries->root, name, strlen(name), &buffer);
+	return found == NULL || found->type != jbvString ? NULL : pnstrdup(found->val.string.val, found->val.string.len);
+}
+
+/* Rows of one path become rows of carts; false when the shop's tables cannot be read. */
+static bool
+translate_path(const IcoAttachment *attachment, int path, Datum marked, TimestampTz first, TimestampTz last, IcoTrouble *trouble)
+{
+	static IcoPlan forget = {
+		"iiTz",
+		"DELETE FROM incomplete_orders.due_carts d WHERE d.attachment" EQ "$1 AND d.path" EQ "$2 AND d.key" EQ "ANY ($3)"
+		" AND d.marked_at" LE "$4"
+	};
+	Datum		values[4] = {Int32GetDatum(attachment->attachment), Int32GetDatum(path), marked, TimestampTzGetDatum(last)};
+	Keys		keys = {CurrentMemoryContext};
+	char	   *query = key_query(attachment, path);
+	Oid			type = TEXTARRAYOID;
+
+	if (query != NULL)
+	{
+		if (!ico_read_as(attachment, query, 1, &type, &marked, NULL, read_keys, &keys, trouble))
+			return false;
+		put_due(attachment, 0, ico_array_of(keys.elements, keys.n, TEXTOID), first, last);
+	}
+	else
+		put_due(attachment, 0, marked, first, last);
+	(void) ico_execute(&forget, values, NULL);
+	return true;
+}
+
+static bool
+translate_watched(const IcoAttachment *attachment, bool *more, IcoTrouble *trouble)
+{
+	static IcoPlan plan = {
+		"ii",
+		"SELECT d.path, pg_catalog.array_agg(d.key), pg_catalog.min(d.first_marked_at), pg_catalog.max(d.marked_at)"
+		" FROM (SELECT q.* FROM incomplete_orders.due_carts q WHERE q.attachment" EQ "$1 AND q.path" GE "3 AND q.key" NE "''"
+		"  LIMIT $2) d GROUP BY d.path"
+	};
+	Datum		values[2] = {Int32GetDatum(attachment->attachment), Int32GetDatum(MANY_KEYS)};
+	uint64		n = ico_execute(&plan, values, NULL);
+	SPITupleTable *rows = SPI_tuptable;
+	uint64		keys = 0;
+	bool		isnull;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		Datum		marked = SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		keys += ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(marked)), ARR_DIMS(DatumGetArrayTypeP(marked)));
+		if (!translate_path(attachment, DatumGetInt32(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull)), marked,
+							DatumGetTimestampTz(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull)),
+							DatumGetTimestampTz(SPI_getbinval(rows->vals[i], rows->tupdesc, 4, &isnull)), trouble))
+			return false;
+	}
+	*more = *more || keys == MANY_KEYS;
+	return true;
+}
+
+/* --- carts ---------------------------------------------------------------------------- */
+
+/* rows that are about a cart itself */
+#define CART_PATHS "ANY ('{-1,0,1,2}')"
+#define IS_DUE \
+	"(d.retry_at IS NULL OR d.retry_at" LE "pg_catalog.clock_timestamp())"
+
+typedef struct Due
+{
+	IcoDueCart *carts;
+	int			n;
+} Due;
+
+static void
+find_due(const IcoAttachment *attachment, TimestampTz at, int most, Due *due)
+{
+	static IcoPlan plan = {
+		"iizz",
+		"SELECT d.key, pg_catalog.min(d.first_marked_at), pg_catalog.max(d.marked_at),"
+		" pg_catalog.min(d.first_marked_at) FILTER (WHERE d.path" NE "-1), pg_catalog.max(d.marked_at) FILTER (WHERE d.path" NE "-1)"
+		" FROM incomplete_orders.due_carts d WHERE d.attachment" EQ "$1 AND d.path" EQ CART_PATHS " AND d.key" NE "'' AND " IS_DUE
+		" GROUP BY d.key HAVING pg_catalog.max(d.marked_at)" LE "$3 OR pg_catalog.min(d.first_marked_at)" LE "$4"
+		" ORDER BY 2 LIMIT $2"
+	};
+	Datum		values[4] = {
+		Int32GetDatum(attachment->attachment), Int32GetDatum(most),
+		TimestampTzGetDatum(at - attachment->settle), TimestampTzGetDatum(at - LONGEST_REST)
+	};
+	bool		isnull;
+
+	due->n = (int) ico_execute(&plan, values, NULL);
+	due->carts = palloc0((due->n + 1) * sizeof(IcoDueCart));
+	for (int i = 0; i < due->n; i++)
+	{
+		IcoDueCart *cart = &due->carts[i];
+		Datum		marked;
+
+		cart->key = (text *) PG_DETOAST_DATUM_COPY(ico_column(i, 1, &isnull));
+		cart->read_until = DatumGetTimestampTz(ico_column(i, 3, &isnull));
+		marked = ico_column(i, 5, &cart->repeated);
+		cart->marked_at = cart->repeated ? cart->read_until : DatumGetTimestampTz(marked);
+		cart->first_marked_at = DatumGetTimestampTz(ico_column(i, cart->repeated ? 2 : 4, &isnull));
+	}
+}
+
+/* Both are sorted by key. */
+static void
+give_carts(Due *due, IcoCart *carts, int n)
+{
+	int			next = 0;
+
+	for (int i = 0; i < due->n; i++)
+	{
+		while (next < n && ico_compare_texts(carts[next].texts[ICO_C_KEY], due->carts[i].key) < 0)
+			next++;
+		if (next < n && ico_compare_texts(carts[next].texts[ICO_C_KEY], due->carts[i].key) == 0)
+			due->carts[i].cart = &carts[next];
+	}
+}
+
+static int
+compare_due(const void *a, const void *b)
+{
+	return ico_compare_texts(((const IcoDueCart *) a)->key, ((const IcoDueCart *) b)->key);
+}
+
+static bool
+read_due(const IcoAttachment *attachment, Due *due, IcoTrouble *trouble)
+{
+	Datum	   *keys = palloc((due->n + 1) * sizeof(Datum));
+	IcoCart    *carts;
+	int			n;
+
+	qsort(due->carts, due->n, sizeof(IcoDueCart), compare_due);
+	for (int i = 0; i < due->n; i++)
+		keys[i] = PointerGetDatum(due->carts[i].key);
+	if (!ico_read_carts(attachment, DatumGetArrayTypeP(ico_array_of(keys, due->n, TEXTOID)), &carts, &n, trouble))
+		return false;
+	give_carts(due, carts, n);
+	return true;
+}
+
+/* Those that are done are forgotten, unless they were marked again. */
+static void
+forget_due(const IcoAttachment *attachment, const Due *due)
+{
+	static IcoPlan plan = {
+		"iTZ",
+		"DELETE FROM incomplete_orders.due_carts d USING ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) k (key, marked_at)"
+		" WHERE d.attachment" EQ "$1 AND d.path" EQ CART_PATHS " AND d.key" EQ "k.key AND d.marked_at" LE "k.marked_at"
+	};
+	Datum	   *keys = palloc((due->n + 1) * sizeof(Datum));
+	Datum	   *instants = palloc((due->n + 1) * sizeof(Datum));
+	Datum		values[3] = {Int32GetDatum(attachment->attachment)};
+	int			n = 0;
+
+	for (int i = 0; i < due->n; i++)
+	{
+		const IcoDueCart *cart = &due->carts[i];
+
+		if (cart->later || cart->error != NULL || cart->values.fault != NULL)
+			continue;
+		keys[n] = PointerGetDatum(cart->key);
+		instants[n++] = TimestampTzGetDatum(cart->read_until);
+	}
+	if (n == 0)
+		return;
+	values[1] = ico_array_of(keys, n, TEXTOID);
+	values[2] = ico_array_of(instants, n, TIMESTAMPTZOID);
+	(void) ico_execute(&plan, values, NULL);
+}
+
+/* What the server says of a value could show it. */
+static const char *
+refusal(const IcoDueCart *cart)
+{
+	if (cart->error == NULL)
+		return cart->values.fault;
+	if (cart->error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE || ERRCODE_TO_CATEGORY(cart->error->sqlerrcode) == MAKE_SQLSTATE('I', 'C', '0', '0', '0'))
+		return cart->error->message;
+	return "its values are refused";
+}
+
+/* The others are tried again, and health() names them, by a hash of their key. */
+static int
+postpone_refused(const IcoAttachment *attachment, const Due *due)
+{
+	static IcoPlan plan = {
+		"itztt",
+		"UPDATE incomplete_orders.due_carts d SET retry_at = $3, sqlstate = $4, problem = $5"
+		" WHERE d.attachment" EQ "$1 AND d.path" EQ CART_PATHS " AND d.key" EQ "$2"
+	};
+	int			n = 0;
+
+	for (int i = 0; i < due->n; i++)
+	{
+		const IcoDueCart *cart = &due->carts[i];
+		int			sqlstate = cart->error != NULL ? cart->error->sqlerrcode : ERRCODE_INVALID_PARAMETER_VALUE;
+		Datum		values[5] = {Int32GetDatum(attachment->attachment), PointerGetDatum(cart->key)};
+
+		CHECK_FOR_INTERRUPTS();
+		if (cart->error == NULL && cart->values.fault == NULL)
+			continue;
+		values[2] = TimestampTzGetDatum(GetCurrentTimestamp() + ICO_TRY_AGAIN);
+		values[3] = CStringGetTextDatum(unpack_sql_state(sqlstate));
+		values[4] = CStringGetTextDatum(refusal(cart));
+		(void) ico_execute(&plan, values, NULL);
+		n++;
+	}
+	return n;
+}
+
+/* Somebody has their orders just now: in a moment. */
+static void
+postpone_taken(const IcoAttachment *attachment, const Due *due)
+{
+	static IcoPlan plan = {
+		"itz",
+		"UPDATE incomplete_orders.due_carts d SET retry_at = $3 WHERE d.attachment" EQ "$1 AND d.path" EQ CART_PATHS
+		" AND d.key" EQ "$2"
+	};
+
+	for (int i = 0; i < due->n; i++)
+	{
+		Datum		values[3] = {
+			Int32GetDatum(attachment->attachment), PointerGetDatum(due->carts[i].key),
+			TimestampTzGetDatum(GetCurrentTimestamp() + USECS_PER_SEC)
+		};
+
+		if (due->carts[i].later)
+			(void) ico_execute(&plan, values, NULL);
+	}
+}
+
+typedef struct Outcome
+{
+	int			carts;
+	int			refused;
+	bool		more;
+} Outcome;
+
+/* One batch; false when the shop's tables could not be read. */
+static bool
+run_batch(const IcoAttachment *attachment, TimestampTz at, int most, Outcome *outcome, IcoTrouble *trouble)
+{
+	Due			due;
+
+	if (!ico_list_carts(attachment, at, &outcome->more, trouble) || !translate_watched(attachment, &outcome->more, trouble))
+		return false;
+	find_due(attachment, at, most, &due);
+	if (due.n == 0)
+		return true;
+	if (!read_due(attachment, &due, trouble))
+		return false;
+	ico_apply_carts(attachment, due.carts, due.n, at);
+	forget_due(attachment, &due);
+	outcome->refused = postpone_refused(attachment, &due);
+	postpone_taken(attachment, &due);
+	outcome->carts = due.n;
+	outcome->more = outcome->more || due.n == most;
+	return true;
+}
+
+/* _tick_carts(attachment, at, most) -> (free, carts, refused, more); free is false while another tick is at work */
+Datum
+ico_tick_carts(PG_FUNCTION_ARGS)
+{
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
+	IcoAttachment attachment;
+	IcoTrouble	trouble;
+	Outcome		outcome = {0};
+	TupleDesc	desc;
+	Datum		values[4];
+	bool		nulls[4] = {false};
+	bool		free;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	SPI_connect();
+	free = ico_try_lock_tick();
+	if (free && ico_attachment(PG_GETARG_INT32(0), true, &attachment))
+	{
+		Datum		shop = Int32GetDatum(attachment.shop.shop_id);
+
+		ico_check_tick_right(construct_array(&shop, 1, INT4OID, sizeof(int32), true, TYPALIGN_INT), at);
+		if (run_batch(&attachment, at, PG_GETARG_INT32(2), &outcome, &trouble))
+			ico_note_read(&attachment, NULL);
+		else
+			ico_note_read(&attachment, &trouble);
+	}
+	SPI_finish();
+	values[0] = BoolGetDatum(free);
+	values[1] = Int32GetDatum(outcome.carts);
+	values[2] = Int32GetDatum(outcome.refused);
+	values[3] = BoolGetDatum(outcome.more);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* _tick_attachments(shops, at): those of these shops that have something to be read */
+Datum
+ico_tick_attachments(PG_FUNCTION_ARGS)
+{
+	static IcoPlan plan = {
+		"Az",
+		"SELECT a.attachment FROM incomplete_orders.attached_tables a WHERE a.shop_id" EQ "ANY ($1)"
+		" AND (a.retry_at IS NULL OR a.retry_at" LE "pg_catalog.clock_timestamp())"
+		" AND EXISTS (SELECT FROM incomplete_orders.due_carts d WHERE d.attachment" EQ "a.attachment AND d.first_marked_at" LE "$2"
+		"  AND " IS_DUE ") ORDER BY 1"
+	};
+	ArrayType  *shops = PG_GETARG_ARRAYTYPE_P_COPY(0);
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
+	Datum		values[2] = {PointerGetDatum(shops), PG_GETARG_DATUM(1)};
+	MemoryContext context = CurrentMemoryContext;
+	Datum	   *elements;
+	ArrayType  *result;
+	uint64		n;
+	bool		isnull;
+
+	SPI_connect();
+	ico_check_tick_right(shops, at);
+	n = ico_execute(&plan, values, NULL);
+	elements = MemoryContextAlloc(context, (n + 1) * sizeof(Datum));
+	for (uint64 i = 0; i < n; i++)
+		elements[i] = ico_column(i, 1, &isnull);
+	SPI_finish();
+	result = construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT);
+	PG_RETURN_ARRAYTYPE_P(result);
+}
