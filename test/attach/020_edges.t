@@ -458,7 +458,8 @@ def rights():
     """A role that has no right to anything of ours, and odd settings of its own."""
     shop = plain("rights")
     yield shop
-    c = shop.pool[0]
+    c = shops.connect(shop.db, shop.app)
+    shop.pool.append(c)
     c.execute("SET search_path = pg_temp; SET default_transaction_isolation = 'repeatable read'; SET row_security = off; SET statement_timeout = '10s'; SET lock_timeout = '1s'")
     c.execute("CREATE TEMPORARY TABLE cart_marks (x int)")
     c.execute("INSERT INTO shop.carts (id, email) VALUES (1, 'a@shop.example')")
@@ -482,14 +483,14 @@ def rights():
     shop.pool[1].execute("SELECT shop.add_line(1, 'B')")
     shop.agrees("a function of the shop's that writes for it")
     shop.owned.execute(f"GRANT INSERT ON lines TO {shop.app}; ALTER TABLE carts ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON carts TO {shop.app} USING (id < 100)")
-    shop.run("INSERT INTO carts (id) VALUES (2)")
-    shop.run("INSERT INTO lines (cart, sku) VALUES (2, 'C')")
+    shop.pool[1].execute("INSERT INTO carts (id) VALUES (2)")
+    shop.pool[1].execute("INSERT INTO lines (cart, sku) VALUES (2, 'C')")
     shop.agrees("row security on the shop's table")
     with c.cursor() as cursor:
         with cursor.copy("COPY shop.lines (cart, sku) FROM STDIN") as copy:
             copy.write("1\tX\n2\tY\n")
     shop.agrees("COPY")
-    shop.run("INSERT INTO lines (id, cart, sku) VALUES (1, 1, 'A') ON CONFLICT (id) DO UPDATE SET qty = lines.qty + 1")
+    shop.pool[1].execute("INSERT INTO lines (id, cart, sku) VALUES (1, 1, 'A') ON CONFLICT (id) DO UPDATE SET qty = lines.qty + 1")
     shop.agrees("an upsert")
 
 

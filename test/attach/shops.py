@@ -58,6 +58,7 @@ class Shop:
         self.products = PRODUCTS
         self.db = "attach_" + (name or self.schema)
         self.owner, self.app = self.db + "_owner", self.db + "_app"
+        self.label = self.preset
         self.number = 0
         self.keys = set()
         with connect(os.environ["PGDATABASE"]) as c:
@@ -124,7 +125,7 @@ class Shop:
 
     @staticmethod
     def one(c, sql, *args):
-        c.execute(sql, args)
+        c.execute(sql, args or None)
         row = c.fetchone() if c.description else None
         return row[0] if row else None
 
@@ -156,10 +157,10 @@ class Shop:
 
     def rows(self, sql, *args, conn=None):
         with (conn or self.admin).cursor(row_factory=psycopg.rows.dict_row) as c:
-            return c.execute(sql, args).fetchall()
+            return c.execute(sql, args or None).fetchall()
 
     def value(self, sql, *args, conn=None):
-        row = (conn or self.admin).execute(sql, args).fetchone()
+        row = (conn or self.admin).execute(sql, args or None).fetchone()
         return row[0] if row else None
 
     def oracle(self):
@@ -224,7 +225,7 @@ class Shop:
         return wrong
 
     def rows_of(self, sql, *args, conn=None):
-        return (conn or self.admin).execute(sql, args).fetchall()
+        return (conn or self.admin).execute(sql, args or None).fetchall()
 
     def order_differences(self):
         """The shop's orders are those that were recorded, but for reversed ones."""
@@ -242,7 +243,7 @@ class Shop:
         """Reads what was marked, and compares."""
         self.tick()
         wrong = self.differences()
-        return ok(not wrong, f"{self.preset}: {what}", *wrong[:8], *self.troubles(wrong))
+        return ok(not wrong, f"{self.label}: {what}", *wrong[:8], *self.troubles(wrong))
 
     def troubles(self, wrong):
         return [] if not wrong else [f"{r['name']}: {r['state']} {r['problem']}" for r in self.rows("SELECT * FROM incomplete_orders.attachments") if r["state"] != "ok"]
@@ -961,7 +962,7 @@ class Own(Shop):
         if orders:
             self.ORDERS = orders
         super().__init__(name=name, mapping=mapping, extra=tables, **more)
-        self.preset = name
+        self.label = name
 
 
 SHOPS = [Vendure, Medusa, Saleor, Oscar, Spree, Solidus, Sylius, Odoo]
