@@ -48,7 +48,6 @@ def connect(dbname, user=None, **options):
 
 class Shop:
     preset = schema = None
-    orders_link = False  # the order is a row of another table
     holds = True  # has a state in which somebody pays
     merges = True
     currency = "USD"
@@ -163,11 +162,19 @@ class Shop:
         row = (conn or self.admin).execute(sql, args or None).fetchone()
         return row[0] if row else None
 
+    @staticmethod
+    def ordered(items):
+        return sorted(items, key=lambda i: (i[0], i[1] or "", i[3], i[2]))
+
     def oracle(self):
         found = {}
         for r in self.rows(self.ORACLE, conn=self.owned):
-            items = sorted(
-                ((i["sku"], i["name"], int(i["quantity"]), Decimal(str(i["unit_price"]))) for i in r["items"] or []), key=repr)
+            # a cart has one line for what is sold under one sku, name and price
+            sums = {}
+            for i in r["items"] or []:
+                what = (i["sku"], i["name"], Decimal(str(i["unit_price"])))
+                sums[what] = sums.get(what, 0) + int(i["quantity"])
+            items = self.ordered((sku, name, quantity, price) for (sku, name, price), quantity in sums.items())
             found[r["cart_key"]] = dict(r, items=items)
             self.keys.add(r["cart_key"])
         return found
@@ -181,7 +188,7 @@ class Shop:
                 LEFT JOIN incomplete_orders.orders r ON (r.shop_id, r.incomplete_order_id) = (o.shop_id, o.id)
                 WHERE o.attachment IS NOT NULL AND o.status <> 'reversed'
                 ORDER BY o.cart_key, o.closed_at IS NOT NULL, o.created_at DESC, o.id DESC"""):
-            r["items"] = sorted(((i["sku"], i.get("name"), int(i["quantity"]), Decimal(str(i["unit_price"]))) for i in r["items"]), key=repr)
+            r["items"] = self.ordered((i["sku"], i.get("name"), int(i["quantity"]), Decimal(str(i["unit_price"]))) for i in r["items"])
             found[r["cart_key"]] = r
         return found
 
@@ -202,7 +209,7 @@ class Shop:
             elif state == "empty":
                 good, facts = status == "absent" or status in self.OPEN + ("deleted",), ("items",)
             elif state == "converted":
-                good, facts = status == "converted", ("items", "currency") if w["items"] or not self.orders_link else ("currency",)
+                good, facts = status == "converted", ("items", "currency") if w["items"] else ()  # the shop may clean up later
                 if good and (f["foreign_order"] != w["order_ref"] or w["total"] is not None and f["total"] != w["total"] or f["order_currency"] != w["currency"]):
                     wrong.append(f"{key}: order is {f['foreign_order']} {f['total']} {f['order_currency']}, not {w['order_ref']} {w['total']} {w['currency']}")
             elif state == "closed":
@@ -472,7 +479,6 @@ class Medusa(Shop):
 
 class Saleor(Shop):
     preset = schema = "saleor"
-    orders_link = True
     merges = False
     LINES = "SELECT id FROM checkout_checkoutline WHERE checkout_id = %s ORDER BY created_at, id"
     ORDERS = "SELECT id::text FROM order_order WHERE checkout_token <> ''"
