@@ -61,6 +61,7 @@ OBJS = \
 	src/attach_cart.o \
 	src/attach_apply.o \
 	src/attach_tick.o \
+	src/attach_claim.o \
 	src/reverse.o \
 	src/payment.o \
 	src/list.o

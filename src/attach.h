@@ -112,6 +112,8 @@ typedef struct IcoDueCart
 	ErrorData  *error;			/* or what refused it */
 } IcoDueCart;
 
+/* whether there is the same in two carts, whatever it costs and is called */
+extern bool ico_same_content(const LineItems *a, const LineItems *b);
 extern void ico_apply_carts(const IcoAttachment *attachment, IcoDueCart *due, int n, TimestampTz at);
 
 /*
@@ -120,5 +122,29 @@ extern void ico_apply_carts(const IcoAttachment *attachment, IcoDueCart *due, in
  * be read (attach_list.c).
  */
 extern bool ico_list_carts(const IcoAttachment *attachment, TimestampTz at, bool *more, IcoTrouble *trouble);
+
+/* --- before a message leaves (attach_claim.c) ---------------------------------- */
+
+/* a place in a shop's queue of messages: those behind it are meant */
+typedef struct IcoPlace
+{
+	TimestampTz due_at;
+	pg_uuid_t	id;
+} IcoPlace;
+
+/* The orders whose cart is in the shop as it is here. */
+typedef struct IcoTold
+{
+	int			n;
+	int			size;
+	pg_uuid_t  *ids;
+} IcoTold;
+
+/*
+ * Reads the carts of the orders whose messages are next, and adds to told; what is not
+ * as it was becomes due to be read by tick.  False when there are none.
+ */
+extern bool ico_ask_carts(int32 shop_id, const IcoPlace *after, TimestampTz now, int most, IcoTold *told);
+extern bool ico_was_told(const IcoTold *told, const pg_uuid_t *id);
 
 #endif							/* ICO_ATTACH_H */

@@ -269,8 +269,8 @@ same_bytes(const LineItems *a, const LineItems *b)
 		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
 }
 
-static bool
-same_content(const LineItems *a, const LineItems *b)
+bool
+ico_same_content(const LineItems *a, const LineItems *b)
 {
 	int			n_a;
 	int			n_b;
@@ -342,7 +342,7 @@ find_change(const Known *known, LineItems *items, const IcoFacts *facts, Change 
 	if (items != NULL && !same_bytes(items, DatumGetLineItemsP(known->order.items)))
 	{
 		change->items = items;
-		change->other_content = !same_content(items, DatumGetLineItemsP(known->order.items));
+		change->other_content = !ico_same_content(items, DatumGetLineItemsP(known->order.items));
 	}
 	change->acted = change->other_content || (change->facts.given & ACTS) != 0;
 }

@@ -38,12 +38,12 @@
 PG_FUNCTION_INFO_V1(ico_tick_attachments);
 PG_FUNCTION_INFO_V1(ico_tick_carts);
 
-/* --- keys ---------------------------------------------------------------------- */
-
+/* Carts, and the keys by which they were found. */
 typedef struct Keys
 {
 	MemoryContext context;
-	Datum	   *elements;
+	Datum	   *carts;
+	Datum	   *marked;
 	int			n;
 } Keys;
 
@@ -53,36 +53,26 @@ read_keys(void *arg, uint64 rows)
 	Keys	   *keys = arg;
 	MemoryContext old = MemoryContextSwitchTo(keys->context);
 
-	if (rows > 0 && SPI_gettypeid(SPI_tuptable->tupdesc, 1) != TEXTOID)
+	if (SPI_tuptable->tupdesc->natts < 2 || SPI_gettypeid(SPI_tuptable->tupdesc, 1) != TEXTOID ||
+		SPI_gettypeid(SPI_tuptable->tupdesc, 2) != TEXTOID)
 		elog(ERROR, "a query of keys gives something else");
-	keys->elements = palloc((rows + 1) * sizeof(Datum));
+	keys->carts = palloc((rows + 1) * sizeof(Datum));
+	keys->marked = palloc((rows + 1) * sizeof(Datum));
 	for (uint64 i = 0; i < rows; i++)
 	{
-		bool		isnull;
-		Datum		key = ico_column(i, 1, &isnull);
+		bool		no_cart;
+		bool		not_marked;
+		Datum		cart = ico_column(i, 1, &no_cart);
+		Datum		marked = ico_column(i, 2, &not_marked);
 
 		CHECK_FOR_INTERRUPTS();
-		if (!isnull && VARSIZE_ANY_EXHDR(DatumGetPointer(key)) > 0)
-			keys->elements[keys->n++] = PointerGetDatum(PG_DETOAST_DATUM_COPY(key));
+		if (no_cart || not_marked || VARSIZE_ANY_EXHDR(DatumGetPointer(cart)) == 0)
+			continue;
+		keys->carts[keys->n] = PointerGetDatum(PG_DETOAST_DATUM_COPY(cart));
+		keys->marked[keys->n++] = PointerGetDatum(PG_DETOAST_DATUM_COPY(marked));
 	}
 	MemoryContextSwitchTo(old);
 	SPI_freetuptable(SPI_tuptable);
-}
-
-#define PUT_DUE(source) \
-	"INSERT INTO incomplete_orders.due_carts AS d (attachment, path, key, first_marked_at, marked_at) " source \
-	" ON CONFLICT (attachment, path, key) DO UPDATE SET first_marked_at = LEAST(d.first_marked_at, excluded.first_marked_at)," \
-	" marked_at = GREATEST(d.marked_at, excluded.marked_at), retry_at = NULL"
-
-static void
-put_due(const IcoAttachment *attachment, int path, Datum keys, TimestampTz first, TimestampTz last)
-{
-	static IcoPlan plan = {"iiTzz", PUT_DUE("SELECT DISTINCT $1, $2, k, $4, $5 FROM pg_catalog.unnest($3) k")};
-	Datum		values[5] = {
-		Int32GetDatum(attachment->attachment), Int32GetDatum(path), keys, TimestampTzGetDatum(first), TimestampTzGetDatum(last)
-	};
-
-	(void) ico_execute(&plan, values, NULL);
 }
 
 /* --- what is watched beside carts ---------------------------------------------------- */
@@ -100,6 +90,30 @@ key_query(const IcoAttachment *attachment, int path)
 	return found == NULL || found->type != jbvString ? NULL : pnstrdup(found->val.string.val, found->val.string.len);
 }
 
+/*
+ * Each cart has the instants of what it was found by; how a key is written there and
+ * here may differ, then those of all of them.
+ */
+static void
+put_due(const IcoAttachment *attachment, int path, Datum carts, Datum marked, TimestampTz first, TimestampTz last)
+{
+	static IcoPlan plan = {
+		"iiTTzz",
+		"INSERT INTO incomplete_orders.due_carts AS d (attachment, path, key, first_marked_at, marked_at)"
+		" SELECT $1, 0, k.cart, pg_catalog.min(COALESCE(m.first_marked_at, $5)), pg_catalog.max(COALESCE(m.marked_at, $6))"
+		" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) k (cart, marked) LEFT JOIN incomplete_orders.due_carts m"
+		" ON m.attachment" EQ "$1 AND m.path" EQ "$2 AND m.key" EQ "k.marked GROUP BY k.cart"
+		" ON CONFLICT (attachment, path, key) DO UPDATE SET first_marked_at = LEAST(d.first_marked_at, excluded.first_marked_at),"
+		" marked_at = GREATEST(d.marked_at, excluded.marked_at), retry_at = NULL"
+	};
+	Datum		values[6] = {
+		Int32GetDatum(attachment->attachment), Int32GetDatum(path), carts, marked, TimestampTzGetDatum(first),
+		TimestampTzGetDatum(last)
+	};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
 /* Rows of one path become rows of carts; false when the shop's tables cannot be read. */
 static bool
 translate_path(const IcoAttachment *attachment, int path, Datum marked, TimestampTz first, TimestampTz last, IcoTrouble *trouble)
@@ -114,14 +128,12 @@ translate_path(const IcoAttachment *attachment, int path, Datum marked, Timestam
 	char	   *query = key_query(attachment, path);
 	Oid			type = TEXTARRAYOID;
 
-	if (query != NULL)
-	{
-		if (!ico_read_as(attachment, query, 1, &type, &marked, NULL, read_keys, &keys, trouble))
-			return false;
-		put_due(attachment, 0, ico_array_of(keys.elements, keys.n, TEXTOID), first, last);
-	}
+	if (query == NULL)
+		put_due(attachment, path, marked, marked, first, last);
+	else if (!ico_read_as(attachment, query, 1, &type, &marked, NULL, read_keys, &keys, trouble))
+		return false;
 	else
-		put_due(attachment, 0, marked, first, last);
+		put_due(attachment, path, ico_array_of(keys.carts, keys.n, TEXTOID), ico_array_of(keys.marked, keys.n, TEXTOID), first, last);
 	(void) ico_execute(&forget, values, NULL);
 	return true;
 }

@@ -71,6 +71,7 @@ typedef struct IcoClaim
 	int32		cap_per_person;
 	text	   *unwanted;		/* by the shop's settings: why it is not mailed, or NULL */
 	bool		asks;			/* the shop names availability() */
+	bool		attached;		/* its cart is one of the shop's own tables */
 	IcoStock   *stock;			/* what it answered, or NULL */
 	text	   *discount_offer;	/* what the reader is told of a discount */
 	struct IcoCoupon *coupon;	/* the same for programs, or NULL */

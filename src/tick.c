@@ -158,6 +158,11 @@ look_again(const IcoOrder *order, TimestampTz at)
 	"c.shop_id, c.id, c.root_id, c.episode, c.kind, c.currency, c.items, c.shipping, c.tax, c.discount," \
 	" c.coupon_discount, c.furthest_step, c.context, c.bot, c.created_at, c.abandoned_at, c.before, c.step, c.due_at, "
 
+/* whether the cart that the order o is of has changes in its shop that were not read yet */
+#define UNREAD(o) \
+	"(" o ".attachment IS NOT NULL AND EXISTS (SELECT FROM incomplete_orders.due_carts c WHERE c.attachment" EQ o ".attachment" \
+	" AND c.path" EQ "ANY ('{-1,0,1,2}') AND c.key" EQ "ANY (ARRAY[" o ".cart_key, ''])))"
+
 /*
  * One statement for a whole batch: take due rows, decide, write the changes,
  * close what expired, append the events, and count by shop.
@@ -185,7 +190,10 @@ batch_plan(void)
 					 "  ORDER BY q.next_action_at LIMIT $3 FOR UPDATE SKIP LOCKED) o"
 					 " CROSS JOIN LATERAL incomplete_orders._due_step(o.status, incomplete_orders.item_count(o.items)" EQ "0,"
 					 "  o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline,"
-					 "  s.cut_off, s.attribution_window) d LIMIT $4),"
+					 "  s.cut_off, s.attribution_window) n"
+					 /* nothing falls due for a cart that is to be read again: look in a minute */
+					 " CROSS JOIN LATERAL (SELECT n.step, n.next_at, CASE WHEN " UNREAD("o") " THEN $2" PLUS "interval '1 minute'"
+					 "  ELSE n.due_at END AS due_at) d LIMIT $4),"
 					 " changed AS (UPDATE incomplete_orders.open_orders o SET status = 'abandoned',"
 					 "  abandoned_at = CASE WHEN d.step" EQ "'abandoned' THEN d.due_at ELSE o.abandoned_at END,"
 					 "  lost_at = CASE WHEN d.step" EQ "'lost' THEN d.due_at ELSE o.lost_at END, next_action_at = d.next_at,"
@@ -376,7 +384,7 @@ run_singly(Batch *batch)
 		"  WHERE s.shop_id" EQ "ANY ($1) ORDER BY s.shop_id) s"
 		" CROSS JOIN LATERAL (SELECT q.shop_id, q.id FROM incomplete_orders.open_orders q"
 		"  WHERE q.shop_id" EQ "s.shop_id AND q.next_action_at" LE "$2 AND (q.status" NE "$5 OR s.payment_state IS NULL)"
-		"  ORDER BY q.next_action_at LIMIT $3 FOR UPDATE SKIP LOCKED) o LIMIT $4"
+		"  AND " UNREAD("q") " IS NOT TRUE ORDER BY q.next_action_at LIMIT $3 FOR UPDATE SKIP LOCKED) o LIMIT $4"
 	};
 	Datum		values[5];
 	SPITupleTable *due;

@@ -375,8 +375,8 @@ BEGIN
 	key_queries := '{}';
 	FOR watch IN SELECT w.object, w.n + 2 AS path FROM jsonb_array_elements(mapping -> 'watch') WITH ORDINALITY w (object, n) LOOP
 		IF watch.object ->> 'cart' <> id THEN
-			key_queries := key_queries || jsonb_build_object(watch.path::text, format(E'SELECT cart.%I::text AS cart_key FROM %s AS cart %s WHERE cart.%I = ANY ($1::%s[]) AND NOT (%s)',
-				id, carts.qualified, link, watch.object ->> 'cart',
+			key_queries := key_queries || jsonb_build_object(watch.path::text, format(E'SELECT cart.%I::text AS cart_key, cart.%I::text AS marked_key FROM %s AS cart %s WHERE cart.%I = ANY ($1::%s[]) AND NOT (%s)',
+				id, watch.object ->> 'cart', carts.qualified, link, watch.object ->> 'cart',
 				(SELECT c.type FROM incomplete_orders._column_of(carts.relation, watch.object ->> 'cart') c), completed));
 		END IF;
 	END LOOP;
