@@ -666,7 +666,8 @@ mark_row(Watch *watch, HeapTuple row, TupleDesc desc)
 		if (!isnull)
 			key = key_of(watch, value);
 	}
-	if (!isnull)
+	/* an empty text is nobody's cart: orders without one have it; as a key it would mean all */
+	if (!isnull && key.len != 0)
 		mark(watch->attachment, watch->path, &key);
 }
 

@@ -273,7 +273,8 @@ COMMENT ON FUNCTION incomplete_orders._value_sql(jsonb, text, text[]) IS 'A valu
 CREATE FUNCTION incomplete_orders._column_of(relation oid, name text) RETURNS TABLE (attnum smallint, type text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT a.attnum, format_type(a.atttypid, NULL) FROM pg_attribute a
+	-- "character" without a length would cut a key to one character
+	SELECT a.attnum, CASE WHEN a.atttypid = 'bpchar'::regtype THEN 'bpchar' ELSE format_type(a.atttypid, NULL) END FROM pg_attribute a
 	WHERE a.attrelid = $1 AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped
 $$;
 COMMENT ON FUNCTION incomplete_orders._column_of(oid, text) IS 'Number and type of a column';

@@ -274,6 +274,16 @@ def saleor(shop):
     order = shop.complete(other)
     shop.agrees("a checkout that becomes an order")
     same(shop.captured()[other]["foreign_order"], order, "saleor: ... which it is linked to")
+    # orders of the sales team, and what was imported, have no checkout
+    shop.tick()
+    for token in ("", "legacy-123", "", str(__import__("uuid").UUID(int=7))):
+        shop.run("INSERT INTO order_order (number, status, user_email, checkout_token, currency) VALUES (nextval('order_order_number_seq'), 'draft', 'x@shop.example', %s, 'USD')", token)
+    same(shop.value("SELECT count(*) FROM incomplete_orders.cart_marks WHERE key = ''"), 0, "saleor: an empty key is nobody's cart")
+    key = shop.create(2)
+    shop.tick()
+    same(shop.status(key), "pending", "saleor: keys that are none hold up nobody")
+    same(shop.value("SELECT state FROM incomplete_orders.attachments"), "ok", "saleor: ... nor do they break the attachment")
+    shop.owned.execute("DELETE FROM order_order WHERE status = 'draft'")
     fresh = shop.create(1)
     order = shop.complete(fresh)
     shop.agrees("made and bought before it was read")
