@@ -39,6 +39,7 @@
 #include "privacy.h"
 #include "queue.h"
 #include "reverse.h"
+#include "secret.h"
 
 /* why an order was closed, where the shop ended its cart */
 #define REASON_GONE "cart_deleted"
@@ -332,6 +333,8 @@ typedef struct Change
 static void
 find_change(const Known *known, LineItems *items, const IcoFacts *facts, Change *change)
 {
+	int			acts;
+
 	memset(change, 0, sizeof(*change));
 	change->facts = *facts;
 	for (int fact = 0; fact < ICO_FACTS; fact++)
@@ -344,7 +347,13 @@ find_change(const Known *known, LineItems *items, const IcoFacts *facts, Change 
 		change->items = items;
 		change->other_content = !ico_same_content(items, DatumGetLineItemsP(known->order.items));
 	}
-	change->acted = change->other_content || (change->facts.given & ACTS) != 0;
+	acts = change->facts.given & ACTS;
+	/* an address that is written otherwise is the same */
+	if ((acts & ICO_FACT_BIT(ICO_F_EMAIL)) && !facts->nulls[ICO_F_EMAIL] && known->facts[ICO_F_EMAIL] != NULL &&
+		ico_compare_texts(ico_normal_email(DatumGetTextPP(facts->values[ICO_F_EMAIL])),
+						  ico_normal_email(known->facts[ICO_F_EMAIL])) == 0)
+		acts &= ~ICO_FACT_BIT(ICO_F_EMAIL);
+	change->acted = change->other_content || acts != 0;
 }
 
 /*

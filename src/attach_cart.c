@@ -34,6 +34,8 @@
 #define PRODUCT_BYTES 255
 #define URL_BYTES 2048
 #define KEY_BYTES 255
+/* of a reference: what an index takes */
+#define REFERENCE_BYTES 2000
 
 /* --- numbers ------------------------------------------------------------------ */
 
@@ -364,9 +366,9 @@ give_value(IcoFacts *facts, IcoFact fact, Datum value)
 
 /* A key that can be stored, or NULL. */
 static text *
-usable_key(text *given)
+usable_key(text *given, int most)
 {
-	if (given == NULL || VARSIZE_ANY_EXHDR(given) == 0 || VARSIZE_ANY_EXHDR(given) > KEY_BYTES)
+	if (given == NULL || VARSIZE_ANY_EXHDR(given) == 0 || VARSIZE_ANY_EXHDR(given) > most)
 		return NULL;
 	for (int i = 0; i < VARSIZE_ANY_EXHDR(given); i++)
 	{
@@ -412,8 +414,8 @@ ico_cart_values(const IcoAttachment *attachment, const IcoCart *cart, IcoCartVal
 		values->items = read_lines(&lines, cart->texts[ICO_C_ITEMS]);
 	values->fault = lines.fault;
 	read_total(cart->texts[ICO_C_TOTAL], lines.decimals, values);
-	values->session = usable_key(cart->texts[ICO_C_SESSION]);
-	values->order_ref = usable_key(cart->texts[ICO_C_ORDER_REF]);
+	values->session = usable_key(cart->texts[ICO_C_SESSION], KEY_BYTES);
+	values->order_ref = usable_key(cart->texts[ICO_C_ORDER_REF], REFERENCE_BYTES);
 	give_text(facts, ICO_F_EMAIL, cart->texts[ICO_C_EMAIL]);
 	give_text(facts, ICO_F_PHONE, cart->texts[ICO_C_PHONE]);
 	give_text(facts, ICO_F_CUSTOMER_ID, cart->texts[ICO_C_CUSTOMER]);

@@ -36,8 +36,8 @@
 #define MAX_PLANS 64
 #define PROBLEM_BYTES 300
 /* a broken attachment is tried again after this, then after twice that, ... */
-#define FIRST_PAUSE USECS_PER_MINUTE
-#define LONGEST_PAUSE USECS_PER_HOUR
+#define FIRST_PAUSE (5 * USECS_PER_SEC)
+#define LONGEST_PAUSE (15 * USECS_PER_MINUTE)
 /* so often it is written down that it can be read */
 #define NOTE_EVERY (10 * USECS_PER_SEC)
 

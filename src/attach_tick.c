@@ -172,8 +172,7 @@ translate_watched(const IcoAttachment *attachment, bool *more, IcoTrouble *troub
 
 /* rows that are about a cart itself */
 #define CART_PATHS "ANY ('{-1,0,1,2}')"
-#define IS_DUE \
-	"(d.retry_at IS NULL OR d.retry_at" LE "pg_catalog.clock_timestamp())"
+#define IS_DUE(row, at) "(" row ".retry_at IS NULL OR " row ".retry_at" LE "GREATEST(pg_catalog.clock_timestamp(), " at "))"
 
 typedef struct Due
 {
@@ -185,16 +184,16 @@ static void
 find_due(const IcoAttachment *attachment, TimestampTz at, int most, Due *due)
 {
 	static IcoPlan plan = {
-		"iizz",
+		"iizzz",
 		"SELECT d.key, pg_catalog.min(d.first_marked_at), pg_catalog.max(d.marked_at),"
 		" pg_catalog.min(d.first_marked_at) FILTER (WHERE d.path" NE "-1), pg_catalog.max(d.marked_at) FILTER (WHERE d.path" NE "-1)"
-		" FROM incomplete_orders.due_carts d WHERE d.attachment" EQ "$1 AND d.path" EQ CART_PATHS " AND d.key" NE "'' AND " IS_DUE
+		" FROM incomplete_orders.due_carts d WHERE d.attachment" EQ "$1 AND d.path" EQ CART_PATHS " AND d.key" NE "'' AND " IS_DUE("d", "$5")
 		" GROUP BY d.key HAVING pg_catalog.max(d.marked_at)" LE "$3 OR pg_catalog.min(d.first_marked_at)" LE "$4"
 		" ORDER BY 2 LIMIT $2"
 	};
-	Datum		values[4] = {
+	Datum		values[5] = {
 		Int32GetDatum(attachment->attachment), Int32GetDatum(most),
-		TimestampTzGetDatum(at - attachment->settle), TimestampTzGetDatum(at - LONGEST_REST)
+		TimestampTzGetDatum(at - attachment->settle), TimestampTzGetDatum(at - LONGEST_REST), TimestampTzGetDatum(at)
 	};
 	bool		isnull;
 
@@ -413,9 +412,9 @@ ico_tick_attachments(PG_FUNCTION_ARGS)
 	static IcoPlan plan = {
 		"Az",
 		"SELECT a.attachment FROM incomplete_orders.attached_tables a WHERE a.shop_id" EQ "ANY ($1)"
-		" AND (a.retry_at IS NULL OR a.retry_at" LE "pg_catalog.clock_timestamp())"
+		" AND " IS_DUE("a", "$2")
 		" AND EXISTS (SELECT FROM incomplete_orders.due_carts d WHERE d.attachment" EQ "a.attachment AND d.first_marked_at" LE "$2"
-		"  AND " IS_DUE ") ORDER BY 1"
+		"  AND " IS_DUE("d", "$2") ") ORDER BY 1"
 	};
 	ArrayType  *shops = PG_GETARG_ARRAYTYPE_P_COPY(0);
 	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
