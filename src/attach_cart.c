@@ -366,9 +366,9 @@ give_value(IcoFacts *facts, IcoFact fact, Datum value)
 
 /* A key that can be stored, or NULL. */
 static text *
-usable_key(text *given, int most)
+usable_key(text *given)
 {
-	if (given == NULL || VARSIZE_ANY_EXHDR(given) == 0 || VARSIZE_ANY_EXHDR(given) > most)
+	if (given == NULL || VARSIZE_ANY_EXHDR(given) == 0 || VARSIZE_ANY_EXHDR(given) > KEY_BYTES)
 		return NULL;
 	for (int i = 0; i < VARSIZE_ANY_EXHDR(given); i++)
 	{
@@ -414,9 +414,17 @@ ico_cart_values(const IcoAttachment *attachment, const IcoCart *cart, IcoCartVal
 		values->items = read_lines(&lines, cart->texts[ICO_C_ITEMS]);
 	values->fault = lines.fault;
 	read_total(cart->texts[ICO_C_TOTAL], lines.decimals, values);
-	values->session = usable_key(cart->texts[ICO_C_SESSION], KEY_BYTES);
-	values->order_ref = usable_key(cart->texts[ICO_C_ORDER_REF], REFERENCE_BYTES);
+	values->session = usable_key(cart->texts[ICO_C_SESSION]);
+	values->order_ref = cart->texts[ICO_C_ORDER_REF];
+	if (values->order_ref != NULL && (VARSIZE_ANY_EXHDR(values->order_ref) == 0 || VARSIZE_ANY_EXHDR(values->order_ref) > REFERENCE_BYTES))
+		values->order_ref = NULL;
 	give_text(facts, ICO_F_EMAIL, cart->texts[ICO_C_EMAIL]);
+	if (cart->texts[ICO_C_EMAIL] != NULL && !(facts->given & ICO_FACT_BIT(ICO_F_EMAIL)))
+	{
+		/* it is no address, and so nobody's: the former one is not theirs any more */
+		facts->given |= ICO_FACT_BIT(ICO_F_EMAIL);
+		facts->nulls[ICO_F_EMAIL] = true;
+	}
 	give_text(facts, ICO_F_PHONE, cart->texts[ICO_C_PHONE]);
 	give_text(facts, ICO_F_CUSTOMER_ID, cart->texts[ICO_C_CUSTOMER]);
 	give_text(facts, ICO_F_NAME, cart->texts[ICO_C_NAME]);

@@ -336,6 +336,23 @@ ico_compare_texts(const text *a, const text *b)
 
 /* --- what is known of an attachment ------------------------------------------ */
 
+/*
+ * What changed while it was broken may have left no mark, a column that was made
+ * again for one: all of its carts are read.
+ */
+static void
+read_all_again(const IcoAttachment *attachment, TimestampTz now)
+{
+	static IcoPlan plan = {
+		"iz",
+		"INSERT INTO incomplete_orders.due_carts AS d (attachment, path, key, first_marked_at, marked_at) VALUES ($1, -1, '', $2, $2)"
+		" ON CONFLICT (attachment, path, key) DO UPDATE SET marked_at = GREATEST(d.marked_at, excluded.marked_at)"
+	};
+	Datum		values[2] = {Int32GetDatum(attachment->attachment), TimestampTzGetDatum(now)};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
 static void
 note_success(const IcoAttachment *attachment)
 {
@@ -352,6 +369,8 @@ note_success(const IcoAttachment *attachment)
 	};
 
 	(void) ico_execute(&plan, values, NULL);
+	if (attachment->broken)
+		read_all_again(attachment, now);
 }
 
 void
