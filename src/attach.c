@@ -21,6 +21,7 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
 #include "utils/acl.h"
@@ -149,6 +150,14 @@ is_expression(List *trees)
 	return !(IsA(target->val, ColumnRef) && IsA(llast(((ColumnRef *) target->val)->fields), A_Star));
 }
 
+static bool
+has_parameter(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return IsA(node, ParamRef) || raw_expression_tree_walker(node, has_parameter, context);
+}
+
 Datum
 ico_expression_fault(PG_FUNCTION_ARGS)
 {
@@ -160,6 +169,8 @@ ico_expression_fault(PG_FUNCTION_ARGS)
 		PG_RETURN_TEXT_P(cstring_to_text(psprintf("It is not an SQL expression: %s.", error->message)));
 	if (!is_expression(parsing.trees))
 		PG_RETURN_TEXT_P(cstring_to_text("It must be one SQL expression and nothing else."));
+	if (has_parameter(linitial_node(RawStmt, parsing.trees)->stmt, NULL))
+		PG_RETURN_TEXT_P(cstring_to_text("It must not use parameters ($1)."));
 	PG_RETURN_NULL();
 }
 

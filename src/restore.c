@@ -237,11 +237,13 @@ Datum
 ico_preview_cart(PG_FUNCTION_ARGS)
 {
 #define ORDER_FACTS(table) \
-	"SELECT x.reference, x.context FROM incomplete_orders." table " x WHERE x.shop_id" EQ "$1 AND x.id" EQ "$2"
+	"SELECT x.reference, x.context, x.attachment, x.cart_key FROM incomplete_orders." table " x WHERE x.shop_id" EQ "$1 AND x.id" EQ "$2"
 	static IcoPlan plan = {
 		"iu",
 		"SELECT s.shop, s.name, COALESCE(o.context" ARROW_TEXT "'locale', s.locale), o.reference, s.logo_url, s.colour,"
-		" s.restore_url, s.base_url FROM incomplete_orders.shops s,"
+		" COALESCE((SELECT pg_catalog.replace(a.restore_url, '{id}', incomplete_orders._url_part(o.cart_key))"
+		"  FROM incomplete_orders.attached_tables a WHERE a.shop_id" EQ "$1 AND a.attachment" EQ "o.attachment), s.restore_url),"
+		" s.base_url FROM incomplete_orders.shops s,"
 		" (" ORDER_FACTS("open_orders") " UNION ALL " ORDER_FACTS("closed_orders") " LIMIT 1) o WHERE s.shop_id" EQ "$1"
 	};
 	/* where each column of the plan goes */

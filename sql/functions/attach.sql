@@ -385,6 +385,15 @@ END
 $$;
 COMMENT ON FUNCTION incomplete_orders._attachment_queries(jsonb, text[]) IS 'The queries of a mapping: carts by key; keys of open carts, after $1, at most $2; keys of carts by what is watched';
 
+CREATE FUNCTION incomplete_orders._url_part(value text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(string_agg(CASE WHEN c ~ '^[A-Za-z0-9._~-]$' THEN c
+		ELSE regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '(..)', '%\1', 'g') END, '' ORDER BY n), '')
+	FROM regexp_split_to_table(value, '') WITH ORDINALITY s (c, n)
+$$;
+COMMENT ON FUNCTION incomplete_orders._url_part(text) IS 'A text as it may stand in a URL';
+
 -- --- attach ---------------------------------------------------------------------
 
 -- The tables on which a trigger is put, with the column whose value it notes.
@@ -421,11 +430,12 @@ DECLARE
 	rows text;
 	links text;
 	whole boolean := true;
+	super CONSTANT boolean := (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = role_name);
 BEGIN
 	check_name := 'role';
 	ok := true;
 	result := format('reads as %s', role_name);
-	IF (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = role_name) THEN
+	IF super THEN
 		result := result || ', a superuser: SET ROLE to the role that owns the shop''s tables before attaching, so that what the shop''s own views and functions do is not done as a superuser';
 	END IF;
 	RETURN NEXT;
@@ -434,9 +444,9 @@ BEGIN
 		result := incomplete_orders._part_fault(part.kind, part.value);
 		IF result IS NULL AND part.kind = 'table' THEN
 			SELECT * INTO seen FROM incomplete_orders._find_table(part.value #>> '{}', schemas);
-			IF seen.relation IS NULL THEN
-				result := format('There is no table %s.', seen.qualified);
-			END IF;
+			result := CASE WHEN seen.relation IS NULL THEN format('There is no table %s.', seen.qualified)
+				WHEN (SELECT c.relkind IN ('v', 'f') FROM pg_class c WHERE c.oid = seen.relation) AND super
+				THEN format('%s is not a table, and what it calls would run as the superuser %I: attach as the role that owns the shop''s tables.', seen.qualified, role_name) END;
 		END IF;
 		IF result IS NOT NULL THEN
 			check_name := part.place;
@@ -575,7 +585,7 @@ COMMENT ON FUNCTION incomplete_orders._check_mapping(integer, text, jsonb, text[
 
 CREATE FUNCTION incomplete_orders._attach(shop_id integer, name text, preset text, mapping jsonb, dry_run boolean, schemas text[])
 RETURNS TABLE (check_name text, result text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 #variable_conflict use_variable
 DECLARE
