@@ -149,7 +149,8 @@ BEGIN
 		ORDER BY s.n, s.at
 	LOOP
 		IF jsonb_typeof(part.object) <> 'object' THEN
-			RETURN QUERY SELECT rtrim(part.at, '.'), 'object', part.object, '';
+			-- of a section it was said already
+			RETURN QUERY SELECT rtrim(part.at, '.'), 'object', part.object, '' WHERE part.section = 'watch';
 			CONTINUE;
 		END IF;
 		FOR found IN
