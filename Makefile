@@ -58,6 +58,7 @@ OBJS = \
 	src/mark_drain.o \
 	src/attach_read.o \
 	src/attach_list.o \
+	src/attach_sample.o \
 	src/attach_cart.o \
 	src/attach_apply.o \
 	src/attach_tick.o \

@@ -41,7 +41,6 @@
 PG_FUNCTION_INFO_V1(ico_attach);
 PG_FUNCTION_INFO_V1(ico_expression_fault);
 PG_FUNCTION_INFO_V1(ico_try_query);
-PG_FUNCTION_INFO_V1(ico_read_rows);
 PG_FUNCTION_INFO_V1(ico_make_mark_trigger);
 PG_FUNCTION_INFO_V1(ico_drop_mark_trigger);
 
@@ -176,117 +175,90 @@ ico_expression_fault(PG_FUNCTION_ARGS)
 
 /* --- queries, as the role that attaches -------------------------------------- */
 
-/* What a query gave. */
+/* The types of its columns, in that context. */
 typedef struct Answer
 {
 	MemoryContext context;
-	Datum	   *types;			/* of its columns */
-	int			n_types;
-	Tuplestorestate *rows;		/* its rows as jsonb, when they are wanted */
-	TupleDesc	desc;
+	ArrayType  *types;
 } Answer;
 
 static void
-read_answer(void *arg, uint64 rows)
+read_types(void *arg, uint64 rows)
 {
 	Answer	   *answer = arg;
 	TupleDesc	desc = SPI_tuptable->tupdesc;
 	MemoryContext old = MemoryContextSwitchTo(answer->context);
+	Datum	   *types = palloc(desc->natts * sizeof(Datum));
 
-	answer->types = palloc(desc->natts * sizeof(Datum));
-	for (answer->n_types = 0; answer->n_types < desc->natts; answer->n_types++)
-		answer->types[answer->n_types] = CStringGetTextDatum(format_type_be_qualified(TupleDescAttr(desc, answer->n_types)->atttypid));
+	for (int i = 0; i < desc->natts; i++)
+		types[i] = CStringGetTextDatum(format_type_be_qualified(TupleDescAttr(desc, i)->atttypid));
+	answer->types = construct_array(types, desc->natts, TEXTOID, -1, false, TYPALIGN_INT);
 	MemoryContextSwitchTo(old);
-	for (uint64 i = 0; answer->rows != NULL && i < rows; i++)
-	{
-		Datum		value;
-		bool		isnull;
-
-		CHECK_FOR_INTERRUPTS();
-		value = heap_getattr(SPI_tuptable->vals[i], 1, desc, &isnull);
-		tuplestore_putvalues(answer->rows, answer->desc, &value, &isnull);
-	}
 }
 
-static ErrorData *
-ask(FunctionCallInfo fcinfo, const char *query, long most, Answer *answer)
+static void
+refuse_role(const char *role)
 {
-	int			sqlstate;
-	IcoHook		hook = {
-		.shop_id = PG_GETARG_INT32(0), .role = text_to_cstring(PG_GETARG_TEXT_PP(1)), .query = query,
-		.n_args = 1, .types = {TEXTARRAYOID}, .reading = true, .most = most, .read = read_answer, .arg = answer
-	};
-
-	if (PG_ARGISNULL(3))
-		hook.values[0] = PointerGetDatum(construct_empty_array(TEXTOID));
-	else
-		hook.values[0] = PG_GETARG_DATUM(3);
-	if (ico_call_hook(&hook, &sqlstate))
-		return NULL;
-	if (hook.error != NULL)
-		return hook.error;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("role \"%s\" may not read the tables of this shop", hook.role),
+			 errmsg("role \"%s\" may not read the tables of this shop", role),
 			 errdetail("It is not an admin of the shop, or was dropped."),
 			 errhint("Attach again as a role that is.")));
-	return NULL;
 }
 
+/* _try_query(shop_id, role, query, lists) -> (types, fault, hint, sqlstate) */
 Datum
 ico_try_query(PG_FUNCTION_ARGS)
 {
-	Answer		answer = {CurrentMemoryContext, NULL, 0, NULL, NULL};
+	Answer		answer = {CurrentMemoryContext, NULL};
+	IcoHook		hook = {
+		.shop_id = PG_GETARG_INT32(0), .role = text_to_cstring(PG_GETARG_TEXT_PP(1)), .query = text_to_cstring(PG_GETARG_TEXT_PP(2)),
+		.reading = true, .most = 1, .read = read_types, .arg = &answer
+	};
 	TupleDesc	desc;
 	Datum		values[4] = {0};
 	bool		nulls[4] = {true, true, true, true};
-	ErrorData  *error;
+	int			sqlstate;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	SPI_connect();
-	error = ask(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(2)), 1, &answer);
-	if (error == NULL)
+	if (PG_GETARG_BOOL(3))
 	{
-		MemoryContext old = MemoryContextSwitchTo(answer.context);
-
-		values[0] = PointerGetDatum(construct_array(answer.types, answer.n_types, TEXTOID, -1, false, TYPALIGN_INT));
+		/* after nothing, no rows */
+		hook.n_args = 2;
+		hook.types[0] = TEXTOID;
+		hook.nulls[0] = 'n';
+		hook.types[1] = INT4OID;
+		hook.values[1] = Int32GetDatum(0);
+	}
+	else
+	{
+		hook.n_args = 1;
+		hook.types[0] = TEXTARRAYOID;
+		hook.values[0] = PointerGetDatum(construct_empty_array(TEXTOID));
+	}
+	if (ico_call_hook(&hook, &sqlstate))
+	{
+		values[0] = PointerGetDatum(answer.types);
 		nulls[0] = false;
-		MemoryContextSwitchTo(old);
 	}
 	else
 	{
 		MemoryContext old = MemoryContextSwitchTo(answer.context);
 
-		values[1] = CStringGetTextDatum(error->message);
+		if (hook.error == NULL)
+			refuse_role(hook.role);
+		values[1] = CStringGetTextDatum(hook.error->message);
 		nulls[1] = false;
-		nulls[2] = error->hint == NULL;
-		values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(error->hint);
-		values[3] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
+		nulls[2] = hook.error->hint == NULL;
+		values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(hook.error->hint);
+		values[3] = CStringGetTextDatum(unpack_sql_state(sqlstate));
 		nulls[3] = false;
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
-}
-
-Datum
-ico_read_rows(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Answer		answer = {CurrentMemoryContext, NULL, 0, NULL, NULL};
-	char	   *query = psprintf("SELECT pg_catalog.to_jsonb(r) FROM (%s) AS r", text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	ErrorData  *error;
-
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	answer.rows = rsinfo->setResult;
-	answer.desc = rsinfo->setDesc;
-	SPI_connect();
-	error = ask(fcinfo, query, PG_GETARG_INT32(4), &answer);
-	if (error != NULL)
-		ThrowErrorData(error);
-	SPI_finish();
-	return (Datum) 0;
 }
 
 /* --- triggers ------------------------------------------------------------- */

@@ -8,14 +8,17 @@ CREATE FUNCTION incomplete_orders._expression_fault(expression text) RETURNS tex
 LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'ico_expression_fault';
 COMMENT ON FUNCTION incomplete_orders._expression_fault(text) IS 'Why a text is not one SQL expression; null when it is one';
 
-CREATE FUNCTION incomplete_orders._try_query(shop_id integer, role text, query text, keys text[],
+CREATE FUNCTION incomplete_orders._try_query(shop_id integer, role text, query text, lists boolean,
 	OUT types text[], OUT fault text, OUT hint text, OUT sqlstate text)
-LANGUAGE c AS 'MODULE_PATHNAME', 'ico_try_query';
-COMMENT ON FUNCTION incomplete_orders._try_query(integer, text, text, text[]) IS 'Runs a query for these keys as that role, restricted: the types of its columns, or what it failed with';
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'ico_try_query';
+COMMENT ON FUNCTION incomplete_orders._try_query(integer, text, text, boolean) IS
+	'Runs a query as that role, restricted, for no keys (lists: for no rows): the types of its columns, or what it failed with';
 
-CREATE FUNCTION incomplete_orders._read_as(shop_id integer, role text, query text, keys text[], most integer) RETURNS SETOF jsonb
-LANGUAGE c AS 'MODULE_PATHNAME', 'ico_read_rows';
-COMMENT ON FUNCTION incomplete_orders._read_as(integer, text, text, text[], integer) IS 'The rows of a query for these keys, read as that role, restricted';
+CREATE FUNCTION incomplete_orders._sample_carts(shop_id integer, attachment_name text, role text, role_oid oid, decimals integer, read_query text, list_query text, n integer)
+RETURNS TABLE (cart_key text, state text, problem text, items incomplete_orders.line_items, total numeric, updated_at timestamptz,
+	session_id text, customer_id text, email text, phone text, name text, locale text, time_zone text, consent text, currency text)
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'ico_sample_carts';
+COMMENT ON FUNCTION incomplete_orders._sample_carts IS 'A few open carts of a shop as tick reads them; IC010 when they cannot be read';
 
 CREATE FUNCTION incomplete_orders._make_mark_trigger(role text, attachment integer, path integer, relation oid, attnum integer, attname text, always boolean) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'ico_make_mark_trigger';
@@ -535,7 +538,7 @@ BEGIN
 				CASE part.section WHEN 'lines' THEN rows
 					WHEN 'orders' THEN (SELECT format('%s AS %I', f.qualified, links) FROM incomplete_orders._find_table(mapping #>> '{orders,table}', schemas) f)
 					ELSE carts END,
-				CASE WHEN part.kind = 'value' OR part.key = 'total' THEN query || ' IS NOT NULL' ELSE query END), NULL);
+				CASE WHEN part.kind = 'value' OR part.key = 'total' THEN query || ' IS NOT NULL' ELSE query END), false);
 		check_name := part.place;
 		ok := false;
 		IF tried.fault IS NOT NULL THEN
@@ -566,13 +569,13 @@ BEGIN
 	queries := incomplete_orders._attachment_queries(mapping, schemas);
 	check_name := 'queries';
 	ok := false;
-	tried := incomplete_orders._try_query(shop_id, role_name, queries.read_query, '{}');
+	tried := incomplete_orders._try_query(shop_id, role_name, queries.read_query, false);
 	IF tried.fault IS NULL THEN
-		tried := incomplete_orders._try_query(shop_id, role_name, replace(replace(queries.list_query, '$1', 'NULL'), '$2', '0'), NULL);
+		tried := incomplete_orders._try_query(shop_id, role_name, queries.list_query, true);
 	END IF;
 	FOR query IN SELECT q.value FROM jsonb_each_text(queries.key_queries) q LOOP
 		EXIT WHEN tried.fault IS NOT NULL;
-		tried := incomplete_orders._try_query(shop_id, role_name, query, '{}');
+		tried := incomplete_orders._try_query(shop_id, role_name, query, false);
 	END LOOP;
 	ok := tried.fault IS NULL;
 	result := coalesce(concat_ws(' ', tried.fault, '(' || tried.sqlstate || ')', tried.hint), 'ok');
@@ -640,9 +643,9 @@ BEGIN
 	END IF;
 	queries := incomplete_orders._attachment_queries(complete, place);
 	IF dry_run IS NOT FALSE THEN
-		FOR step IN SELECT r AS row FROM incomplete_orders._sample(shop_id, me, queries.read_query, queries.list_query, 5) r LOOP
-			check_name := format('sample %s', step.row ->> 'cart_key');
-			result := step.row - 'cart_key';
+		FOR step IN SELECT r.* FROM incomplete_orders._sample(shop_id, name, me, (SELECT o.oid FROM pg_roles o WHERE o.rolname = me), complete, queries.read_query, queries.list_query, 5) r LOOP
+			check_name := format('sample %s', step.cart_key);
+			result := concat_ws(' ', step.state, step.cart, step.problem);
 			RETURN NEXT;
 		END LOOP;
 		RETURN;
@@ -700,18 +703,23 @@ AS $$
 $$;
 COMMENT ON FUNCTION incomplete_orders._mark_all(integer) IS 'Has tick read all carts of an attachment';
 
-CREATE FUNCTION incomplete_orders._sample(shop_id integer, role_name text, read_query text, list_query text, n integer) RETURNS SETOF jsonb
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION incomplete_orders._decimals(mapping jsonb) RETURNS integer
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT CASE mapping ->> 'money' WHEN 'minor' THEN -1 WHEN 'major' THEN 0 ELSE (mapping ->> 'money')::integer END $$;
+COMMENT ON FUNCTION incomplete_orders._decimals(jsonb) IS 'The decimal places that a shop leaves out of money; -1: those of the currency';
+
+CREATE FUNCTION incomplete_orders._sample(shop_id integer, name text, role_name text, role_oid oid, mapping jsonb, read_query text, list_query text, n integer)
+RETURNS TABLE (cart_key text, state text, cart jsonb, problem text)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	keys text[];
-BEGIN
-	SELECT array_agg(l ->> 'cart_key') INTO keys
-	FROM incomplete_orders._read_as(shop_id, role_name, replace(replace(list_query, '$1', 'NULL'), '$2', n::text), NULL, n) l;
-	RETURN QUERY SELECT * FROM incomplete_orders._read_as(shop_id, role_name, read_query, coalesce(keys, '{}'), n);
-END
+	SELECT c.cart_key, c.state, jsonb_strip_nulls(jsonb_build_object('items', c.items::jsonb, 'currency', upper(c.currency), 'total', c.total,
+			'session_id', c.session_id, 'customer_id', c.customer_id, 'email', c.email, 'phone', c.phone, 'name', c.name,
+			'locale', c.locale, 'time_zone', c.time_zone, 'updated_at', c.updated_at,
+			'consent', CASE WHEN mapping -> 'cart' ? 'consent' THEN coalesce(c.consent, 'none') ELSE format('not mapped: consent_rule of the shop decides, %s',
+				(SELECT s.consent_rule FROM incomplete_orders.shops s WHERE s.shop_id = _sample.shop_id)) END)), c.problem
+	FROM incomplete_orders._sample_carts($1, $2, $3, $4, incomplete_orders._decimals(mapping), $6, $7, $8) c
 $$;
-COMMENT ON FUNCTION incomplete_orders._sample(integer, text, text, text, integer) IS 'A few open carts of a shop as they are read';
+COMMENT ON FUNCTION incomplete_orders._sample(integer, text, text, oid, jsonb, text, text, integer) IS 'A few open carts of a shop, for people';
 
 -- A table is the one that has our trigger of that number: under its name of then
 -- after a restore, under whatever name else.
@@ -824,7 +832,7 @@ BEGIN
 	END LOOP;
 	IF n > 0 THEN
 		action := 'dismiss';
-		object := format('%s open orders', n);
+		object := format('%s open order%s', n, CASE n WHEN 1 THEN '' ELSE 's' END);
 		RETURN NEXT;
 	END IF;
 	action := 'delete';
@@ -861,17 +869,20 @@ ALTER FUNCTION incomplete_orders.reconcile(text, text) OWNER TO incomplete_order
 COMMENT ON FUNCTION incomplete_orders.reconcile(text, text) IS
 	'Has tick read every open cart of an attachment again, in batches: those that are open in the shop and those that are open here';
 
-CREATE FUNCTION incomplete_orders.sample_attachment(name text, n integer DEFAULT 5, shop text DEFAULT NULL) RETURNS TABLE (cart_key text, cart jsonb)
+CREATE FUNCTION incomplete_orders.sample_attachment(name text, n integer DEFAULT 5, shop text DEFAULT NULL)
+RETURNS TABLE (cart_key text, state text, cart jsonb, problem text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
 	own record := incomplete_orders._enter_attachment('sample_attachment', name, shop);
 BEGIN
-	RETURN QUERY SELECT r ->> 'cart_key', r - 'cart_key'
-	FROM incomplete_orders.attached_tables a, LATERAL incomplete_orders._sample(a.shop_id, a.role_name, a.read_query, a.list_query, least(greatest(n, 0), 1000)) r
+	RETURN QUERY SELECT r.* FROM incomplete_orders.attached_tables a,
+		LATERAL incomplete_orders._sample(a.shop_id, a.name, a.role_name,
+			CASE WHEN a.cluster_id = incomplete_orders._cluster_id() THEN a.role_oid ELSE 0 END, a.mapping, a.read_query, a.list_query, least(greatest(n, 0), 1000)) r
 	WHERE a.shop_id = own.shop_id AND a.attachment = own.attachment;
 END
 $$;
 ALTER FUNCTION incomplete_orders.sample_attachment(text, integer, text) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders.sample_attachment(text, integer, text) IS 'A few open carts of the shop as tick reads them (personal data)';
+COMMENT ON FUNCTION incomplete_orders.sample_attachment(text, integer, text) IS
+	'A few open carts of the shop (at most 1000) as tick reads and understands them, with personal data; problem: why one cannot be captured. IC010 when they cannot be read';

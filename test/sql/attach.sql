@@ -114,7 +114,7 @@ SET ROLE regress_triggers;
 SELECT * FROM incomplete_orders.attach('main', mapping => :'m'::jsonb || '{"always": true}');
 SELECT count(*) FROM incomplete_orders.attach('lent', mapping => :'m') WHERE check_name LIKE 'trigger%';
 -- Its owner only can drop the triggers: what is left is said, and nothing is held up by it.
-SELECT * FROM incomplete_orders.detach('lent');
+SELECT action, regexp_replace(object, 'mark_[0-9]+', 'mark_N', 'g') AS object FROM incomplete_orders.detach('lent');
 SET ROLE regress_shopkeeper;
 INSERT INTO att."Carts" VALUES (9, NULL, 'eur', 'open');
 DELETE FROM att."Carts" WHERE id = 9;
