@@ -53,7 +53,7 @@ static int	n_kept = 0;
 
 #define ATTACHMENT(lock) \
 	"SELECT a.shop_id, a.name, a.role_name, a.role_oid, a.cluster_id, a.read_query, a.list_query, a.key_queries," \
-	" CASE a.mapping" ARROW_TEXT "'money' WHEN 'minor' THEN -1 WHEN 'major' THEN 0" \
+	" CASE WHEN a.mapping" ARROW_TEXT "'money'" EQ "'minor' THEN -1 WHEN a.mapping" ARROW_TEXT "'money'" EQ "'major' THEN 0" \
 	" ELSE COALESCE((a.mapping" ARROW_TEXT "'money')::pg_catalog.int4, 0) END, a.settle, a.attached_at, a.state" EQ "'broken', a.failures," \
 	" a.mapping" ARROW_TEXT "'in_progress' IS NOT NULL" \
 	" FROM incomplete_orders.attached_tables a WHERE a.attachment" EQ "$1" lock

@@ -387,11 +387,9 @@ ico_tick_carts(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	SPI_connect();
 	free = ico_try_lock_tick();
-	if (free && ico_attachment(PG_GETARG_INT32(0), true, &attachment))
+	/* one of another shop is as one that is not there */
+	if (free && ico_attachment(PG_GETARG_INT32(0), true, &attachment) && ico_may_tick(attachment.shop.shop_id, at))
 	{
-		Datum		shop = Int32GetDatum(attachment.shop.shop_id);
-
-		ico_check_tick_right(construct_array(&shop, 1, INT4OID, sizeof(int32), true, TYPALIGN_INT), at);
 		if (run_batch(&attachment, at, PG_GETARG_INT32(2), &outcome, &trouble))
 			ico_note_read(&attachment, NULL);
 		else

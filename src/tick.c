@@ -419,19 +419,30 @@ ico_settle_shop(int32 shop_id, TimestampTz at)
 	} while (batch.more);
 }
 
+static IcoRight
+right_at(TimestampTz at)
+{
+	return at > GetCurrentTimestamp() ? ICO_RIGHT_mark_abandoned : ICO_RIGHT_tick;
+}
+
+bool
+ico_may_tick(int32 shop_id, TimestampTz at)
+{
+	return !TIMESTAMP_NOT_FINITE(at) && ico_keep_permitted(right_at(at), &shop_id, 1) == 1;
+}
+
 /* Who may tick a shop may not make its future happen: that is for admins. */
 void
 ico_check_tick_right(ArrayType *shops, TimestampTz at)
 {
 	int			n = ArrayGetNItems(ARR_NDIM(shops), ARR_DIMS(shops));
-	IcoRight	right = at > GetCurrentTimestamp() ? ICO_RIGHT_mark_abandoned : ICO_RIGHT_tick;
 
 	if (TIMESTAMP_NOT_FINITE(at))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"at\" must be a finite instant"),
 				 errhint("Leave it out for now().")));
-	if (ARR_HASNULL(shops) || ico_keep_permitted(right, (int32 *) ARR_DATA_PTR(shops), n) != n)
+	if (ARR_HASNULL(shops) || ico_keep_permitted(right_at(at), (int32 *) ARR_DATA_PTR(shops), n) != n)
 		ereport(ERROR,
 				(errcode(ICO_ERR_NO_SUCH_SHOP),
 				 errmsg("no such shop, or no right to it"),

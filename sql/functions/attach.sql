@@ -589,7 +589,7 @@ COMMENT ON FUNCTION incomplete_orders._check_mapping(integer, text, jsonb, text[
 
 CREATE FUNCTION incomplete_orders._attach(shop_id integer, name text, preset text, mapping jsonb, dry_run boolean, schemas text[])
 RETURNS TABLE (check_name text, result text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -804,7 +804,7 @@ COMMENT ON FUNCTION incomplete_orders._drop_triggers(integer, text, jsonb) IS 'D
 -- Orders that stay open would be mailed and nobody would hear that they are
 -- bought: they are dismissed, and another attachment begins with new ones.
 CREATE FUNCTION incomplete_orders._detach(shop_id integer, attachment integer, keep boolean) RETURNS TABLE (action text, object text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
