@@ -192,7 +192,7 @@ RESET session_replication_role;
 --
 GRANT ALL ON line TO regress_marks_shop;
 SET ROLE regress_marks_shop;
-SELECT has_schema_privilege('incomplete_orders', 'USAGE') AS schema, has_function_privilege('incomplete_orders._mark_cart()', 'EXECUTE') AS function;
+SELECT has_function_privilege('incomplete_orders._mark_cart()', 'EXECUTE') AS function, has_table_privilege('incomplete_orders.cart_marks', 'INSERT') AS marks;
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 UPDATE line SET quantity = 2;
 COMMIT;
