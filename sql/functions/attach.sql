@@ -737,6 +737,62 @@ AS $$
 $$;
 COMMENT ON FUNCTION incomplete_orders._resolved_tables(integer, jsonb) IS 'The tables of an attachment with their oids of now';
 
+-- The types of ids may have changed, and the names of nothing: the queries are made
+-- anew when all that they name is there.
+CREATE FUNCTION incomplete_orders._renew_queries(attachment integer) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+	own record;
+	queries record;
+BEGIN
+	SELECT a.mapping, ARRAY[a.mapping ->> 'schema'] AS schemas INTO own
+	FROM incomplete_orders.attached_tables a WHERE a.attachment = _renew_queries.attachment;
+	IF NOT FOUND OR EXISTS (SELECT FROM incomplete_orders._watched_tables(own.mapping, own.schemas) w WHERE w.attnum IS NULL) THEN
+		RETURN false;
+	END IF;
+	queries := incomplete_orders._attachment_queries(own.mapping, own.schemas);
+	UPDATE incomplete_orders.attached_tables a
+	SET read_query = queries.read_query, list_query = queries.list_query, key_queries = queries.key_queries,
+		-- the last key of another type means nothing
+		list_phase = 0, list_after = NULL, list_mark = NULL
+	WHERE a.attachment = _renew_queries.attachment
+		AND (a.read_query, a.list_query, a.key_queries) IS DISTINCT FROM (queries.read_query, queries.list_query, queries.key_queries);
+	RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._renew_queries(integer) IS 'Makes the queries of an attachment anew from its mapping and the tables as they are; whether they changed';
+
+-- What makes writes of the shop pass by unseen: reading alone would not tell.
+CREATE FUNCTION incomplete_orders._unwatched_tables(shop_ids integer[]) RETURNS TABLE (name text, shop text, fault text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+	SELECT w.name, w.shop, CASE
+		WHEN w.relation IS NULL THEN format('table %s is not there', w.qualified)
+		WHEN w.trigger_on IS NULL THEN format('table %s has no trigger of ours', w.qualified)
+		WHEN w.trigger_on <> w.relation THEN format('table %s is another one than the watched, which is %s now', w.qualified, w.trigger_on::regclass)
+		WHEN NOT w.enabled THEN format('the trigger on table %s is disabled or does not fire always', w.qualified)
+		WHEN w.gone THEN format('column %I of table %s is gone, so each change there reads all carts', w.attname, w.qualified)
+		ELSE format('partition %s was added: TRUNCATE on it is not seen', w.partition) END
+	FROM (
+		SELECT a.name, s.shop, t ->> 'table' AS qualified, t ->> 'column' AS attname, f.relation, g.trigger_on, g.enabled,
+			NOT EXISTS (SELECT FROM pg_attribute c WHERE c.attrelid = g.trigger_on AND NOT c.attisdropped
+				AND (c.attnum = (t ->> 'attnum')::smallint OR c.attname = t ->> 'column')) AS gone,
+			(SELECT p.relid::regclass::text FROM pg_partition_tree(g.trigger_on::regclass) p WHERE p.isleaf AND p.level > 0
+				AND NOT EXISTS (SELECT FROM pg_trigger x WHERE x.tgrelid = p.relid AND x.tgname = format('incomplete_orders_mark_%s_%s_truncate', a.attachment, t ->> 'path'))
+				LIMIT 1) AS partition
+		FROM incomplete_orders.attached_tables a JOIN incomplete_orders.shops s USING (shop_id)
+		CROSS JOIN LATERAL jsonb_array_elements(a.tables) t
+		CROSS JOIN LATERAL incomplete_orders._find_table(t ->> 'table', '{}') f
+		LEFT JOIN LATERAL (
+			SELECT x.tgrelid AS trigger_on, x.tgenabled = 'A' OR x.tgenabled = 'O' AND NOT a.always AS enabled FROM pg_trigger x
+			WHERE x.tgname = format('incomplete_orders_mark_%s_%s', a.attachment, t ->> 'path') AND x.tgfoid = 'incomplete_orders._mark_cart'::regproc AND x.tgparentid = 0
+			ORDER BY x.tgrelid = f.relation DESC NULLS LAST LIMIT 1) g ON true
+		WHERE a.shop_id = ANY (shop_ids)) w
+	WHERE w.relation IS NULL OR w.trigger_on IS DISTINCT FROM w.relation OR NOT w.enabled OR w.gone OR w.partition IS NOT NULL
+$$;
+COMMENT ON FUNCTION incomplete_orders._unwatched_tables(integer[]) IS 'Attached tables whose writes leave no marks, and why';
+
 -- --- detach, reconcile, sample_attachment ------------------------------------------
 
 CREATE FUNCTION incomplete_orders._enter_attachment(object text, name text, shop text, OUT shop_id integer, OUT attachment integer)

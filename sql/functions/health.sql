@@ -101,6 +101,14 @@ BEGIN
 		WHEN seen.n > 0 THEN 'The shop''s tables, a right or the role changed: GRANT what is missing, or call attach() again with that name and what it is called now. Nothing is lost meanwhile, and carts that changed since are neither abandoned nor mailed; tick reads them as soon as it can.' END;
 	RETURN NEXT;
 
+	check_name := 'attached tables';
+	SELECT count(*) AS n, string_agg(format('"%s" of shop "%s": %s', u.name, u.shop, u.fault), '; ') AS names INTO seen
+	FROM (SELECT * FROM incomplete_orders._unwatched_tables(shop_ids) LIMIT 10) u;
+	state := CASE WHEN seen.n > 0 THEN 'alarm' ELSE 'ok' END;
+	value := CASE WHEN seen.n > 0 THEN seen.names ELSE 'all are watched' END;
+	advice := CASE WHEN seen.n > 0 THEN 'Carts that change there are not heard of: call attach() again with that name, which makes the triggers anew and reads all carts, or enable the triggers and call reconcile().' END;
+	RETURN NEXT;
+
 	check_name := 'attached carts';
 	SELECT count(*) AS n, string_agg(DISTINCT format('"%s" of shop "%s": %s (cart %s)', c.name, c.shop, c.problem, c.hash), '; ') AS names INTO seen
 	FROM (SELECT a.name, s.shop, d.problem, left(encode(sha256(convert_to(d.key, 'UTF8')), 'hex'), 12) AS hash
