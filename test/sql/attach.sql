@@ -175,6 +175,7 @@ ROLLBACK;
 -- A column of another type: the queries are made anew. Where something is missing they stay.
 BEGIN;
 SELECT incomplete_orders._renew_queries(:before);
+DROP VIEW att.cart_view;
 ALTER TABLE att."Carts" ALTER COLUMN id TYPE bigint;
 SELECT incomplete_orders._renew_queries(:before), incomplete_orders._renew_queries(:before);
 SELECT count(*) FROM incomplete_orders.sample_attachment('main');
