@@ -223,6 +223,29 @@ def medusa(shop):
     shop.discard(key)
     shop.agrees("... which remains when the cart is cleaned away")
 
+    # all of that between two reads
+    key = shop.create(1)
+    order = shop.place(key)
+    shop.tick()
+    shop.undo(key, order)
+    shop.add(key, 3)
+    shop.complete(key)
+    shop.agrees("taken back, changed and bought again between two reads")
+    same([e for e in shop.events(key) if e in ("converted", "reversed")], ["converted", "reversed", "converted"], "medusa: ... converted, reversed, converted")
+    key = shop.create(1)
+    order = shop.place(key)
+    shop.tick()
+    shop.undo(key, order)
+    shop.discard(key)
+    shop.agrees("taken back and deleted between two reads")
+    key = shop.create(1)
+    order = shop.place(key)
+    shop.tick()
+    shop.undo(key, order)
+    for line in shop.lines(key):
+        shop.remove(key, line)
+    shop.agrees("taken back and emptied between two reads")
+
     # nothing is mailed while it is bought, and after the reversal the sequence goes on
     key = shop.create(3)
     shop.contact(key, "dora@shop.example")
