@@ -7,7 +7,7 @@ COMMENT ON FUNCTION incomplete_orders._is_fresh_mark IS
 	'Whether a mark may have come after that snapshot: by the transaction that put the row there and by the one that the row names. True in doubt, and without a snapshot';
 
 CREATE FUNCTION incomplete_orders._tick_marks(segment integer, rotate boolean) RETURNS boolean
-LANGUAGE c STRICT SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_tick_marks';
+LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS 'MODULE_PATHNAME', 'ico_tick_marks';
 ALTER FUNCTION incomplete_orders._tick_marks OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._tick_marks IS
 	'Takes over what is new in a partition of cart_marks into due_carts; rotate: empties the partition where all of it was taken over a minute ago and nobody writes to it. False: another tick holds the lock';
