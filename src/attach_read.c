@@ -108,14 +108,33 @@ kept_plan(int32 attachment, const char *query)
 	return &free->plan;
 }
 
+/* Whether it is the parser or the check of rights that speaks, not code of the shop's. */
+static bool
+is_servers_own(const ErrorData *error)
+{
+	static const char *const files[] = {"parse_", "aclchk.c", "namespace.c", "utility.c", "attach_read.c"};
+	const char *file = error->filename == NULL ? "" : error->filename;
+
+	if (strrchr(file, '/') != NULL)
+		file = strrchr(file, '/') + 1;
+	for (int i = 0; i < lengthof(files); i++)
+	{
+		if (strncmp(file, files[i], strlen(files[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
 /*
  * What the server says of a name, a right or a type is told; what it says of a
  * value could show it.
  */
 static bool
-names_only(int sqlstate)
+names_only(const ErrorData *error)
 {
-	switch (sqlstate)
+	if (!is_servers_own(error))
+		return false;
+	switch (error->sqlerrcode)
 	{
 		case ERRCODE_UNDEFINED_TABLE:
 		case ERRCODE_UNDEFINED_COLUMN:
@@ -141,7 +160,7 @@ tell(const IcoHook *hook, const IcoAttachment *attachment, IcoTrouble *trouble)
 		trouble->message = psprintf("role \"%s\" is gone, renamed or no longer admin of the shop", attachment->role);
 	else if (ico_hook_was_late())
 		trouble->message = pstrdup("reading took longer than incomplete_orders.hook_timeout");
-	else if (error->message != NULL && names_only(error->sqlerrcode))
+	else if (error->message != NULL && names_only(error))
 		trouble->message = pnstrdup(error->message, pg_mbcliplen(error->message, strlen(error->message), PROBLEM_BYTES));
 	else
 		trouble->message = psprintf("the query failed with SQLSTATE %s", unpack_sql_state(error->sqlerrcode));
