@@ -419,9 +419,16 @@ end_subtransaction(SubXactEvent event, SubTransactionId subid, SubTransactionId 
 
 /* --- marking --- */
 
+/* No partition could be written to; without tables there is nothing to miss. */
 static void
 miss(int32 attachment)
 {
+	bool		exists = false;
+
+	for (int i = 0; i < ICO_SEGMENTS; i++)
+		exists = exists || OidIsValid(segments[i].oid);
+	if (!exists)
+		return;
 	for (int i = 0; i < n_missed; i++)
 	{
 		if (missed[i] == attachment)
@@ -450,8 +457,7 @@ mark(int32 attachment, int16 path, const Key *key)
 	relation = open_segment(now, &segment);
 	if (relation == NULL)
 	{
-		if (OidIsValid(segments[segment].oid))	/* else setup() has not been there */
-			miss(attachment);
+		miss(attachment);
 		return;
 	}
 	insert_mark(relation, segment, now, attachment, path, key);
