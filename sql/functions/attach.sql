@@ -218,8 +218,8 @@ BEGIN
 			RETURN 'It must be an interval, for example 5 seconds.';
 		END;
 	ELSIF kind = 'URL' THEN
-		RETURN CASE WHEN octet_length(word) > 2048 OR word !~ '^https?://[^{}/?#]+([/?#]|$)' OR word !~ '\{id\}' OR word ~ $re$[\x01-\x20\x7f"'<>\\^`|]$re$
-			THEN 'It must be an http or https URL with {id} behind the host, for example https://shop.example/cart?id={id}.' END;
+		RETURN CASE WHEN octet_length(word) > 2048 OR word !~ '^https?://[^{}/?#]+([/?#]|$)' OR word !~ '\{(id|session)\}' OR word ~ $re$[\x01-\x20\x7f"'<>\\^`|]$re$
+			THEN 'It must be an http or https URL with {id} or {session} behind the host, for example https://shop.example/cart?id={id}.' END;
 	END IF;
 	RETURN NULL;
 END

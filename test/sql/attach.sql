@@ -226,13 +226,44 @@ SELECT o.status, o.close_reason, o.session_id FROM incomplete_orders.incomplete_
 SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'incomplete\_orders\_mark%';
 SELECT count(*) FROM incomplete_orders.due_carts;
 
+-- --- links in mails lead to the shop's own cart ---
+SELECT incomplete_orders._url_part(E'a b/\u00fc%1~'), incomplete_orders._url_part('');
+SELECT incomplete_orders.configure_shop('att-b', '{"consent_rule": "none", "base_url": "https://mail.example/", "from_email": "a@b.example", "postal_address": "x", "restore_url": "https://b.example/?{token}"}');
+SELECT incomplete_orders.grant_to('regress_shopkeeper', 'admin', 'att-b');
+SET ROLE regress_shopkeeper;
+CREATE TABLE att.parcels (id text PRIMARY KEY, mail text, token text, paid boolean);
+CREATE TABLE att.parcel_lines (id integer PRIMARY KEY, parcel text, sku text, quantity integer, price numeric);
+CREATE INDEX ON att.parcel_lines (parcel);
+INSERT INTO att.parcels VALUES ('p/1', 'p@example.com', 'a&b', false);
+INSERT INTO att.parcel_lines VALUES (1, 'p/1', 'A', 2, 5);
+SELECT count(*) > 0 AS attached FROM incomplete_orders.attach('parcels', shop => 'att-b', mapping => '{"schema": "att", "cart": {"table": "parcels", "id": "id", "email": "mail", "session": "token"},
+	"lines": {"table": "parcel_lines", "id": "id", "cart": "parcel", "sku": "sku", "quantity": "quantity", "unit_price": "price"}, "money": "major", "completed": "cart.paid",
+	"restore_url": "https://b.example/cart?id={id}&s={session}"}');
+RESET ROLE;
+CALL incomplete_orders.tick(NULL, now() + interval '1 minute') \gset
+SELECT id AS parcel FROM incomplete_orders.incomplete_orders WHERE cart_key = 'p/1' \gset
+SELECT incomplete_orders.mark_abandoned(:'parcel');
+SELECT incomplete_orders.send_recovery_email(:'parcel') AS message \gset
+SELECT t.restore FROM incomplete_orders._link_tokens(:'message', now()) t \gset
+SELECT restore_url, items FROM incomplete_orders.preview_cart(:'restore');
+-- It stays where it is, open or closed: nothing is put into another session.
+SELECT id = :'parcel' AS same, items, session FROM incomplete_orders.restore_cart(:'restore', 'elsewhere');
+SELECT status, session_id FROM incomplete_orders.incomplete_orders WHERE shop = 'att-b';
+SELECT incomplete_orders.dismiss_order(:'parcel');
+SELECT id = :'parcel' AS same, items, session FROM incomplete_orders.restore_cart(:'restore', 'elsewhere');
+SELECT status, session_id FROM incomplete_orders.incomplete_orders WHERE shop = 'att-b';
+-- What an attachment that is gone has left is like any other cart.
+SELECT count(*) FROM incomplete_orders.detach('parcels');
+SELECT restore_url FROM incomplete_orders.preview_cart(:'restore');
+SELECT id = :'parcel' AS same, items, session FROM incomplete_orders.restore_cart(:'restore', 'elsewhere');
+
 -- --- with its shop ---
 SET ROLE regress_shopkeeper;
 ALTER TABLE att.older_lines RENAME TO lines;
 SET search_path = att;
 SELECT '{"cart": {"table": "\"Carts\"", "id": "id"}, "lines": {"table": "lines", "id": "id", "cart": "cart", "quantity": "quantity", "unit_price": "price", "sku": "kind"},
 	"money": "major", "completed": "cart.state = ''bought''"}' AS small \gset
-SELECT count(*) > 0 AS attached FROM incomplete_orders.attach('small', mapping => :'small');
+SELECT count(*) > 0 AS attached FROM incomplete_orders.attach('small', mapping => :'small', shop => 'att-a');
 RESET search_path;
 RESET ROLE;
 SELECT export_shop ->> 'table' AS exported, export_shop -> 'row' ->> 'name' AS name FROM incomplete_orders.export_shop('att-a') WHERE export_shop ->> 'table' = 'attached_tables';
