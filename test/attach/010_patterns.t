@@ -148,6 +148,56 @@ def mailed(shop):
     ok(str(left["left"]) not in shop.mails(), f"{name}: deleted while the message waited: it is cancelled")
 
 
+def before(kind):
+    """What was there before: open carts are taken over, what was bought is no sale of ours."""
+    shop = kind(name="before_" + kind.schema, attach=False)
+    name = shop.preset
+    try:
+        left, emptied, paying, bought, gone = (shop.create(n % 4 + 1) for n in range(5))
+        shop.person(left, "left@shop.example")
+        shop.remove(emptied, shop.lines(emptied)[0])
+        shop.pay(paying)
+        shop.complete(bought)
+        shop.discard(gone)
+        shop.foregone.add(str(bought))
+        seen = shop.rows("SELECT * FROM incomplete_orders.attach('web', %s, dry_run => true)", shop.preset, conn=shop.owned)
+        ok(any(r["check_name"].startswith("sample") for r in seen), f"{name}: a dry run shows carts", seen)
+        same(shop.value("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'incomplete_orders%%'", conn=shop.owned), 0, f"{name}: ... and does nothing")
+        shop.backdate(bought)
+        shop.attach()
+        shop.agrees("what was there before")
+        told = events(shop)
+        if name != "saleor":
+            shop.touch(bought)
+        shop.agrees("an old order that staff work on")
+        same(events(shop), told, f"{name}: ... is nothing new")
+        shop.add(left, 3)
+        shop.complete(left)
+        shop.agrees("an older cart that is bought now")
+        # the trigger sees nothing: the cart is found by reading all
+        new, other = shop.create(1), shop.create(2)
+        shop.tick()
+        tables = [r[0] for r in shop.rows_of("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE 'incomplete\\_orders%'", conn=shop.owned)]
+        for table in tables:
+            shop.owned.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        missed = shop.create(3)
+        shop.add(new, 4)
+        shop.complete(other)
+        for table in tables:
+            shop.owned.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+        shop.owned.execute("SELECT incomplete_orders.reconcile('web')")
+        shop.agrees("reconciled after the triggers were off")
+        shop.discard(missed)
+        shop.tick()
+        shop.owned.execute("SELECT * FROM incomplete_orders.detach('web')")
+        same(shop.value("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'incomplete\\_orders%'", conn=shop.owned), 0, f"{name}: detached, no trigger remains")
+        shop.add(new, 2)
+        shop.tick("3 hours")
+        ok(str(new) not in shop.mails(), f"{name}: ... and what nobody reads is not mailed")
+    finally:
+        shop.close()
+
+
 def vendure(shop):
     key = shop.create(1)
     shop.tick()
@@ -175,6 +225,43 @@ def vendure(shop):
     shop.agrees("the customer")
     shop.run("""UPDATE customer SET "emailAddress" = 'new@shop.example' WHERE "emailAddress" = 'old@shop.example'""")
     shop.agrees("the customer's address, in another table")
+
+
+    # a session goes from order to order, and an order may have two of them
+    a, b = shop.create(1), shop.create(2)
+    shop.tick()
+    shop.run('UPDATE session SET "activeOrderId" = %s WHERE "activeOrderId" = %s', b, a)
+    shop.tick()
+    same(shop.captured()[str(a)]["status"], "pending", "vendure: an order that lost its session stays")
+    shop.run('UPDATE session SET "activeOrderId" = %s WHERE id = (SELECT max(id) FROM session)', a)
+    shop.add(a, 3)
+    shop.add(b, 4)
+    shop.agrees("two orders that exchange their sessions")
+    session = shop.run('SELECT id FROM session WHERE "activeOrderId" = %s', a)
+    shop.complete(a)
+    with shop.tx() as c:
+        key = shop.known(shop.one(c, """INSERT INTO "order" (code, state, "currencyCode") VALUES ('AGAIN', 'AddingItems', 'USD') RETURNING id"""))
+        c.execute('UPDATE session SET "activeOrderId" = %s WHERE id = %s', [key, session])
+        shop._add(c, key, 1)
+    shop.agrees("bought, and the next order in the same session, both read at once")
+    gone = shop.create(1)
+    shop.tick()
+    session = shop.run('SELECT id FROM session WHERE "activeOrderId" = %s', gone)
+    shop.discard(gone)
+    with shop.tx() as c:
+        key = shop.known(shop.one(c, """INSERT INTO "order" (code, state, "currencyCode") VALUES ('ONCE MORE', 'AddingItems', 'USD') RETURNING id"""))
+        c.execute('UPDATE session SET "activeOrderId" = %s WHERE id = %s', [key, session])
+        shop._add(c, key, 1)
+    shop.agrees("deleted, and the next order in the same session")
+    # staff make drafts and cancel orders; a marketplace splits what was bought
+    draft = shop.known(shop.run("""INSERT INTO "order" (code, state, active, type, "currencyCode") VALUES ('DRAFT', 'Draft', false, 'Regular', 'USD') RETURNING id"""))
+    shop.add(draft, 1)
+    shop.run("""INSERT INTO "order" (code, state, active, type, "currencyCode", "orderPlacedAt") VALUES ('PART', 'PaymentSettled', false, 'Seller', 'USD', now())""")
+    shop.tick()
+    same(shop.value("SELECT count(*) FROM incomplete_orders.orders WHERE foreign_order = 'PART'"), 0, "vendure: a seller's part is no order of its own")
+    same(shop.status(draft), None, "vendure: what staff draft is nobody's cart")
+    shop.owned.execute("""DELETE FROM "order" WHERE code IN ('DRAFT', 'PART')""")
+    shop.keys.discard(str(draft))
 
 
 def medusa(shop):
@@ -384,6 +471,12 @@ for kind in shops.SHOPS:
     if wanted and kind.schema not in wanted:
         continue
     shop = None
+    try:
+        before(kind)
+    except Exception as error:
+        if os.environ.get("ATTACH_TRACE"):
+            raise
+        ok(False, f"{kind.schema}: before comes to its end", f"{type(error).__name__}: {error}")
     try:
         shop = kind()
         for part in (common, people, special[kind.schema], mailed):

@@ -3,11 +3,14 @@
 that stay open meanwhile, and others that are rolled back: after the last settle
 what is captured is what the shop's tables say, and nobody is mailed wrongly.
 
+At last several threads write at once while tick runs all the time.
+
 ATTACH_SEED, ATTACH_STEPS and ATTACH_SHOPS may be set.
 """
 import os
 import random
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import shops
@@ -44,11 +47,11 @@ class Open:
 def step(shop, rng, waiting, said):
     oracle = shop.oracle()
     busy = {str(w.key) for w in waiting}
-    carts = {k: v["state"] for k, v in oracle.items() if k not in busy}
+    carts = {k: v["state"] for k, v in oracle.items() if k not in busy and (shop.mine is None or k in shop.mine)}
     open_ones = [k for k, v in carts.items() if v in ("open", "empty")]
     held = [k for k, v in carts.items() if v == "held"]
     full = [k for k in open_ones if carts[k] == "open"]
-    email = f"p{rng.randint(1, 5)}@shop.example"
+    email = f"p{rng.randint(1, 5)}.{shop.number // 1000}@shop.example"
 
     def merges(key):
         """A login may touch any cart of that person: none of which a transaction holds."""
@@ -150,7 +153,49 @@ def play(kind):
         shop.close()
 
 
+def storm(kind):
+    """Threads of the shop, each with carts of its own, and tick, as fast as they can."""
+    shop = kind(name=f"storm_{kind.schema}")
+    clerks = [shop.clerk(n) for n in range(3)]
+    trouble = []
+
+    def work(n):
+        rng = random.Random(f"{SEED} {kind.schema} {n}")
+        waiting, said = [], []
+        try:
+            for _ in range(STEPS // 2):
+                step(clerks[n], rng, waiting, said)
+        except Exception as error:
+            trouble.append(f"{type(error).__name__}: {error} after {said[-5:]}")
+        finally:
+            for w in waiting:
+                w.end(True)
+
+    threads = [threading.Thread(target=work, args=[n]) for n in range(len(clerks))]
+    ticks = 0
+    try:
+        for t in threads:
+            t.start()
+        while any(t.is_alive() for t in threads):
+            shop.tick(("0", "3 seconds", "6 seconds")[ticks % 3])
+            ticks += 1
+        shop.tick("70 seconds")
+        shop.keys.update(*(c.mine for c in clerks))
+        wrong = trouble + shop.differences()
+        ok(not wrong, f"{kind.schema}: three threads and tick: all is captured", f"{ticks} ticks, {len(shop.keys)} carts", *wrong[:8])
+    except Exception as error:
+        ok(False, f"{kind.schema}: three threads and tick", f"{type(error).__name__}: {error}")
+    finally:
+        for t in threads:
+            t.join()
+        for c in clerks:
+            for conn in c.pool:
+                conn.close()
+        shop.close()
+
+
 for kind in shops.SHOPS:
     if not wanted or kind.schema in wanted:
         play(kind)
+        storm(kind)
 shops.finish()

@@ -7,6 +7,7 @@ methods are what a customer or the shop does; each commits what the shop would
 commit, and where it would.  ORACLE asks the shop's own tables what must be
 captured, written by hand from what the shop's columns mean.
 """
+import copy
 import json
 import os
 import random
@@ -60,6 +61,10 @@ class Shop:
         self.label = self.preset
         self.number = 0
         self.keys = set()
+        # carts that were bought before the shop was attached
+        self.foregone = set()
+        # the carts that a clerk works on
+        self.mine = None
         with connect(os.environ["PGDATABASE"]) as c:
             for role in (self.owner, self.app):
                 c.execute(f"CREATE ROLE {role} LOGIN")
@@ -99,6 +104,15 @@ class Shop:
 
     def attach(self, mapping=None):
         self.owned.execute("SELECT * FROM incomplete_orders.attach('web', %s, %s)", [self.preset, json.dumps(mapping or {})])
+
+    def clerk(self, seed):
+        """The same shop with connections, chance and a memory of its own, for a thread."""
+        other = copy.copy(self)
+        other.rng = random.Random(seed)
+        other.pool = [connect(self.db, self.app) for _ in range(2)]
+        other.keys = other.mine = set()
+        other.number = self.number + 1000 * (seed + 1)
+        return other
 
     def close(self):
         for c in self.pool + [self.owned, self.admin]:
@@ -162,6 +176,11 @@ class Shop:
         row = (conn or self.admin).execute(sql, args or None).fetchone()
         return row[0] if row else None
 
+    def backdate(self, key):
+        """It was bought a month ago."""
+        for sql in self.BACKDATE:
+            self.owned.execute(sql, [key])
+
     @staticmethod
     def ordered(items):
         return sorted(items, key=lambda i: (i[0], i[1] or "", i[3], i[2]))
@@ -176,7 +195,8 @@ class Shop:
                 sums[what] = sums.get(what, 0) + int(i["quantity"])
             items = self.ordered((sku, name, quantity, price) for (sku, name, price), quantity in sums.items())
             found[r["cart_key"]] = dict(r, items=items)
-            self.keys.add(r["cart_key"])
+            if self.mine is None:
+                self.keys.add(r["cart_key"])
         return found
 
     def captured(self):
@@ -208,6 +228,8 @@ class Shop:
                 good, facts = status == "payment_pending", self.FACTS
             elif state == "empty":
                 good, facts = status == "absent" or status in self.OPEN + ("deleted",), ("items",)
+            elif state == "converted" and key in self.foregone:
+                good, facts = status == "absent", ()
             elif state == "converted":
                 good, facts = status == "converted", ("items", "currency") if w["items"] else ()  # the shop may clean up later
                 if good and (f["foreign_order"] != w["order_ref"] or w["total"] is not None and f["total"] != w["total"] or f["order_currency"] != w["currency"]):
@@ -237,6 +259,7 @@ class Shop:
     def order_differences(self):
         """The shop's orders are those that were recorded, but for reversed ones."""
         wanted = {r[0] for r in self.rows_of(self.ORDERS, conn=self.owned)}
+        wanted -= {w["order_ref"] for k, w in self.oracle().items() if k in self.foregone}
         found = {r[0] for r in self.rows_of("""
             SELECT r.foreign_order FROM incomplete_orders.orders r LEFT JOIN incomplete_orders.closed_orders o ON (o.shop_id, o.id) = (r.shop_id, r.incomplete_order_id)
             WHERE o.status IS DISTINCT FROM 'reversed' AND r.foreign_order IS NOT NULL""")}
@@ -277,6 +300,7 @@ with open(f"{HERE}/../t/Invariants.pm", encoding="utf-8") as _f:
 class Vendure(Shop):
     preset = schema = "vendure"
     holds = False
+    BACKDATE = ["""UPDATE "order" SET "orderPlacedAt" = "orderPlacedAt" - interval '30 days' WHERE id = %s"""]
     LINES = 'SELECT id FROM order_line WHERE "orderId" = %s ORDER BY id'
     ORDERS = 'SELECT code FROM "order" WHERE "orderPlacedAt" IS NOT NULL'
     ORACLE = """
@@ -386,6 +410,7 @@ class Vendure(Shop):
 class Medusa(Shop):
     preset = schema = "medusa"
     holds = merges = False
+    BACKDATE = ["""UPDATE cart SET completed_at = completed_at - interval '30 days' WHERE id = %s"""]
     LINES = "SELECT id FROM cart_line_item WHERE cart_id = %s AND deleted_at IS NULL ORDER BY created_at, id"
     ORDERS = """SELECT l.order_id FROM order_cart l JOIN cart c ON c.id = l.cart_id WHERE l.deleted_at IS NULL AND c.completed_at IS NOT NULL"""
     ORACLE = """
@@ -480,6 +505,7 @@ class Medusa(Shop):
 class Saleor(Shop):
     preset = schema = "saleor"
     merges = False
+    BACKDATE = ["""UPDATE order_order SET created_at = created_at - interval '30 days' WHERE checkout_token = %s"""]
     LINES = "SELECT id FROM checkout_checkoutline WHERE checkout_id = %s ORDER BY created_at, id"
     ORDERS = "SELECT id::text FROM order_order WHERE checkout_token <> ''"
     # a variant without sku is known by its id
@@ -569,6 +595,10 @@ class Oscar(Shop):
     preset = "django-oscar"
     schema = "oscar"
     currency = "GBP"
+    BACKDATE = [
+        """UPDATE order_order SET date_placed = date_placed - interval '30 days' WHERE basket_id = %s""",
+        """UPDATE basket_basket SET date_submitted = date_submitted - interval '30 days' WHERE id = %s""",
+    ]
     LINES = "SELECT id FROM basket_line WHERE basket_id = %s ORDER BY date_created, id"
     ORDERS = "SELECT o.number FROM order_order o JOIN basket_basket b ON b.id = o.basket_id WHERE b.status = 'Submitted'"
     ORACLE = """
@@ -658,6 +688,7 @@ class Spree(Shop):
     preset = schema = "spree"
     holds = False
     token, line_currency = "token", True
+    BACKDATE = ["""UPDATE spree_orders SET completed_at = completed_at - interval '30 days' WHERE id = %s"""]
     LINES = "SELECT id FROM spree_line_items WHERE order_id = %s ORDER BY created_at, id"
     ORDERS = "SELECT number FROM spree_orders WHERE completed_at IS NOT NULL"
 
@@ -772,6 +803,7 @@ class Solidus(Spree):
 class Sylius(Shop):
     preset = schema = "sylius"
     holds = merges = False
+    BACKDATE = ["""UPDATE sylius_order SET checkout_completed_at = checkout_completed_at - interval '30 days' WHERE id = %s"""]
     LINES = "SELECT id FROM sylius_order_item WHERE order_id = %s ORDER BY id"
     ORDERS = "SELECT number FROM sylius_order WHERE checkout_completed_at IS NOT NULL"
     ORACLE = """
@@ -862,6 +894,7 @@ class Sylius(Shop):
 class Odoo(Shop):
     preset = schema = "odoo"
     currency = "EUR"
+    BACKDATE = ["""UPDATE sale_order SET date_order = date_order - interval '30 days' WHERE id = %s"""]
     LINES = "SELECT id FROM sale_order_line WHERE order_id = %s AND display_type IS NULL AND NOT coalesce(is_delivery, false) ORDER BY id"
     ORDERS = "SELECT id::text FROM sale_order WHERE website_id IS NOT NULL AND state = 'sale'"
     # the public partner is nobody
