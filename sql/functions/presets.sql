@@ -5,7 +5,7 @@
 --
 -- Vendure and Sylius keep all money in hundredths, whatever the currency.
 -- Vendure: the session's token logs a browser in, so only its hash is taken; a
--- seller's order is a part of one that is there anyway; a declined payment
+-- seller's order is a part of one that is there anyway, a draft is staff's; a declined payment
 -- leaves the state ArrangingPayment, which is therefore no payment under way.
 -- Sylius writes the names on the lines only when the order is placed.
 -- Saleor deletes the checkout of an order, and old checkouts too: the order tells.
@@ -17,7 +17,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $presets$
 	VALUES
 	('vendure', $json$ {
-		"cart": {"table": "\"order\"", "id": "id", "where": "cart.type <> 'Seller'", "currency": "currencyCode", "customer": "customerId",
+		"cart": {"table": "\"order\"", "id": "id", "where": "cart.type <> 'Seller' AND (cart.active OR cart.\"orderPlacedAt\" IS NOT NULL)", "currency": "currencyCode", "customer": "customerId",
 			"email": {"join": "customer", "on": "customer.id = cart.\"customerId\"", "column": "emailAddress"},
 			"name": {"join": "customer", "on": "customer.id = cart.\"customerId\"",
 				"column": {"sql": "nullif(concat_ws(' ', customer.\"firstName\", customer.\"lastName\"), '')"}},

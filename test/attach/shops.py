@@ -307,7 +307,7 @@ class Vendure(Shop):
         SELECT o.id::text AS cart_key, o.code AS order_ref, c."emailAddress" AS email, o."customerId"::text AS customer_id,
             (SELECT encode(sha256(s.token::bytea), 'hex') FROM session s WHERE s."activeOrderId" = o.id ORDER BY s.id LIMIT 1) AS session_id, o."currencyCode" AS currency,
             (o."subTotalWithTax" + o."shippingWithTax") / 100.0 AS total, l.items,
-            CASE WHEN o."orderPlacedAt" IS NOT NULL AND NOT o.active THEN 'converted' WHEN l.items IS NULL THEN 'empty' ELSE 'open' END AS state
+            CASE WHEN o."orderPlacedAt" IS NOT NULL AND NOT o.active THEN 'converted' WHEN NOT o.active THEN 'closed' WHEN l.items IS NULL THEN 'empty' ELSE 'open' END AS state
         FROM "order" o LEFT JOIN customer c ON c.id = o."customerId"
         LEFT JOIN LATERAL (SELECT jsonb_agg(jsonb_build_object('sku', v.sku, 'quantity', l.quantity, 'unit_price', l."listPrice" / 100.0,
                 'name', (SELECT t.name FROM product_variant_translation t WHERE t."baseId" = v.id ORDER BY t."languageCode" <> 'en', t."languageCode" LIMIT 1))) AS items
