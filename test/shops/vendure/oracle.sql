@@ -1,7 +1,7 @@
 -- What the shop's own tables say, one row per order; names in the channel's language.
 SELECT o.id::text AS cart,
 	CASE WHEN o."orderPlacedAt" IS NOT NULL THEN 'bought' ELSE 'open' END AS state,
-	CASE WHEN o."orderPlacedAt" IS NOT NULL THEN o.id::text END AS order_ref,
+	CASE WHEN o."orderPlacedAt" IS NOT NULL THEN o.code END AS order_ref,
 	CASE WHEN o."orderPlacedAt" IS NOT NULL AND o.state <> 'Cancelled' THEN (o."subTotalWithTax" + o."shippingWithTax") / 100.0 END AS total,
 	o."currencyCode" AS currency,
 	c."emailAddress" AS email,
