@@ -426,7 +426,7 @@ def mail(superuser, comparison):
     wanted = {state["email"] for state in comparison.shop.values()
               if state["state"] == "open" and state["items"] and state["email"] and not state["email"].startswith("has-two-carts")}
     mailed = {row["recipient"].lower() for row in superuser.execute("SELECT recipient FROM incomplete_orders.messages")}
-    check(mailed == wanted, f"{len(wanted)} people are to be mailed, nobody of them who bought", sorted(mailed ^ wanted))
+    check(mailed == wanted, f"{len(wanted)} people are to be mailed, nobody of them who bought", f"wrongly: {sorted(mailed - wanted)}\nnot: {sorted(wanted - mailed)}")
 
 
 def leave(superuser, shop, before, password):

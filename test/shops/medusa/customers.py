@@ -3,6 +3,7 @@ yields happens in one round, overlapping with what all other customers do in it.
 
 import threading
 from random import Random
+from zlib import crc32
 
 import web
 
@@ -26,6 +27,7 @@ class Customer:
     def __init__(self, port, name, currency="eur"):
         self.name = name
         self.email = f"{name}@customers.example"
+        self.phone = f"+49 30 {crc32(name.encode()) % 10**8:08}"      # one phone, one person
         self.currency = currency
         self.browser = web.Browser(port)
         self.browser.headers["x-publishable-api-key"] = Customer.key
@@ -79,7 +81,7 @@ class Customer:
     def address(self):
         place = {"eur": "de", "jpy": "jp", "kwd": "kw"}[self.cart["currency_code"]]
         where = {"first_name": "Ada", "last_name": "O'Müller-李", "address_1": "Street 1", "city": "Town",
-                 "postal_code": "12345", "country_code": place, "phone": "+49 30 1234567"}
+                 "postal_code": "12345", "country_code": place, "phone": self.phone}
         self.post("", {"shipping_address": where, "billing_address": where})
         options = self.call("GET", f"/store/shipping-options?cart_id={self.cart['id']}")["shipping_options"]
         self.post("/shipping-methods", {"option_id": options[0]["id"]})

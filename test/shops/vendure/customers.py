@@ -3,6 +3,7 @@ yields happens in one round, overlapping with what all other customers do in it.
 
 import threading
 from random import Random
+from zlib import crc32
 
 import web
 
@@ -25,6 +26,7 @@ class Customer:
     def __init__(self, port, name, channel=None):
         self.name = name
         self.email = f"{name}@customers.example"
+        self.phone = f"+49 30 {crc32(name.encode()) % 10**8:08}"      # one phone, one person
         self.browser = web.Browser(port)
         self.channel = channel
         if channel:
@@ -89,7 +91,7 @@ class Customer:
 
     def give_email(self, email=None, first="Ada", last="O'Müller-李"):
         return self.do("mutation ($i: CreateCustomerInput!) { setCustomerForOrder(input: $i) { %s %s } }" % (ORDER, ERROR),
-                       i={"emailAddress": email or self.email, "firstName": first, "lastName": last, "phoneNumber": "+49 30 1234567"})
+                       i={"emailAddress": email or self.email, "firstName": first, "lastName": last, "phoneNumber": self.phone})
 
     def address(self):
         self.do("mutation ($i: CreateAddressInput!) { setOrderShippingAddress(input: $i) { %s %s } }" % (ORDER, ERROR),
