@@ -51,6 +51,8 @@ COMMANDS = {
     },
 }[SHOP]
 
+# Who attaches: a role that has SELECT and TRIGGER on the shop's tables and no more, or the shop's own.
+ATTACHER = {"vendure": "keeper", "medusa": "medusa"}[SHOP]
 # Medusa completes a cart and takes that back when the payment is declined: soon enough read, both are seen.
 MAPPING = {"vendure": {}, "medusa": {"settle": "100 milliseconds"}}[SHOP]
 
@@ -168,6 +170,8 @@ def state_of(row):
         "items": sorted((sku, name, number(quantity), number(price)) for sku, name, quantity, price in items),
         "email": (row["email"] or "").lower(),
         "customer": row["customer"] or "",
+        "name": row["name"] or "",
+        "phone": re.sub(r"\D", "", row["phone"] or ""),
         "currency": row["currency"],
         "order": row["order_ref"] if bought else None,
         "total": number(row["total"]) if bought else None,
@@ -236,7 +240,7 @@ def explain(found):
 class Ticker(threading.Thread):
     def __init__(self, password):
         super().__init__(daemon=True)
-        self.connection = connect("keeper", password)
+        self.connection = connect(ATTACHER, password)
         self.over = threading.Event()
         self.trouble = []
         self.turns = 0
@@ -314,15 +318,14 @@ def cost(shop, superuser):
 def prepare(superuser, shop, password):
     superuser.execute(f"CREATE ROLE {SHOP} LOGIN PASSWORD '{shop.password}'")
     superuser.execute(f"CREATE DATABASE {SHOP} OWNER {SHOP}")
-    if not superuser.execute("SELECT 1 FROM pg_roles WHERE rolname = 'keeper'").fetchone():
-        superuser.execute(f"CREATE ROLE keeper LOGIN PASSWORD '{password}'")
-    else:
-        superuser.execute(f"ALTER ROLE keeper PASSWORD '{password}'")
+    if ATTACHER != SHOP:
+        superuser.execute(f"CREATE ROLE {ATTACHER} LOGIN PASSWORD '{password}'")
 
 
 def main():
     superuser = psycopg.connect(dbname="postgres", autocommit=True, row_factory=dict_row)
-    shop, password = Shop(), secrets.token_urlsafe(12)
+    shop = Shop()
+    password = shop.password if ATTACHER == SHOP else secrets.token_urlsafe(12)
     say(f"# {SHOP}: seed {SEED}")
     prepare(superuser, shop, password)
     superuser.close()
@@ -331,10 +334,11 @@ def main():
     try:
         superuser.execute("CREATE EXTENSION incomplete_orders")
         superuser.execute("SELECT incomplete_orders.setup()")
-        superuser.execute("SELECT incomplete_orders.grant_to('keeper', 'admin', 'default')")
+        superuser.execute("SELECT incomplete_orders.grant_to(%s, 'admin', 'default')", (ATTACHER,))
         shop.run(*COMMANDS["fill"])
-        # the least that attach asks for; the shop's own role gets no right on anything of ours
-        superuser.execute("GRANT SELECT, TRIGGER ON ALL TABLES IN SCHEMA public TO keeper")
+        if ATTACHER != SHOP:
+            # the least that attach asks for; the shop's own role then has no right on anything of ours
+            superuser.execute(f"GRANT SELECT, TRIGGER ON ALL TABLES IN SCHEMA public TO {ATTACHER}")
         before = schema()
         shop.start()
         players.Customer.secret = shop.environment["SHOP_SECRET"]
@@ -342,6 +346,7 @@ def main():
             players.prepare(superuser)
         ticker, comparison = run_rounds(superuser, shop, password)
         look_back(superuser, ticker)
+        idle(superuser, shop)
         mail(superuser, comparison)
         cost(shop, superuser)
         found, _ = comparison.wait()
@@ -360,7 +365,7 @@ def main():
 
 def attach(password):
     """Three commands, as in README: look, look at samples, attach."""
-    with connect("keeper", password) as keeper:
+    with connect(ATTACHER, password) as keeper:
         report = keeper.execute("SELECT * FROM incomplete_orders.attach(%s, %s, %s, dry_run => true)", (SHOP, SHOP, Jsonb(MAPPING))).fetchall()
         for row in report:
             say(f"#   {' | '.join(str(value) for value in row.values())}"[:160])
@@ -413,11 +418,37 @@ def look_back(superuser, ticker):
         "SELECT status, count(*) FROM incomplete_orders.incomplete_orders GROUP BY 1 ORDER BY 1")))
 
 
+def idle(superuser, shop):
+    """Looking at a cart moves nothing, whatever the shop writes meanwhile."""
+    customer = players.Customer(shop.port, "looks-only")
+    customer.add("TEA-1")
+    (cart,) = players.carts_of["looks-only"]
+
+    def seen():
+        return superuser.execute("SELECT version, last_activity_at FROM incomplete_orders.open_orders WHERE cart_key = %s", (cart,)).fetchone()
+    until = time.monotonic() + PATIENCE
+    while not seen() and time.monotonic() < until:
+        time.sleep(0.2)
+    before = seen()
+    for _ in range(5):
+        customer.look()
+    # what the shop wrote is read together with this, or before it
+    customer = players.Customer(shop.port, "looks-after")
+    customer.add("TEA-1")
+    (after,) = players.carts_of["looks-after"]
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and not superuser.execute(
+            "SELECT FROM incomplete_orders.open_orders WHERE cart_key = %s", (after,)).fetchone():
+        time.sleep(0.2)
+    check(before and seen() == before, "who only looks at a cart is not active", f"{before} {seen()}")
+
+
 def mail(superuser, comparison):
     """Three hours pass: who left goods behind is mailed, who bought is not."""
     superuser.execute("""SELECT incomplete_orders.configure_shop('default', '{"consent_rule":"none"}')""")
     superuser.execute("SELECT incomplete_orders.enable_campaign('cart')")
     superuser.execute("CALL incomplete_orders.tick(at => now() + interval '3 hours')")
+    comparison.wait()
     left = {cart for cart, state in comparison.shop.items() if state["state"] == "open" and state["items"]}
     abandoned = {row["cart_key"] for row in superuser.execute(
         "SELECT cart_key FROM incomplete_orders.open_orders WHERE status = 'abandoned'")}
@@ -430,7 +461,7 @@ def mail(superuser, comparison):
 
 
 def leave(superuser, shop, before, password):
-    with connect("keeper", password) as keeper:
+    with connect(ATTACHER, password) as keeper:
         report = [tuple(row.values()) for row in keeper.execute("SELECT * FROM incomplete_orders.detach(%s)", (SHOP,))]
     # a role that may create triggers on another's tables may not drop them: detach says what the owner has to do
     left = [re.search(r"DROP TRIGGER .*", thing) for action, thing in report if action == "left"]

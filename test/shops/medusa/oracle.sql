@@ -7,6 +7,8 @@ SELECT c.id AS cart,
 	upper(c.currency_code) AS currency,
 	c.email,
 	c.customer_id AS customer,
+	a.first_name || ' ' || a.last_name AS name,
+	a.phone,
 	coalesce((SELECT json_agg(json_build_array(l.variant_sku, l.product_title, l.quantity, l.unit_price))
 		FROM cart_line_item l WHERE l.cart_id = c.id AND l.deleted_at IS NULL), '[]') AS items
-FROM cart c WHERE c.deleted_at IS NULL
+FROM cart c LEFT JOIN cart_address a ON a.id = c.shipping_address_id WHERE c.deleted_at IS NULL

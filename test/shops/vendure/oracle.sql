@@ -6,6 +6,8 @@ SELECT o.id::text AS cart,
 	o."currencyCode" AS currency,
 	c."emailAddress" AS email,
 	o."customerId"::text AS customer,
+	c."firstName" || ' ' || c."lastName" AS name,
+	c."phoneNumber" AS phone,
 	coalesce((SELECT json_agg(json_build_array(v.sku, t.name, n.quantity, l."listPrice" / 100.0))
 		FROM order_line l
 		-- cancelling takes the quantities away, what was ordered stays beside them
