@@ -29,7 +29,11 @@ INSERT INTO impersonal VALUES
 	('message_skips', 'campaign reason'),
 	('suppressions', 'scope reason'),
 	('consents', 'purpose status'),
+	-- ids of carts, for as long as these wait to be read
+	('cart_marks', 'key'),
+	('due_carts', 'key sqlstate problem'),
 	-- of the shop and the server
+	('attached_tables', 'name preset mapping role_name tables read_query list_query key_queries restore_url state problem problem_sqlstate list_after'),
 	('secret_keys', 'purpose secret'),
 	('heartbeats', 'job report'),
 	('hook_failures', 'hook sqlstate'),

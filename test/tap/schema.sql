@@ -169,7 +169,7 @@ SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'incomplete_
 	AND (relowner <> 'incomplete_orders_owner'::regrole OR EXISTS (SELECT FROM aclexplode(relacl) WHERE grantee = 0))$$,
 	'tables, views and sequences belong to it, and PUBLIC has no right to them');
 SELECT is_empty($$SELECT relname FROM pg_class c WHERE relnamespace = 'incomplete_orders'::regnamespace AND relkind IN ('r', 'p')
-	AND relname <> 'cart_marks' AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)$$,
+	AND relname !~ '^cart_marks(_[0-9]+)?$' AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)$$,
 	'every table has a primary key');
 SELECT is_empty($$SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = indrelid WHERE relnamespace = 'incomplete_orders'::regnamespace
 	AND indisprimary AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'shop_id')
