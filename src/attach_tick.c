@@ -214,16 +214,16 @@ find_due(const IcoAttachment *attachment, TimestampTz at, int most, Due *due)
 
 /* Both are sorted by key. */
 static void
-give_carts(Due *due, IcoCart *carts, int n)
+give_carts(IcoDueCart *due, int n_due, IcoCart *carts, int n)
 {
 	int			next = 0;
 
-	for (int i = 0; i < due->n; i++)
+	for (int i = 0; i < n_due; i++)
 	{
-		while (next < n && ico_compare_texts(carts[next].texts[ICO_C_KEY], due->carts[i].key) < 0)
+		while (next < n && ico_compare_texts(carts[next].texts[ICO_C_KEY], due[i].key) < 0)
 			next++;
-		if (next < n && ico_compare_texts(carts[next].texts[ICO_C_KEY], due->carts[i].key) == 0)
-			due->carts[i].cart = &carts[next];
+		if (next < n && ico_compare_texts(carts[next].texts[ICO_C_KEY], due[i].key) == 0)
+			due[i].cart = &carts[next];
 	}
 }
 
@@ -234,19 +234,67 @@ compare_due(const void *a, const void *b)
 }
 
 static bool
-read_due(const IcoAttachment *attachment, Due *due, IcoTrouble *trouble)
+read_part(const IcoAttachment *attachment, IcoDueCart *due, int n_due, IcoTrouble *trouble)
 {
-	Datum	   *keys = palloc((due->n + 1) * sizeof(Datum));
+	Datum	   *keys = palloc((n_due + 1) * sizeof(Datum));
 	IcoCart    *carts;
 	int			n;
 
-	qsort(due->carts, due->n, sizeof(IcoDueCart), compare_due);
-	for (int i = 0; i < due->n; i++)
-		keys[i] = PointerGetDatum(due->carts[i].key);
-	if (!ico_read_carts(attachment, DatumGetArrayTypeP(ico_array_of(keys, due->n, TEXTOID)), &carts, &n, trouble))
+	for (int i = 0; i < n_due; i++)
+		keys[i] = PointerGetDatum(due[i].key);
+	if (!ico_read_carts(attachment, DatumGetArrayTypeP(ico_array_of(keys, n_due, TEXTOID)), &carts, &n, trouble))
 		return false;
-	give_carts(due, carts, n);
+	give_carts(due, n_due, carts, n);
 	return true;
+}
+
+/* A value that a mapping cannot take, a text where it casts to a number: of one cart or of all. */
+static bool
+is_of_value(const IcoTrouble *trouble)
+{
+	return ERRCODE_TO_CATEGORY(trouble->sqlstate) == ERRCODE_DATA_EXCEPTION;
+}
+
+static void
+refuse(IcoDueCart *due, const IcoTrouble *trouble)
+{
+	due->error = palloc0(sizeof(ErrorData));
+	due->error->sqlerrcode = trouble->sqlstate;
+	due->error->message = trouble->message;
+}
+
+/*
+ * Reads by halves what could not be read at once, so that one cart's values hold up
+ * no other; *readable counts the others.
+ */
+static bool
+read_halves(const IcoAttachment *attachment, IcoDueCart *due, int n, int *readable, IcoTrouble *trouble)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (read_part(attachment, due, n, trouble))
+	{
+		*readable += n;
+		return true;
+	}
+	if (!is_of_value(trouble))
+		return false;
+	if (n == 1)
+	{
+		refuse(due, trouble);
+		return true;
+	}
+	return read_halves(attachment, due, n / 2, readable, trouble) &&
+		read_halves(attachment, due + n / 2, n - n / 2, readable, trouble);
+}
+
+static bool
+read_due(const IcoAttachment *attachment, Due *due, IcoTrouble *trouble)
+{
+	int			readable = 0;
+
+	qsort(due->carts, due->n, sizeof(IcoDueCart), compare_due);
+	/* none of several can be read: that is the mapping's fault */
+	return read_halves(attachment, due->carts, due->n, &readable, trouble) && (readable > 0 || due->n == 1);
 }
 
 /* Those that are done are forgotten, unless they were marked again. */

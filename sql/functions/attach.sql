@@ -293,6 +293,15 @@ AS $$
 $$;
 COMMENT ON FUNCTION incomplete_orders._instant_sql(jsonb, text, oid, text[]) IS 'A value of a mapping as a timestamptz';
 
+CREATE FUNCTION incomplete_orders._key_sql(key text, type text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN type = 'uuid' THEN format('CASE WHEN %1$s ~ ''^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'' THEN %1$s::uuid END', key)
+		ELSE format('%s::%s', key, type) END
+$$;
+COMMENT ON FUNCTION incomplete_orders._key_sql(text, text) IS
+	'A key as a value of the type of the carts'' ids. Saleor keeps what checkout an order had as a text: what is no uuid is no checkout';
+
 CREATE FUNCTION incomplete_orders._attachment_queries(mapping jsonb, schemas text[], OUT read_query text, OUT list_query text, OUT key_queries jsonb)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -366,11 +375,14 @@ BEGIN
 			CASE WHEN orders IS NOT NULL THEN 'own_link.order_ref'
 				ELSE format('CASE WHEN %s THEN coalesce(%s::text, cart.%I::text) END', completed, incomplete_orders._value_sql(cart -> 'order_number', 'cart', schemas), id) END,
 			incomplete_orders._instant_sql(cart -> 'updated_at', 'cart', carts.relation, schemas), completed_at)
-		|| format(E'\nFROM %s AS cart %s\nWHERE cart.%I = ANY ($1::%s[]) AND %s', carts.qualified, link, id, id_type, where_cart);
+		|| format(E'\nFROM %s AS cart %s\nWHERE cart.%I = ANY (%s) AND %s', carts.qualified, link, id,
+			CASE WHEN id_type = 'uuid' THEN format('ARRAY(SELECT %s FROM unnest($1) AS k)', incomplete_orders._key_sql('k', id_type)) ELSE format('$1::%s[]', id_type) END,
+			where_cart);
 	IF orders IS NOT NULL THEN
 		-- the cart is gone, and the order that it became is there
-		read_query := read_query || format(E'\nUNION ALL\nSELECT own_link.cart_key%1$s, own_link.currency, own_link.total, ''[]'', true, false, false, true, own_link.order_ref, NULL, own_link.completed_at\nFROM (SELECT DISTINCT ON (%2$I.%3$I) %2$I.%3$I::text AS cart_key, %4$s\n\tFROM %5$s AS %2$I WHERE %2$I.%3$I = ANY ($1::%6$s[]) AND %7$s ORDER BY %2$I.%3$I, %2$I.%8$I) AS own_link\nWHERE NOT EXISTS (SELECT FROM %9$s AS cart WHERE cart.%10$I = own_link.cart_key::%11$s)',
-			repeat(', NULL', 8), link_name, orders ->> 'cart', linked, links.qualified, link_type, live, orders ->> 'order', carts.qualified, id, id_type);
+		read_query := read_query || format(E'\nUNION ALL\nSELECT own_link.cart_key%1$s, own_link.currency, own_link.total, ''[]'', true, false, false, true, own_link.order_ref, NULL, own_link.completed_at\nFROM (SELECT DISTINCT ON (%2$I.%3$I) %2$I.%3$I::text AS cart_key, %4$s\n\tFROM %5$s AS %2$I WHERE %2$I.%3$I = ANY ($1::%6$s[]) AND %7$s ORDER BY %2$I.%3$I, %2$I.%8$I) AS own_link\nWHERE (%11$s) IS NOT NULL AND NOT EXISTS (SELECT FROM %9$s AS cart WHERE cart.%10$I = %11$s)',
+			repeat(', NULL', 8), link_name, orders ->> 'cart', linked, links.qualified, link_type, live, orders ->> 'order', carts.qualified, id,
+			incomplete_orders._key_sql('own_link.cart_key', id_type));
 	END IF;
 
 	list_query := format(E'SELECT cart.%1$I::text AS cart_key\nFROM %2$s AS cart %3$s\nWHERE ($1 IS NULL OR cart.%1$I > $1::%4$s) AND %5$s AND NOT (%6$s) AND NOT (%7$s) AND NOT (%8$s)\nORDER BY cart.%1$I LIMIT $2',

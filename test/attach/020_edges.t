@@ -366,6 +366,21 @@ def bad_values():
     wrong = [w for w in shop.differences() if "email" not in w]
     ok(not wrong, "bad: all is read once it is good", *wrong)
 
+    # an expression of the mapping that fails for one cart
+    shop = plain("bad_one", total="100 / (cart.id - 3)")
+    yield shop
+    for i in range(1, 8):
+        shop.run("INSERT INTO carts (id) VALUES (%s)", i)
+        shop.run("INSERT INTO lines (cart, sku) VALUES (%s, 'A')", i)
+    shop.tick()
+    same(sorted(shop.captured()), ["1", "2", "4", "5", "6", "7"], "bad: a query that fails for one cart is that cart's")
+    same(shop.value("SELECT state FROM incomplete_orders.attachments"), "ok", "bad: ... and does not break the attachment")
+    said = shop.rows("SELECT * FROM incomplete_orders.health() WHERE state <> 'ok'")
+    ok(any("cart" in r["check_name"] for r in said), "bad: ... but is told of", said)
+    shop.run("DELETE FROM lines WHERE cart = 3")
+    shop.run("DELETE FROM carts WHERE id = 3")
+    shop.agrees("the rest when it is gone")
+
 
 def migrations():
     """The shop goes on writing, the mapping breaks, says so, and catches up."""
