@@ -177,7 +177,7 @@ test:
 
 # Real shops, from the npm registry; make test-shops SHOPS=vendure plays one.
 test-shops:
-	@tools/packages build test demo
+	@tools/packages build demo shops
 	@test/shops/run $(SHOPS)
 
 bench:
