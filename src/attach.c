@@ -10,8 +10,11 @@
  * are made as that role too, so it needs its rights to the tables and gets none
  * from us.
  *
- * Memory: that of the call.  Locks: SHARE ROW EXCLUSIVE on a shop's table until
- * the commit, by CREATE TRIGGER, and not waited for longer than LOCK_TIMEOUT.
+ * Memory: that of the call.  Locks: SHARE ROW EXCLUSIVE on a shop's tables until
+ * the commit, to make triggers, ACCESS EXCLUSIVE to drop them.  All of them are
+ * taken at once or none, without standing in a queue: who holds one table and waits
+ * for the next could end one of the shop's transactions as a deadlock, and who waits
+ * makes those wait that come after.
  */
 #include "postgres.h"
 
@@ -24,11 +27,16 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "compat.h"
 #include "errors.h"
@@ -36,11 +44,14 @@
 #include "plan.h"
 #include "tenant.h"
 
-#define LOCK_TIMEOUT "5s"
+/* milliseconds; lock_timeout may say less */
+#define PATIENCE 5000
+#define LOOK_AGAIN 20
 
 PG_FUNCTION_INFO_V1(ico_attach);
 PG_FUNCTION_INFO_V1(ico_expression_fault);
 PG_FUNCTION_INFO_V1(ico_try_query);
+PG_FUNCTION_INFO_V1(ico_lock_tables);
 PG_FUNCTION_INFO_V1(ico_make_mark_trigger);
 PG_FUNCTION_INFO_V1(ico_drop_mark_trigger);
 
@@ -282,8 +293,6 @@ run(void *arg)
 	GetUserIdAndSecContext(&user, &security);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
 	SetUserIdAndSecContext(commands->role, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	foreach(cell, commands->texts)
 		(void) SPI_execute(lfirst(cell), false, 0);
@@ -301,6 +310,63 @@ qualified_name(Oid relation)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the table with OID %u is gone", relation)));
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name);
+}
+
+/* Relations and their partitions. */
+typedef struct Tables
+{
+	List	   *relations;
+	LOCKMODE	mode;
+	Oid			taken;			/* the first that somebody has, or InvalidOid */
+} Tables;
+
+static void
+lock_tables(void *arg)
+{
+	Tables	   *tables = arg;
+	ListCell   *cell;
+
+	tables->taken = InvalidOid;
+	foreach(cell, tables->relations)
+	{
+		if (ConditionalLockRelationOid(lfirst_oid(cell), tables->mode))
+			continue;
+		tables->taken = lfirst_oid(cell);
+		/* those that were had are given back */
+		ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE), errmsg("a table is locked")));
+	}
+}
+
+/* _lock_tables(relations, exclusive) */
+Datum
+ico_lock_tables(PG_FUNCTION_ARGS)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(0);
+	int			n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	Tables		tables = {NIL, PG_GETARG_BOOL(1) ? AccessExclusiveLock : ShareRowExclusiveLock, InvalidOid};
+	int			patience = LockTimeout > 0 ? Min(LockTimeout, PATIENCE) : PATIENCE;
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), patience);
+	ErrorData  *error;
+
+	for (int i = 0; i < n; i++)
+		tables.relations = list_concat_unique_oid(tables.relations, find_all_inheritors(((Oid *) ARR_DATA_PTR(array))[i], NoLock, NULL));
+	SPI_connect();
+	while ((error = ico_try(lock_tables, &tables)) != NULL)
+	{
+		if (!OidIsValid(tables.taken))
+			ReThrowError(error);
+		if (GetCurrentTimestamp() >= end)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("table %s is in use", qualified_name(tables.taken)),
+					 errdetail("To make or drop a trigger every table must be free of writers for a moment (of readers, too, to drop one)."),
+					 errhint("Nothing was changed. Try again; pg_stat_activity shows transactions that are open for long.")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_AGAIN, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
 }
 
 static void

@@ -20,6 +20,11 @@ RETURNS TABLE (cart_key text, state text, problem text, items incomplete_orders.
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'ico_sample_carts';
 COMMENT ON FUNCTION incomplete_orders._sample_carts IS 'A few open carts of a shop as tick reads them; IC010 when they cannot be read';
 
+CREATE FUNCTION incomplete_orders._lock_tables(relations oid[], exclusive boolean) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'ico_lock_tables';
+COMMENT ON FUNCTION incomplete_orders._lock_tables(oid[], boolean) IS
+	'Locks tables and their partitions for making triggers (exclusive: for dropping them), all at once or none; 55P03 when they are not free within five seconds';
+
 CREATE FUNCTION incomplete_orders._make_mark_trigger(role text, attachment integer, path integer, relation oid, attnum integer, attname text, always boolean) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'ico_make_mark_trigger';
 COMMENT ON FUNCTION incomplete_orders._make_mark_trigger(text, integer, integer, oid, integer, text, boolean) IS 'Makes the two triggers of a watched table as that role';
@@ -685,6 +690,7 @@ BEGIN
 		result := step.action;
 		RETURN NEXT;
 	END LOOP;
+	PERFORM incomplete_orders._lock_tables(array_agg(DISTINCT w.relation), false) FROM incomplete_orders._watched_tables(complete, place) w;
 	FOR step IN SELECT w.* FROM incomplete_orders._watched_tables(complete, place) w LOOP
 		PERFORM incomplete_orders._make_mark_trigger(me, own, step.path, step.relation, step.attnum, step.attname, coalesce((complete ->> 'always')::boolean, false));
 		check_name := format('trigger on %s', step.qualified);
@@ -842,9 +848,13 @@ AS $$
 DECLARE
 	found record;
 	fault text;
+	droppers name[] := ARRAY(SELECT r.rolname FROM pg_roles r WHERE r.rolname IN (incomplete_orders._acting_role(), role_name));
+	locked oid[] := '{}';
 BEGIN
 	FOR found IN
-		SELECT t.tgrelid AS relation, t.tgname, format('%I.%I', n.nspname, c.relname) AS qualified FROM pg_trigger t
+		SELECT t.tgrelid AS relation, t.tgname, format('%I.%I', n.nspname, c.relname) AS qualified,
+			array_agg(t.tgrelid) FILTER (WHERE EXISTS (SELECT FROM unnest(droppers) d WHERE pg_has_role(d, c.relowner, 'USAGE'))) OVER () AS droppable
+		FROM pg_trigger t
 		JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE t.tgfoid = 'incomplete_orders._mark_cart'::regproc AND NOT t.tgisinternal AND t.tgparentid = 0
 			AND t.tgname ~ format('^incomplete_orders_mark_%s_[0-9]+(_truncate)?$', attachment)
@@ -854,6 +864,10 @@ BEGIN
 				WHERE p.relid = t.tgrelid AND t.tgname = format('incomplete_orders_mark_%s_%s_truncate', attachment, k ->> 'path'))
 		ORDER BY n.nspname, c.relname, t.tgname
 	LOOP
+		IF locked = '{}' AND found.droppable IS NOT NULL THEN
+			locked := found.droppable;
+			PERFORM incomplete_orders._lock_tables(locked, true);
+		END IF;
 		object := format('trigger %I on %s', found.tgname, found.qualified);
 		fault := incomplete_orders._drop_mark_trigger(incomplete_orders._acting_role()::text, found.relation, found.tgname);
 		IF fault IS NOT NULL AND role_name <> incomplete_orders._acting_role() THEN
@@ -884,7 +898,6 @@ BEGIN
 	-- no tick reads it any more
 	DELETE FROM incomplete_orders.attached_tables a WHERE a.shop_id = _detach.shop_id AND a.attachment = _detach.attachment
 	RETURNING a.shop_id, a.attachment, a.name, a.role_name INTO own;
-	RETURN QUERY SELECT * FROM incomplete_orders._drop_triggers(own.attachment, own.role_name, '[]');
 	DELETE FROM incomplete_orders.due_carts d WHERE d.attachment = own.attachment;
 	LOOP
 		EXIT WHEN NOT keep;
@@ -898,6 +911,8 @@ BEGIN
 		END IF;
 		n := n + cardinality(batch);
 	END LOOP;
+	-- last, because it locks the shop's tables until the commit
+	RETURN QUERY SELECT * FROM incomplete_orders._drop_triggers(own.attachment, own.role_name, '[]');
 	IF n > 0 THEN
 		action := 'dismiss';
 		object := format('%s open order%s', n, CASE n WHEN 1 THEN '' ELSE 's' END);
