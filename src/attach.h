@@ -25,8 +25,11 @@ typedef struct IcoAttachment
 	Jsonb	   *key_queries;
 	int			decimals;		/* places that the shop leaves out of money; -1: as many as the currency has */
 	bool		tells_progress; /* in_progress is mapped */
+	bool		links_orders;	/* so are the shop's orders, in a table of their own */
+	bool		gone_is_bought; /* a cart that is gone was bought */
 	int64		settle;
 	TimestampTz attached_at;
+	bool		renewed;		/* its queries were made anew */
 	bool		broken;
 	int32		failures;
 } IcoAttachment;

@@ -44,6 +44,13 @@
 /* why an order was closed, where the shop ended its cart */
 #define REASON_GONE "cart_deleted"
 #define REASON_MERGED "merged"
+/* of a purchase whose order the shop has not linked yet */
+#define PROVISIONAL "cart:"
+
+/* how zones differ, at most by this, and how exact a shop's program is */
+#define ZONE_STEP (15 * USECS_PER_MINUTE)
+#define WIDEST_ZONE (14 * USECS_PER_HOUR)
+#define ZONE_SLACK (30 * USECS_PER_SEC)
 
 /* facts by which an order is somebody's */
 #define CONTACTS (ICO_FACT_BIT(ICO_F_EMAIL) | ICO_FACT_BIT(ICO_F_PHONE) | ICO_FACT_BIT(ICO_F_CUSTOMER_ID) | \
@@ -683,14 +690,62 @@ capture(const Batch *batch, Known *known)
 	return true;
 }
 
+/* --- what was taken back --------------------------------------------------------------- */
+
+static bool
+was_bought(const Known *known)
+{
+	return !known->has_open && known->has_closed && known->order.status == ICO_CONVERTED && known->foreign_order != NULL;
+}
+
+/*
+ * The order that was made of the cart is no more: not when the shop still has it.  Of
+ * a cart that is gone only a link to its order can say so.
+ */
+static bool
+is_reversal(const Batch *batch, const Known *known)
+{
+	return was_bought(known) && known->due->values.order_ref == NULL &&
+		(known->due->cart != NULL || batch->attachment->links_orders);
+}
+
+/* It was bought, but as another order: that one was taken back before. */
+static bool
+is_other_order(const Known *known)
+{
+	text	   *now = known->due->values.order_ref;
+	text	   *before = known->foreign_order;
+
+	return was_bought(known) && now != NULL && ico_compare_texts(now, before) != 0 &&
+		!(VARSIZE_ANY_EXHDR(before) > strlen(PROVISIONAL) && memcmp(VARDATA_ANY(before), PROVISIONAL, strlen(PROVISIONAL)) == 0);
+}
+
+static bool
+reverse(const Batch *batch, Known *known)
+{
+	TimestampTz at = Max(act_instant(batch, known), known->order.last_activity_at);
+	pg_uuid_t	id;
+
+	if (!ico_read_order(batch->shop->shop_id, &known->order.id, true, &known->order) ||
+		known->order.status != ICO_CONVERTED)
+		return false;
+	ico_reverse(&known->order, batch->shop, at, &id);
+	known->has_closed = false;
+	read_again(batch, known, &id);
+	return true;
+}
+
 /* --- what ends ----------------------------------------------------------------------- */
 
 static void
 end_cart(const Batch *batch, Known *known, const char *reason)
 {
-	TimestampTz at = act_instant(batch, known);
-	IcoEvent	event = {.event = strcmp(reason, REASON_MERGED) == 0 ? "merged" : "deleted", .at = at};
+	TimestampTz at;
+	IcoEvent	event = {.event = strcmp(reason, REASON_MERGED) == 0 ? "merged" : "deleted"};
 
+	if (is_reversal(batch, known))
+		(void) reverse(batch, known);
+	at = event.at = act_instant(batch, known);
 	if (!known->has_open || !ico_settle(&known->order, batch->shop, at))
 		return;
 	event.reason = event.reason_text = cstring_to_text(reason);
@@ -698,6 +753,26 @@ end_cart(const Batch *batch, Known *known, const char *reason)
 }
 
 /* --- what was bought ------------------------------------------------------------------ */
+
+/*
+ * Whether it was bought since the shop is attached.  Many shops keep instants without
+ * a zone, by a clock that nobody knows: one that lies between the marks but for quarters
+ * of an hour, as zones differ, is of now, too.
+ */
+static bool
+is_bought_now(const Batch *batch, const IcoDueCart *due)
+{
+	TimestampTz said = due->cart->completed_at;
+	int64		zone;
+
+	if (said == ICO_NONE)
+		return false;
+	if (said >= batch->attachment->attached_at)
+		return true;
+	zone = (due->marked_at - said + ZONE_STEP / 2) / ZONE_STEP * ZONE_STEP;
+	return !due->repeated && zone <= WIDEST_ZONE && said + zone >= due->first_marked_at - ZONE_SLACK &&
+		said + zone <= due->marked_at + ZONE_SLACK;
+}
 
 /*
  * A cart that was never seen open: bought within the time of settling, or missed.
@@ -714,7 +789,7 @@ begin_bought(const Batch *batch, Known *known)
 	Change		change;
 	pg_uuid_t	id;
 
-	if (due->cart->completed_at == ICO_NONE || due->cart->completed_at < batch->attachment->attached_at)
+	if (!is_bought_now(batch, due))
 		return false;
 	find_change_of_person(batch, known, &items, &facts, &change);
 	if (!ico_begin_attached(batch->shop, batch->attachment->attachment, due->key, NULL, items, &facts, began, at, &id))
@@ -752,7 +827,7 @@ reference_of(const Known *known)
 	if (known->due->values.order_ref != NULL)
 		return known->due->values.order_ref;
 	/* its order is not linked yet; when it is, the reference changes */
-	return cstring_to_text(psprintf("cart:%s", text_to_cstring(known->due->key)));
+	return cstring_to_text(psprintf(PROVISIONAL "%s", text_to_cstring(known->due->key)));
 }
 
 static void
@@ -775,6 +850,8 @@ complete(const Batch *batch, Known *known)
 	int64		total = values->has_total ? values->total : 0;
 	bool		own_total = values->has_total;
 
+	if (is_other_order(known))
+		(void) reverse(batch, known);
 	if (!known->has_open && known->has_closed)
 	{
 		if (known->order.merged || known->order.status == ICO_REVERSED ||
@@ -800,31 +877,6 @@ complete(const Batch *batch, Known *known)
 		close_double(batch, known, at);
 }
 
-/* --- what was taken back --------------------------------------------------------------- */
-
-/* The cart is one again, and its order is no more: not when the shop has the order still. */
-static bool
-is_reversal(const Known *known)
-{
-	return known->has_closed && known->order.status == ICO_CONVERTED && known->foreign_order != NULL &&
-		known->due->values.order_ref == NULL;
-}
-
-static bool
-reverse(const Batch *batch, Known *known)
-{
-	TimestampTz at = Max(act_instant(batch, known), known->order.last_activity_at);
-	pg_uuid_t	id;
-
-	if (!ico_read_order(batch->shop->shop_id, &known->order.id, true, &known->order) ||
-		known->order.status != ICO_CONVERTED)
-		return false;
-	ico_reverse(&known->order, batch->shop, at, &id);
-	known->has_closed = false;
-	read_again(batch, known, &id);
-	return true;
-}
-
 /* --- one batch --------------------------------------------------------------------------- */
 
 typedef enum Pass
@@ -847,19 +899,31 @@ pass_of(const IcoDueCart *due)
 	return PASS_OPEN;
 }
 
+/* The shop deletes what was bought, and has nothing else to say so. */
+static void
+complete_gone(const Batch *batch, Known *known)
+{
+	TimestampTz at = act_instant(batch, known);
+
+	if (ico_settle(&known->order, batch->shop, at))
+		(void) ico_complete(&known->order, batch->shop, reference_of(known), NULL, at);
+}
+
 static void
 apply_cart(const Batch *batch, Known *known, Pass pass)
 {
 	IcoDueCart *due = known->due;
 
-	if (pass == PASS_ENDED)
+	if (due->cart == NULL && batch->attachment->gone_is_bought && known->has_open && !known->order.empty)
+		complete_gone(batch, known);
+	else if (pass == PASS_ENDED)
 		end_cart(batch, known, due->cart != NULL && due->cart->truths[ICO_C_SUPERSEDED] && !due->cart->truths[ICO_C_DELETED] ?
 				 REASON_MERGED : REASON_GONE);
 	else if (pass == PASS_BOUGHT)
 		complete(batch, known);
 	else
 	{
-		if (is_reversal(known) && !reverse(batch, known))
+		if (is_reversal(batch, known) && !reverse(batch, known))
 			due->later = true;
 		else
 			due->later = !capture(batch, known);
@@ -884,6 +948,12 @@ apply(void *arg)
 	}
 	lock_open(batch);
 	look_at_closed(batch);
+	for (int i = 0; i < batch->n; i++)
+	{
+		/* what cannot even be asked for, and is nothing of ours, is no cart: an order's free text */
+		if (batch->known[i].due->cart == NULL && !batch->known[i].has_open && !batch->known[i].taken)
+			batch->known[i].due->values.fault = NULL;
+	}
 	for (int pass = 0; pass < PASSES; pass++)
 	{
 		for (int i = 0; i < batch->n; i++)

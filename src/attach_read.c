@@ -55,7 +55,8 @@ static int	n_kept = 0;
 	"SELECT a.shop_id, a.name, a.role_name, a.role_oid, a.cluster_id, a.read_query, a.list_query, a.key_queries," \
 	" CASE WHEN a.mapping" ARROW_TEXT "'money'" EQ "'minor' THEN -1 WHEN a.mapping" ARROW_TEXT "'money'" EQ "'major' THEN 0" \
 	" ELSE COALESCE((a.mapping" ARROW_TEXT "'money')::pg_catalog.int4, 0) END, a.settle, a.attached_at, a.state" EQ "'broken', a.failures," \
-	" a.mapping" ARROW_TEXT "'in_progress' IS NOT NULL" \
+	" a.mapping" ARROW_TEXT "'in_progress' IS NOT NULL, a.mapping" ARROW_TEXT "'orders' IS NOT NULL," \
+	" COALESCE(a.mapping" ARROW_TEXT "'on_delete'" EQ "'converted', false)" \
 	" FROM incomplete_orders.attached_tables a WHERE a.attachment" EQ "$1" lock
 
 bool
@@ -83,6 +84,8 @@ ico_attachment(int32 attachment, bool lock, IcoAttachment *found)
 	found->broken = DatumGetBool(ico_column(0, 12, &isnull));
 	found->failures = DatumGetInt32(ico_column(0, 13, &isnull));
 	found->tells_progress = DatumGetBool(ico_column(0, 14, &isnull));
+	found->links_orders = DatumGetBool(ico_column(0, 15, &isnull));
+	found->gone_is_bought = DatumGetBool(ico_column(0, 16, &isnull));
 	return ico_shop_by_id(DatumGetInt32(ico_column(0, 1, &isnull)), &found->shop);
 }
 

@@ -233,58 +233,42 @@ compare_due(const void *a, const void *b)
 	return ico_compare_texts(((const IcoDueCart *) a)->key, ((const IcoDueCart *) b)->key);
 }
 
+/* Whether a query failed by a value, of one cart perhaps, and not by what it asks for. */
 static bool
-read_part(const IcoAttachment *attachment, IcoDueCart *due, int n_due, IcoTrouble *trouble)
+by_a_value(int sqlstate)
 {
-	Datum	   *keys = palloc((n_due + 1) * sizeof(Datum));
-	IcoCart    *carts;
-	int			n;
-
-	for (int i = 0; i < n_due; i++)
-		keys[i] = PointerGetDatum(due[i].key);
-	if (!ico_read_carts(attachment, DatumGetArrayTypeP(ico_array_of(keys, n_due, TEXTOID)), &carts, &n, trouble))
-		return false;
-	give_carts(due, n_due, carts, n);
-	return true;
-}
-
-/* A value that a mapping cannot take, a text where it casts to a number: of one cart or of all. */
-static bool
-is_of_value(const IcoTrouble *trouble)
-{
-	return ERRCODE_TO_CATEGORY(trouble->sqlstate) == ERRCODE_DATA_EXCEPTION;
-}
-
-static void
-refuse(IcoDueCart *due, const IcoTrouble *trouble)
-{
-	due->error = palloc0(sizeof(ErrorData));
-	due->error->sqlerrcode = trouble->sqlstate;
-	due->error->message = trouble->message;
+	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_DATA_EXCEPTION;
 }
 
 /*
- * Reads by halves what could not be read at once, so that one cart's values hold up
- * no other; *readable counts the others.
+ * Reads carts; where a value of one of them makes the query fail, they are halved
+ * until it stands alone, and is refused alone.  *readable counts the others.
  */
 static bool
-read_halves(const IcoAttachment *attachment, IcoDueCart *due, int n, int *readable, IcoTrouble *trouble)
+read_range(const IcoAttachment *attachment, IcoDueCart *due, int n, int *readable, IcoTrouble *trouble)
 {
+	Datum	   *keys = palloc((n + 1) * sizeof(Datum));
+	IcoCart    *carts;
+	int			n_carts;
+
 	CHECK_FOR_INTERRUPTS();
-	if (read_part(attachment, due, n, trouble))
+	for (int i = 0; i < n; i++)
+		keys[i] = PointerGetDatum(due[i].key);
+	if (ico_read_carts(attachment, DatumGetArrayTypeP(ico_array_of(keys, n, TEXTOID)), &carts, &n_carts, trouble))
 	{
+		give_carts(due, n, carts, n_carts);
 		*readable += n;
 		return true;
 	}
-	if (!is_of_value(trouble))
+	if (!by_a_value(trouble->sqlstate))
 		return false;
 	if (n == 1)
 	{
-		refuse(due, trouble);
+		due->values.fault = trouble->message;
 		return true;
 	}
-	return read_halves(attachment, due, n / 2, readable, trouble) &&
-		read_halves(attachment, due + n / 2, n - n / 2, readable, trouble);
+	return read_range(attachment, due, n / 2, readable, trouble) &&
+		read_range(attachment, due + n / 2, n - n / 2, readable, trouble);
 }
 
 static bool
@@ -294,7 +278,7 @@ read_due(const IcoAttachment *attachment, Due *due, IcoTrouble *trouble)
 
 	qsort(due->carts, due->n, sizeof(IcoDueCart), compare_due);
 	/* none of several can be read: that is the mapping's fault */
-	return read_halves(attachment, due->carts, due->n, &readable, trouble) && (readable > 0 || due->n == 1);
+	return read_range(attachment, due->carts, due->n, &readable, trouble) && (readable > 0 || due->n == 1);
 }
 
 /* Those that are done are forgotten, unless they were marked again. */
@@ -418,6 +402,37 @@ run_batch(const IcoAttachment *attachment, TimestampTz at, int most, Outcome *ou
 	return true;
 }
 
+/* The types of the shop's columns are not what they were when the queries were made. */
+static void
+renew(void *arg)
+{
+	static IcoPlan plan = {"i", "SELECT incomplete_orders._renew_queries($1)"};
+	IcoAttachment *attachment = arg;
+	Datum		values[1] = {Int32GetDatum(attachment->attachment)};
+	bool		isnull;
+
+	(void) ico_execute(&plan, values, NULL);
+	attachment->renewed = DatumGetBool(ico_column(0, 1, &isnull));
+}
+
+/* The same again, where it failed and other queries may not. */
+static bool
+run_renewed(IcoAttachment *attachment, TimestampTz at, int most, Outcome *outcome, IcoTrouble *trouble)
+{
+	static IcoPlan plan = {
+		"i", "UPDATE incomplete_orders.due_carts d SET retry_at = NULL WHERE d.attachment" EQ "$1 AND d.problem IS NOT NULL"
+	};
+	Datum		values[1] = {Int32GetDatum(attachment->attachment)};
+	bool		done = run_batch(attachment, at, most, outcome, trouble);
+
+	if ((done && outcome->refused == 0) || ico_try(renew, attachment) != NULL || !attachment->renewed ||
+		!ico_attachment(attachment->attachment, true, attachment))
+		return done;
+	(void) ico_execute(&plan, values, NULL);
+	memset(outcome, 0, sizeof(*outcome));
+	return run_batch(attachment, at, most, outcome, trouble);
+}
+
 /* _tick_carts(attachment, at, most) -> (free, carts, refused, more); free is false while another tick is at work */
 Datum
 ico_tick_carts(PG_FUNCTION_ARGS)
@@ -438,7 +453,7 @@ ico_tick_carts(PG_FUNCTION_ARGS)
 	/* one of another shop is as one that is not there */
 	if (free && ico_attachment(PG_GETARG_INT32(0), true, &attachment) && ico_may_tick(attachment.shop.shop_id, at))
 	{
-		if (run_batch(&attachment, at, PG_GETARG_INT32(2), &outcome, &trouble))
+		if (run_renewed(&attachment, at, PG_GETARG_INT32(2), &outcome, &trouble))
 			ico_note_read(&attachment, NULL);
 		else
 			ico_note_read(&attachment, &trouble);
