@@ -948,12 +948,6 @@ apply(void *arg)
 	}
 	lock_open(batch);
 	look_at_closed(batch);
-	for (int i = 0; i < batch->n; i++)
-	{
-		/* what cannot even be asked for, and is nothing of ours, is no cart: an order's free text */
-		if (batch->known[i].due->cart == NULL && !batch->known[i].has_open && !batch->known[i].taken)
-			batch->known[i].due->values.fault = NULL;
-	}
 	for (int pass = 0; pass < PASSES; pass++)
 	{
 		for (int i = 0; i < batch->n; i++)
