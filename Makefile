@@ -27,6 +27,7 @@ OBJS = \
 	src/event.o \
 	src/capture.o \
 	src/capture_batch.o \
+	src/cart_json.o \
 	src/checkout.o \
 	src/merge.o \
 	src/lifecycle.o \
@@ -102,6 +103,8 @@ SQL_PARTS = \
 	sql/functions/privacy.sql \
 	sql/functions/templates.sql \
 	sql/functions/campaigns.sql \
+	sql/functions/steps.sql \
+	sql/functions/ledger.sql \
 	sql/functions/experiments.sql \
 	sql/functions/coupons.sql \
 	sql/functions/messages.sql \

@@ -24,13 +24,16 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "campaign.h"
 #include "compat.h"
+#include "guc.h"
 #include "hook.h"
 #include "message.h"
 #include "secret.h"
+#include "stock.h"
 #include "tick.h"
 
 PG_FUNCTION_INFO_V1(ico_later);
@@ -125,41 +128,45 @@ ico_note_purchase_of(int32 shop_id, const pg_uuid_t *id, const pg_uuid_t *order_
 /* --- the sequence ---------------------------------------------------------- */
 
 /*
- * _arm_orders(shop_id, campaign, anew) -> bigint: the abandoned orders that a
- * campaign which is on should mail and that wait for nothing, because it was off
- * when they were abandoned, get the instant of their next step; anew: those that
- * wait too, because the steps may have changed.
+ * _arm_orders(shop_id, campaign, waiting, others) -> bigint: the abandoned orders
+ * that a campaign which is on should mail get the instant of their next step.
+ * waiting: those that wait for one, because the steps may have changed; others:
+ * those that do not, because it was off when they were abandoned.  Others alone:
+ * not those whose sequence began, and which wait for nothing because it is over.
  */
 Datum
 ico_arm_orders(PG_FUNCTION_ARGS)
 {
-	static IcoPlan plan = {
-		"itsb",
-		"WITH a AS MATERIALIZED (SELECT o.shop_id, o.id, GREATEST("
-		ICO_STEP_DUE("o.abandoned_at", "n.delay", "l.queued_at", "COALESCE(b.delay, interval '0')") ","
-		"  incomplete_orders._later(l.by_hand_at, s.min_gap)) AS due_at"
-		" FROM incomplete_orders.campaigns c JOIN incomplete_orders.shops s ON s.shop_id" EQ "c.shop_id"
-		" JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "c.shop_id"
-		"  AND o.kind" EQ "c.kind AND o.status" EQ "$3 AND o.lost_at IS NULL AND (o.next_message_at IS NULL OR $4)"
-		"  AND o.abandoned_at" GE "c.not_before"
-		" CROSS JOIN LATERAL " ICO_STEP_BEHIND("c", "o.sequence_step") " n"
-		" LEFT JOIN incomplete_orders.campaign_steps b ON b.shop_id" EQ "c.shop_id AND b.campaign" EQ "c.campaign"
-		"  AND b.step" EQ "o.sequence_step"
-		" CROSS JOIN LATERAL (SELECT pg_catalog.max(m.queued_at) FILTER (WHERE m.ordinal" EQ "0) AS queued_at,"
-		"  pg_catalog.max(m.queued_at) FILTER (WHERE m.ordinal" GT "0) AS by_hand_at FROM incomplete_orders.messages m"
-		"  WHERE m.shop_id" EQ "o.shop_id AND m.root_id" EQ "o.root_id AND m.episode" EQ "o.episode) l"
-		" WHERE c.shop_id" EQ "$1 AND c.campaign" EQ "$2 AND c.enabled)"
-		" UPDATE incomplete_orders.open_orders o SET next_message_at = a.due_at FROM a"
-		" WHERE o.shop_id" EQ "a.shop_id AND o.id" EQ "a.id AND o.status" EQ "$3 AND o.lost_at IS NULL"
-		" AND (o.next_message_at IS NULL OR $4 AND o.next_message_at" NE "a.due_at)"
-	};
-	Datum		values[4] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+#define ARM(lock) \
+	"WITH a AS MATERIALIZED (SELECT o.shop_id, o.id, GREATEST(" \
+	ICO_STEP_DUE("o.abandoned_at", "n.delay", "l.queued_at", "COALESCE(b.delay, interval '0')") "," \
+	"  incomplete_orders._later(l.by_hand_at, s.min_gap)) AS due_at" \
+	" FROM incomplete_orders.campaigns c JOIN incomplete_orders.shops s ON s.shop_id" EQ "c.shop_id" \
+	" JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "c.shop_id" \
+	"  AND o.kind" EQ "c.kind AND o.status" EQ "$3 AND o.lost_at IS NULL" \
+	"  AND CASE WHEN o.next_message_at IS NULL THEN $5 AND ($4 OR o.sequence_step" EQ "0) ELSE $4 END" \
+	"  AND o.abandoned_at" GE "c.not_before" \
+	" CROSS JOIN LATERAL " ICO_STEP_BEHIND("c", "o.sequence_step") " n" \
+	" LEFT JOIN incomplete_orders.campaign_steps b ON b.shop_id" EQ "c.shop_id AND b.campaign" EQ "c.campaign" \
+	"  AND b.step" EQ "o.sequence_step" \
+	" CROSS JOIN LATERAL (SELECT pg_catalog.max(m.queued_at) FILTER (WHERE m.ordinal" EQ "0) AS queued_at," \
+	"  pg_catalog.max(m.queued_at) FILTER (WHERE m.ordinal" GT "0) AS by_hand_at FROM incomplete_orders.messages m" \
+	"  WHERE m.shop_id" EQ "o.shop_id AND m.root_id" EQ "o.root_id AND m.episode" EQ "o.episode) l" \
+	" WHERE c.shop_id" EQ "$1 AND c.campaign" EQ "$2 AND c.enabled" lock ")" \
+	" UPDATE incomplete_orders.open_orders o SET next_message_at = a.due_at FROM a" \
+	" WHERE o.shop_id" EQ "a.shop_id AND o.id" EQ "a.id AND o.status" EQ "$3 AND o.lost_at IS NULL" \
+	" AND CASE WHEN o.next_message_at IS NULL THEN $5 ELSE $4 AND o.next_message_at" NE "a.due_at END"
+	/* whoever turns it on waits for orders that others hold; tick leaves them to the next one */
+	static IcoPlan anew = {"itsbb", ARM("")};
+	static IcoPlan rest = {"itsbb", ARM(" FOR UPDATE OF o SKIP LOCKED")};
+	Datum		values[5] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
 	uint64		n;
 
 	SPI_connect();
 	values[2] = ico_status_datum(ICO_ABANDONED);
 	values[3] = PG_GETARG_DATUM(2);
-	n = ico_execute(&plan, values, NULL);
+	values[4] = PG_GETARG_DATUM(3);
+	n = ico_execute(DatumGetBool(values[3]) ? &anew : &rest, values, NULL);
 	SPI_finish();
 	PG_RETURN_INT64((int64) n);
 }
@@ -179,24 +186,27 @@ ico_arm_orders(PG_FUNCTION_ARGS)
  * steps of all shops by comparing each with each.
  */
 #define DECIDED \
+	ICO_CARTS("due") ", " ICO_BEATEN("$2", ICO_MAILED_UNTIL) "," \
 	" d AS MATERIALIZED (SELECT o.*, c.campaign, n.step, n.delay, n.message_type," \
 	"  COALESCE(va.template, n.template) AS template, va.variant, ha.holdout, f.delay AS following, p.keys," \
-	"  w.awake_at AS wait_until, g.over_at" GT "$2 AS too_soon," \
+	"  GREATEST(w.awake_at, u.answer_at) AS wait_until, g.over_at" GT "$2 AS too_soon, w.awake_at" GT "$2 AS is_quiet," \
 	"  CASE WHEN o.status" NE "'abandoned' THEN 'customer_returned'" \
 	"   WHEN n.step IS NULL THEN NULL" \
 	"   WHEN NOT c.enabled THEN 'campaign_disabled'" \
 	"   WHEN o.abandoned_at" LT "c.not_before THEN 'before_campaign'" \
 	"   WHEN o.next_action_at" LE "$2 AND (" STEP_OF_LIFE ").due_at" LE "$2 THEN (" STEP_OF_LIFE ").step" \
-	"   " ICO_REFUSAL("o", "s", "p.keys", ICO_TOO_MANY("o", "s", "p.keys", "$2", ICO_GETS_MAIL("o")) \
+	"   " ICO_REFUSAL("o", "s", "p.keys", ICO_TOO_MANY("o", "s", " WHEN u.answer_at" GT "$2 THEN NULL") \
 					  " WHEN w.awake_at" GT "$2 THEN NULL WHEN h.n" GE "s.cap_per_person THEN 'cap_per_person'" \
-					  " WHEN ha.holdout THEN 'holdout'") \
+					  ICO_NOT_SOLD("o", "s") " WHEN ha.holdout THEN 'holdout'") \
 	"  END AS reason" \
 	" FROM due o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id" \
 	" LEFT JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "o.shop_id AND c.kind" EQ "o.kind" \
 	" LEFT JOIN LATERAL " ICO_STEP_BEHIND("c", "o.sequence_step") " n ON true" \
 	" LEFT JOIN LATERAL " ICO_STEP_BEHIND("c", "n.step") " f ON true" \
 	" CROSS JOIN LATERAL (SELECT incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone) AS keys OFFSET 0) p" \
-	ICO_TIMING("o", "s", "p.keys", "$2") ICO_ARM("o", "s", "p.keys") ICO_VARIANT("o") ")"
+	ICO_TIMING("o", "s", "p.keys", "$2") \
+	" CROSS JOIN LATERAL (SELECT incomplete_orders._answer_due(o.shop_id, $2) AS answer_at OFFSET 0) u" \
+	ICO_ARM("o", "s", "p.keys") ICO_VARIANT("o") ")"
 
 /*
  * One statement for a batch: take due rows, decide, move them on, write the
@@ -236,6 +246,8 @@ typedef struct Queueing
 	int			most;
 	int			total;			/* orders looked at */
 	int			queued;
+	IcoStock  **stocks;			/* what shops can sell */
+	int			n_stocks;
 	ReturnSetInfo *rsinfo;
 } Queueing;
 
@@ -288,6 +300,83 @@ lock_shops(Queueing *q)
 		found[i] = DatumGetInt32(ico_column(i, 1, &isnull));
 	q->shops = DatumGetArrayTypeP(array_of(found, n));
 	return n > 0;
+}
+
+/* What shops can sell of the carts that are due, and of others that may be better. */
+static IcoStock *
+ask_shop(int32 shop_id, TimestampTz at, int most)
+{
+	static IcoPlan plan = {
+		"izi",
+		"WITH due AS MATERIALIZED (SELECT o.* FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "$1 AND o.next_message_at" LE "$2"
+		"  ORDER BY o.next_message_at LIMIT $3), " ICO_CARTS("due") " " ICO_ITEMS_OF_CARTS("due")
+	};
+	Datum		values[3] = {Int32GetDatum(shop_id), TimestampTzGetDatum(at), Int32GetDatum(most)};
+
+	return ico_ask_for(shop_id, &plan, values, GetActiveSnapshot());
+}
+
+/* Takes a shop out of the batch; the next one looks at it. */
+static void
+leave_shop(Queueing *q, int32 shop_id)
+{
+	int32	   *ids = (int32 *) ARR_DATA_PTR(q->shops);
+	int			n = ArrayGetNItems(ARR_NDIM(q->shops), ARR_DIMS(q->shops));
+	int32	   *kept = palloc((n + 1) * sizeof(int32));
+	int32		none[3] = {0};
+	int			n_kept = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (ids[i] != shop_id)
+			kept[n_kept++] = ids[i];
+	}
+	q->shops = DatumGetArrayTypeP(array_of(kept, n_kept));
+	put_row(q, shop_id, none, true);
+}
+
+/*
+ * Asks those shops that name availability() and have something due, before anything is
+ * locked: one after the other until that took as long as one of them may.  The
+ * others are left for the next batch, which begins with them.
+ */
+static void
+ask_shops(Queueing *q)
+{
+	static IcoPlan plan = {
+		"Az",
+		"SELECT s.shop_id FROM incomplete_orders.shops s WHERE s.shop_id" EQ "ANY ($1) AND s.availability IS NOT NULL"
+		" AND (SELECT o.next_message_at FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "s.shop_id"
+		"  AND o.next_message_at IS NOT NULL ORDER BY o.next_message_at LIMIT 1)" LE "$2 ORDER BY s.shop_id"
+	};
+	static int32 last_asked = 0;
+	Datum		values[2] = {PointerGetDatum(q->shops), TimestampTzGetDatum(q->at)};
+	TimestampTz began = GetCurrentTimestamp();
+	int			n = (int) ico_execute(&plan, values, NULL);
+	int32	   *ids = palloc((n + 1) * sizeof(int32));
+	int			first = 0;
+	bool		isnull;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = DatumGetInt32(ico_column(i, 1, &isnull));
+	while (first < n && ids[first] <= last_asked)
+		first++;
+	q->stocks = palloc((n + 1) * sizeof(IcoStock *));
+	for (int i = 0; i < n; i++)
+	{
+		int32		shop_id = ids[(first + i) % n];
+		IcoStock   *stock;
+
+		if (i > 0 && GetCurrentTimestamp() - began >= (int64) ico_hook_timeout * 1000)
+		{
+			leave_shop(q, shop_id);
+			continue;
+		}
+		last_asked = shop_id;
+		stock = ask_shop(shop_id, q->at, Min(q->per_shop, q->most));
+		if (stock != NULL)
+			q->stocks[q->n_stocks++] = stock;
+	}
 }
 
 static void
@@ -408,6 +497,13 @@ queue_singly(Queueing *q)
 	}
 }
 
+static void
+queue_due(void *arg)
+{
+	if (ico_try(queue_batch, arg) != NULL)
+		queue_singly(arg);
+}
+
 /* _tick_messages(shops, at, per_shop, most); shops are in rising order */
 Datum
 ico_tick_messages(PG_FUNCTION_ARGS)
@@ -429,10 +525,13 @@ ico_tick_messages(PG_FUNCTION_ARGS)
 
 		tuplestore_putvalues(q.rsinfo->setResult, q.rsinfo->setDesc, values, nulls);
 	}
-	else if (lock_shops(&q))
+	else
 	{
-		if (ico_try(queue_batch, &q) != NULL)
-			queue_singly(&q);
+		ask_shops(&q);
+		if (lock_shops(&q))
+			ico_decide_by(q.stocks, q.n_stocks, queue_due, &q);
+		for (int i = 0; i < q.n_stocks; i++)
+			ico_note_stock(q.stocks[i]);
 		if (q.queued > 0)
 			Async_Notify(CHANNEL, "");
 	}
@@ -442,43 +541,48 @@ ico_tick_messages(PG_FUNCTION_ARGS)
 
 /* --- the dry run -------------------------------------------------------------- */
 
-/*
- * preview_recovery(shop, at): what one tick at that instant would decide, by the
- * same statement, over the orders as they would be then: those that wait for a
- * message and those that would be abandoned first.
- */
-Datum
-ico_preview_recovery(PG_FUNCTION_ARGS)
+typedef struct Preview
 {
+	FunctionCallInfo fcinfo;
+	int32		shop_id;
+	TimestampTz at;
+	ErrorData  *error;
+} Preview;
+
+/* the orders that would be abandoned then */
 #define AS_OF(message_at) \
 	"SELECT " ICO_DUE_COLUMNS ", 'abandoned'::incomplete_orders.order_status AS status, v.abandoned_at, " message_at " AS message_at" \
 	" FROM incomplete_orders.shops s JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "s.shop_id" \
 	" CROSS JOIN LATERAL (SELECT " ICO_ABANDONED_AS_OF("o", "s", "$2") " AS abandoned_at OFFSET 0) v" \
 	" WHERE s.shop_id" EQ "$1 AND v.abandoned_at IS NOT NULL"
+/* ... and get a message: those that wait for one and those that are not abandoned yet */
+#define DUE_AS_OF \
+	"WITH due AS MATERIALIZED (" AS_OF("o.next_message_at") " AND o.status" EQ "'abandoned' AND o.next_message_at" LE "$2" \
+	"  UNION ALL SELECT q.* FROM (" AS_OF(ICO_FIRST_MESSAGE("o.shop_id", "o.kind", "v.abandoned_at")) \
+	"   AND o.status" NE "'abandoned' AND o.next_action_at" LE "$2) q WHERE q.message_at" LE "$2),"
+
+/*
+ * What one tick at that instant would decide, by the same statement, over the
+ * orders as they would be then.
+ */
+static void
+put_preview(void *arg)
+{
 	static IcoPlan plan = {
 		"iz",
-		"WITH due AS MATERIALIZED (" AS_OF("o.next_message_at") " AND o.status" EQ "'abandoned' AND o.next_message_at" LE "$2"
-		"  UNION ALL SELECT q.* FROM (" AS_OF(ICO_FIRST_MESSAGE("o.shop_id", "o.kind", "v.abandoned_at"))
-		"   AND o.status" NE "'abandoned' AND o.next_action_at" LE "$2) q WHERE q.message_at" LE "$2),"
-		DECIDED
+		DUE_AS_OF DECIDED
 		" SELECT CASE WHEN d.waits THEN d.wait_until ELSE d.message_at END, d.id, d.email, d.campaign, d.step,"
 		"  CASE WHEN d.reason IS NOT NULL THEN 'skipped' WHEN d.waits THEN 'postponed' ELSE 'queued' END,"
-		"  CASE WHEN NOT d.waits THEN d.reason WHEN d.too_soon THEN 'min_gap' ELSE 'quiet_hours' END,"
+		"  CASE WHEN NOT d.waits THEN d.reason WHEN d.too_soon THEN 'min_gap' WHEN d.is_quiet THEN 'quiet_hours' ELSE 'availability' END,"
 		"  CASE WHEN d.reason IS NULL THEN d.variant END"
 		" FROM (SELECT d.*, d.reason IS NULL AND d.wait_until" GT "$2 AS waits FROM d) d"
 		" WHERE d.step IS NOT NULL OR d.reason IS NOT NULL ORDER BY 1, d.id"
 	};
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	IcoShop		shop;
-	Datum		values[2];
-	uint64		n;
+	Preview    *preview = arg;
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) preview->fcinfo->resultinfo;
+	Datum		values[2] = {Int32GetDatum(preview->shop_id), TimestampTzGetDatum(preview->at)};
+	uint64		n = ico_execute(&plan, values, NULL);
 
-	InitMaterializedSRF(fcinfo, 0);
-	SPI_connect();
-	ico_enter_shop(ICO_RIGHT_preview_recovery, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0), &shop);
-	values[0] = Int32GetDatum(shop.shop_id);
-	values[1] = TimestampTzGetDatum(ico_enter_at(fcinfo, 1, &shop));
-	n = ico_execute(&plan, values, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
 		Datum		row[8];
@@ -489,6 +593,77 @@ ico_preview_recovery(PG_FUNCTION_ARGS)
 			row[column] = ico_column(i, column + 1, &nulls[column]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, nulls);
 	}
+}
+
+/* As if those campaigns were on; whoever calls this rolls it back. */
+static void
+put_preview_with(void *arg)
+{
+	static IcoPlan plan = {
+		"tTvz",
+		"SELECT incomplete_orders.enable_campaign(c.campaign, $1, $3, LEAST($4, pg_catalog.now()))"
+		" FROM pg_catalog.unnest($2) c (campaign)"
+	};
+	Preview    *preview = arg;
+	IcoArgs		args = {0};
+	FunctionCallInfo fcinfo = preview->fcinfo;
+
+	ico_arg_text(&args, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0));
+	ico_arg(&args, PG_GETARG_DATUM(2));
+	if (PG_ARGISNULL(3))
+		ico_arg_null(&args);
+	else
+		ico_arg(&args, PG_GETARG_DATUM(3));
+	ico_arg(&args, TimestampTzGetDatum(preview->at));
+	(void) ico_execute(&plan, args.values, args.nulls);
+	put_preview(preview);
+}
+
+static void
+put_preview_undone(void *arg)
+{
+	Preview    *preview = arg;
+
+	preview->error = ico_try_undone(put_preview_with, preview);
+}
+
+/*
+ * What the shop can sell of it.  It is asked before campaigns are turned on, which
+ * locks: for all that may become due then.
+ */
+static IcoStock *
+ask_for_preview(const Preview *preview, bool campaigns)
+{
+	static IcoPlan due = {"iz", DUE_AS_OF ICO_CARTS("due") " " ICO_ITEMS_OF_CARTS("due")};
+	static IcoPlan all = {
+		"iz", "WITH due AS MATERIALIZED (" AS_OF("o.next_message_at") "), " ICO_CARTS("due") " " ICO_ITEMS_OF_CARTS("due")
+	};
+	Datum		values[2] = {Int32GetDatum(preview->shop_id), TimestampTzGetDatum(preview->at)};
+	IcoStock   *stock = ico_ask_for(preview->shop_id, campaigns ? &all : &due, values, GetActiveSnapshot());
+
+	if (stock != NULL && stock->failed)
+		ico_warn_of_stock(stock);
+	return stock;
+}
+
+/* preview_recovery(shop, at, campaigns, not_older_than) */
+Datum
+ico_preview_recovery(PG_FUNCTION_ARGS)
+{
+	Preview		preview = {.fcinfo = fcinfo};
+	bool		campaigns = !PG_ARGISNULL(2);
+	IcoShop		shop;
+	IcoStock   *stock;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	ico_enter_shop(ICO_RIGHT_preview_recovery, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0), &shop);
+	preview.shop_id = shop.shop_id;
+	preview.at = ico_enter_at(fcinfo, 1, &shop);
+	stock = ask_for_preview(&preview, campaigns);
+	ico_decide_by(&stock, stock != NULL ? 1 : 0, campaigns ? put_preview_undone : put_preview, &preview);
+	if (preview.error != NULL)
+		ReThrowError(preview.error);
 	SPI_finish();
 	return (Datum) 0;
 }

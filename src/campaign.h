@@ -26,7 +26,7 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
  */
 #define ICO_SUPPRESSION(o, keys) \
 	"(SELECT su.reason FROM incomplete_orders.suppressions su WHERE su.shop_id" EQ o ".shop_id" \
-	" AND su.person" EQ "ANY (" keys ") ORDER BY su.at LIMIT 1)"
+	" AND su.person" EQ "ANY (" keys ") AND su.scope" NE "'data' ORDER BY su.at LIMIT 1)"
 /*
  * po: what that person bought, key by key.  With ANY (keys) and a bound on
  * ordered_at the planner prefers to read all that the shop sold in that time.
@@ -96,34 +96,70 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 	").due_at" GT at \
 	"  THEN (" ICO_LIFE(o, s, o ".status", o ".abandoned_at", o ".lost_at") ").due_at END"
 
-/* the order among those of its person: the shop's own currency, the value, then the latest */
-#define ICO_CART_RANK(o, s) \
-	"ROW(" o ".currency" EQ s ".currency, incomplete_orders._left_value(" o ".items, " s ".exclusions), " \
-	o ".last_activity_at, " o ".id)"
 /*
- * Whether that person has a better cart that is abandoned, may be mailed, and
- * fulfils `waits`: there b is its row, bv.abandoned_at since when.  The indexes
- * find what is written alike; the keys say whether it is the same person.
+ * CTEs behind `due`, of orders with the columns ICO_DUE_COLUMNS: `carts` has them and all
+ * other open orders of their persons, each once for everything by which it is that
+ * person's (who).  The indexes find what is written alike.
  */
-#define ICO_OTHER_CART(o, s, keys, at, waits) \
-	"EXISTS (SELECT FROM (SELECT bc.* FROM incomplete_orders.open_orders bc WHERE bc.shop_id" EQ o ".shop_id" \
-	"  AND bc.customer_id" EQ o ".customer_id" \
-	" UNION ALL SELECT be.* FROM incomplete_orders.open_orders be WHERE be.shop_id" EQ o ".shop_id AND be.email IS NOT NULL" \
-	"  AND pg_catalog.lower(be.email COLLATE pg_catalog.\"C\")" EQ "pg_catalog.lower(" o ".email COLLATE pg_catalog.\"C\")" \
-	" UNION ALL SELECT bp.* FROM incomplete_orders.open_orders bp WHERE bp.shop_id" EQ o ".shop_id AND bp.phone IS NOT NULL" \
-	"  AND pg_catalog.translate(bp.phone, ' ()-./+', '')" EQ "pg_catalog.translate(" o ".phone, ' ()-./+', '')) b" \
-	" CROSS JOIN LATERAL (SELECT " ICO_ABANDONED_AS_OF("b", s, at) " AS abandoned_at OFFSET 0) bv" \
-	" WHERE b.id" NE o ".id AND CASE WHEN " ICO_CART_RANK("b", s) GT ICO_CART_RANK(o, s) \
-	" AND bv.abandoned_at IS NOT NULL THEN (" waits ") AND (SELECT CASE WHEN NOT bk.keys OPERATOR(pg_catalog.&&) " keys " THEN 'another' " \
-	ICO_REFUSAL("b", s, "bk.keys", "") " END" \
-	"  FROM (SELECT incomplete_orders._person_keys(b.shop_id, b.customer_id, b.email, b.phone) AS keys OFFSET 0) bk)" \
-	" IS NULL END)"
-/* ... a message of the campaign waits for it, or it got one since this order was abandoned */
-#define ICO_GETS_MAIL(o) \
-	"CASE WHEN b.status" EQ "'abandoned' THEN b.next_message_at" \
-	" ELSE " ICO_FIRST_MESSAGE("b.shop_id", "b.kind", "bv.abandoned_at") " END IS NOT NULL" \
-	" OR EXISTS (SELECT FROM incomplete_orders.messages bm WHERE bm.shop_id" EQ "b.shop_id AND bm.root_id" EQ "b.root_id" \
-	"  AND bm.queued_at" GE o ".abandoned_at AND bm.status" EQ "ANY (" ICO_COUNTED "))"
+#define ICO_WHO_PHONE(o) "pg_catalog.translate(" o ".phone, ' ()-./+', '')"
+#define ICO_WHO_EMAIL(o) "pg_catalog.lower(" o ".email COLLATE pg_catalog.\"C\")"
+#define ICO_CARTS(due) \
+	"carts AS MATERIALIZED (SELECT w.shop_id, ('c' " CONCAT " w.who) COLLATE pg_catalog.\"C\" AS who, b.id" \
+	"  FROM (SELECT DISTINCT o.shop_id, o.customer_id AS who FROM " due " o WHERE o.customer_id IS NOT NULL) w" \
+	"  CROSS JOIN LATERAL (SELECT c.id FROM incomplete_orders.open_orders c WHERE c.shop_id" EQ "w.shop_id" \
+	"   AND c.customer_id" EQ "w.who OFFSET 0) b" \
+	" UNION ALL SELECT w.shop_id, ('e' " CONCAT " w.who) COLLATE pg_catalog.\"C\", b.id" \
+	"  FROM (SELECT DISTINCT o.shop_id, " ICO_WHO_EMAIL("o") " AS who FROM " due " o WHERE o.email IS NOT NULL) w" \
+	"  CROSS JOIN LATERAL (SELECT c.id FROM incomplete_orders.open_orders c WHERE c.shop_id" EQ "w.shop_id AND c.email IS NOT NULL" \
+	"   AND " ICO_WHO_EMAIL("c") EQ "w.who OFFSET 0) b" \
+	/* a phone without a digit is nobody's */ \
+	" UNION ALL SELECT w.shop_id, ('p' " CONCAT " w.who) COLLATE pg_catalog.\"C\", b.id" \
+	"  FROM (SELECT DISTINCT o.shop_id, " ICO_WHO_PHONE("o") " AS who FROM " due " o WHERE o.phone OPERATOR(pg_catalog.~) '[0-9]') w" \
+	"  CROSS JOIN LATERAL (SELECT c.id FROM incomplete_orders.open_orders c WHERE c.shop_id" EQ "w.shop_id AND c.phone IS NOT NULL" \
+	"   AND " ICO_WHO_PHONE("c") EQ "w.who OFFSET 0) b)"
+/* the lines of all these that a shop is asked about */
+#define ICO_ITEMS_OF_CARTS(due) \
+	"SELECT incomplete_orders._mailed_items(b.items, s.exclusions)" \
+	" FROM (SELECT o.shop_id, o.id FROM " due " o UNION SELECT c.shop_id, c.id FROM carts c) x" \
+	" CROSS JOIN LATERAL (SELECT z.items FROM incomplete_orders.open_orders z WHERE z.shop_id" EQ "x.shop_id AND z.id" EQ "x.id LIMIT 1) b" \
+	" JOIN incomplete_orders.shops s ON s.shop_id" EQ "x.shop_id"
+/*
+ * ... and behind it: `beaten` has the ids of those orders whose person has a better
+ * cart that is abandoned, may be mailed, and is: mailed_until is an expression over
+ * b, its row, and bv.abandoned_at, since when it is abandoned; not before the other
+ * one was.  Carts are compared by what can be sold of them, then by the latest
+ * activity; where they are in different currencies, which nobody can compare, that
+ * counts in which the person was active last.  That order is total, so of two that
+ * see each other exactly one is beaten.  One pass over the carts of a person, in
+ * their order, finds all.
+ */
+#define ICO_BEATEN(at, mailed_until) \
+	"rivals AS MATERIALIZED (SELECT x.shop_id, x.id, x.whos, b.currency, b.last_activity_at, bv.abandoned_at," \
+	"  incomplete_orders._left_value(b.shop_id, b.currency, b.items, s.exclusions) AS value," \
+	"  CASE WHEN bv.abandoned_at IS NULL THEN NULL" \
+	"   WHEN (SELECT CASE " ICO_REFUSAL("b", "s", "bk.keys", "") " END" \
+	"    FROM (SELECT incomplete_orders._person_keys(b.shop_id, b.customer_id, b.email, b.phone) AS keys OFFSET 0) bk) IS NOT NULL THEN NULL" \
+	"   WHEN incomplete_orders._sale_fault(b.shop_id, b.currency, b.items, s.exclusions) IS NOT NULL THEN NULL" \
+	"   ELSE " mailed_until " END AS mailed_until" \
+	"  FROM (SELECT n.shop_id, n.id, pg_catalog.array_agg(n.who) AS whos" \
+	"   FROM (SELECT q.*, pg_catalog.count(*) OVER (PARTITION BY q.shop_id, q.who) AS n FROM carts q) n" \
+	"   WHERE n.n" GT "1 GROUP BY n.shop_id, n.id) x" \
+	"  CROSS JOIN LATERAL (SELECT z.* FROM incomplete_orders.open_orders z WHERE z.shop_id" EQ "x.shop_id AND z.id" EQ "x.id LIMIT 1) b" \
+	"  JOIN incomplete_orders.shops s ON s.shop_id" EQ "x.shop_id" \
+	"  CROSS JOIN LATERAL (SELECT " ICO_ABANDONED_AS_OF("b", "s", at) " AS abandoned_at OFFSET 0) bv)," \
+	" beaten AS MATERIALIZED (SELECT r.id FROM (SELECT r.*, pg_catalog.max(r.mailed_until) OVER (PARTITION BY r.shop_id, r.who" \
+	"   ORDER BY r.latest DESC NULLS LAST, r.currency, r.value DESC, r.last_activity_at DESC, r.id DESC" \
+	"   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS better_until" \
+	"  FROM (SELECT r.*, w.who, pg_catalog.max(r.last_activity_at) FILTER (WHERE r.mailed_until IS NOT NULL)" \
+	"    OVER (PARTITION BY r.shop_id, w.who, r.currency) AS latest" \
+	"   FROM rivals r CROSS JOIN LATERAL pg_catalog.unnest(r.whos) w (who)) r) r" \
+	"  WHERE r.better_until" GE "COALESCE(r.abandoned_at, '-infinity'))"
+/* ... a message of the campaign waits for it, or so long ago it got the last one */
+#define ICO_MAILED_UNTIL \
+	"CASE WHEN CASE WHEN b.status" EQ "'abandoned' THEN b.next_message_at" \
+	" ELSE " ICO_FIRST_MESSAGE("b.shop_id", "b.kind", "bv.abandoned_at") " END IS NOT NULL THEN 'infinity'" \
+	" ELSE (SELECT pg_catalog.max(bm.queued_at) FROM incomplete_orders.messages bm WHERE bm.shop_id" EQ "b.shop_id AND bm.root_id" EQ "b.root_id" \
+	"  AND bm.status" EQ "ANY (" ICO_COUNTED ")) END"
 
 /* a row: when a message to that person was queued last, and how many were of late */
 #define ICO_HISTORY(o, s, keys, at) \
@@ -147,10 +183,14 @@ extern TimestampTz ico_first_message(const IcoOrder *order);
 	" CROSS JOIN LATERAL " ICO_HISTORY(o, s, keys, at) " h" \
 	" CROSS JOIN LATERAL (SELECT GREATEST(" at ", incomplete_orders._later(h.last_at, " s ".min_gap)) AS over_at OFFSET 0) g" \
 	" CROSS JOIN LATERAL (SELECT " ICO_AWAKE(o, s, "g.over_at") " AS awake_at OFFSET 0) w"
-/* the last branches of ICO_REFUSAL for messages that nobody asked for by hand */
-#define ICO_TOO_MANY(o, s, keys, at, waits) \
-	" WHEN " ICO_EPISODE_MESSAGES(o) GE s ".cap_per_episode THEN 'cap_per_episode'" \
-	" WHEN " ICO_OTHER_CART(o, s, keys, at, waits) " THEN 'other_cart'"
+/* the last branches of ICO_REFUSAL for messages that nobody asked for by hand; waits is another one in front of the choice among carts */
+#define ICO_TOO_MANY(o, s, waits) \
+	" WHEN " ICO_EPISODE_MESSAGES(o) GE s ".cap_per_episode THEN 'cap_per_episode'" waits \
+	" WHEN " o ".id" EQ "ANY (SELECT bt.id FROM beaten bt) THEN 'other_cart'"
+/* ... and once it may leave: that of the cart which can be sold is too little */
+#define ICO_NOT_SOLD(o, s) \
+	" WHEN incomplete_orders._sale_fault(" o ".shop_id, " o ".currency, " o ".items, " s ".exclusions) IS NOT NULL" \
+	" THEN incomplete_orders._sale_fault(" o ".shop_id, " o ".currency, " o ".items, " s ".exclusions)"
 
 /* --- steps, in SQL --- */
 

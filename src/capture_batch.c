@@ -21,15 +21,16 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "capture.h"
 #include "compat.h"
 #include "errors.h"
 #include "facts.h"
+#include "hook.h"
 #include "line_items.h"
 #include "plan.h"
+#include "privacy.h"
 #include "tenant.h"
 
 #define MAX_CARTS 1000
@@ -43,6 +44,7 @@ typedef struct Given
 	IcoFacts	facts;
 	text	   *shop;
 	text	   *at;
+	bool		backfill;
 } Given;
 
 typedef struct Cart
@@ -72,7 +74,7 @@ refuse_key(const char *key, const char *why)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("key \"%s\" %s", key, why),
-			 errdetail("The keys of a cart are the arguments of capture_cart().")));
+			 errdetail("The keys of a cart are the arguments of capture_cart(), and backfill.")));
 }
 
 /* A string or a number as text; null is absent. */
@@ -107,6 +109,12 @@ read_key(const char *key, JsonbValue *value, Given *given)
 		given->shop = text_value(key, value);
 	else if (strcmp(key, "at") == 0)
 		given->at = text_value(key, value);
+	else if (strcmp(key, "backfill") == 0)
+	{
+		if (value->type != jbvBool && value->type != jbvNull)
+			refuse_key(key, "is neither true nor false");
+		given->backfill = value->type == jbvBool && value->val.boolean;
+	}
 	else if (!ico_read_json_fact(&given->facts, key, value))
 		refuse_key(pnstrdup(key, pg_mbcliplen(key, strlen(key), SHOWN_KEY_BYTES)), "is unknown");
 }
@@ -164,7 +172,7 @@ static void
 capture_one(const Batch *batch, Cart *cart)
 {
 	MemoryContext old = MemoryContextSwitchTo(batch->context);
-	const Given *given = read_cart(cart);
+	Given	   *given = read_cart(cart);
 	IcoShop		shop = batch->shop;
 	TimestampTz at = batch->at;
 
@@ -176,6 +184,9 @@ capture_one(const Batch *batch, Cart *cart)
 		at = read_at(given->at);
 		ico_check_at(at, &shop);
 	}
+	/* nobody did anything: whoever was forgotten, ever, stays so */
+	if (given->backfill)
+		(void) ico_leave_out_forgotten(shop.shop_id, &given->items, &given->facts, DT_NOBEGIN);
 	ico_capture(&shop, given->session, given->items, &given->facts, at, &cart->id);
 	SPI_finish();
 	MemoryContextSwitchTo(old);
@@ -210,31 +221,29 @@ is_grave(int sqlerrcode)
 	return false;
 }
 
+/* Some of the carts of a batch. */
+typedef struct Range
+{
+	const Batch *batch;
+	int			from;
+	int			to;
+} Range;
+
+static void
+capture_some(void *arg)
+{
+	const Range *range = arg;
+
+	capture_range(range->batch, range->from, range->to);
+}
+
 /* Captures carts[from..to) in a subtransaction; NULL, or the message of the failure. */
 static char *
 try_capture(const Batch *batch, int from, int to)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	Range		range = {batch, from, to};
+	ErrorData  *error = ico_try(capture_some, &range);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old);
-	PG_TRY();
-	{
-		capture_range(batch, from, to);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
 	if (error == NULL)
 		return NULL;
 	if (is_grave(error->sqlerrcode))

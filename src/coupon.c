@@ -27,6 +27,7 @@
 #include "money.h"
 #include "plan.h"
 #include "secret.h"
+#include "stock.h"
 #include "tenant.h"
 
 PG_FUNCTION_INFO_V1(ico_redeem_coupon);
@@ -60,10 +61,20 @@ append_money(StringInfo line, int64 amount, const char *currency, bool german)
 	appendStringInfo(line, "%s %s", digits, currency);
 }
 
+/* The shop's word in the language of the text, else ours. */
+static const char *
+word_of(const IcoClaim *claim, const char *word, const char *ours)
+{
+	const char *theirs = ico_claim_word(claim, word);
+
+	return theirs != NULL ? theirs : ours;
+}
+
 /* As the text around it, "7K2QX9M4TB: -10 % (from 50.00 EUR, until 2024-05-01)" */
 static text *
-offer_line(const IcoCoupon *coupon, const text *locale)
+offer_line(const IcoCoupon *coupon, const IcoClaim *claim)
 {
+	const text *locale = ico_claim_language(claim);
 	StringInfoData line;
 	char	   *currency = text_to_cstring(coupon->currency);
 	bool		german = locale != NULL && VARSIZE_ANY_EXHDR(locale) >= 2 && pg_strncasecmp(VARDATA_ANY(locale), "de", 2) == 0;
@@ -89,15 +100,21 @@ offer_line(const IcoCoupon *coupon, const text *locale)
 	appendStringInfoString(&line, " (");
 	if (coupon->minimum_value > 0)
 	{
-		appendStringInfoString(&line, german ? "ab " : "from ");
+		appendStringInfo(&line, "%s ", word_of(claim, "from", german ? "ab" : "from"));
 		append_money(&line, coupon->minimum_value, currency, german);
 		appendStringInfoString(&line, ", ");
 	}
 	/* the last whole day, wherever the reader is */
 	if (timestamp2tm(coupon->expires_at - USECS_PER_DAY, NULL, &tm, &fsec, NULL, NULL) != 0)
 		elog(ERROR, "expiry of a coupon is out of range");
-	appendStringInfo(&line, "%s %04d-%02d-%02d)", german ? "bis" : "until", tm.tm_year, tm.tm_mon, tm.tm_mday);
+	appendStringInfo(&line, "%s %04d-%02d-%02d)", word_of(claim, "until", german ? "bis" : "until"), tm.tm_year, tm.tm_mon, tm.tm_mday);
 	return cstring_to_text_with_len(line.data, line.len);
+}
+
+static Datum
+exact(int64 scaled)
+{
+	return NumericGetDatum(ico_amount_numeric(scaled, 0));
 }
 
 static Datum
@@ -110,35 +127,72 @@ keys_array(const int64 *keys, int n)
 	return PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
-static void
-claim_coupon(IcoClaim *claim, TimestampTz now)
+/* What the goods are worth that the message shows. */
+static int64
+goods_of(const IcoClaim *claim)
 {
-	static IcoPlan plan = {
-		"iuLz",
-		"SELECT c.code, c.kind" EQ "'percentage', c.value, c.currency, c.minimum_value, c.expires_at"
-		" FROM incomplete_orders._issue_coupon($1, $2, $3, $4) c"
-	};
-	Datum		values[4] = {
-		Int32GetDatum(claim->shop_id), UUIDPGetDatum(&claim->id), keys_array(claim->persons, claim->n_persons),
-		TimestampTzGetDatum(now)
-	};
-	IcoCoupon  *coupon;
+	IcoStockWalk walk;
+	IcoLineReader reader;
+	IcoLine		line;
+	IcoLineChange change;
+	int64		value = 0;
+
+	ico_stock_begin(&walk, claim->stock, text_to_cstring(claim->currency));
+	ico_line_reader_init(&reader, DatumGetLineItemsP(claim->items));
+	while (ico_line_next(&reader, &line))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ico_stock_line(&walk, &line, &change))
+			value += line.unit_price * (line.quantity - line.filled);
+	}
+	return value;
+}
+
+static bool
+is_offer(const IcoClaim *claim)
+{
+	const text *type = claim->message_type;
+
+	return VARSIZE_ANY_EXHDR(type) == strlen("discount_offer") &&
+		memcmp(VARDATA_ANY(type), "discount_offer", strlen("discount_offer")) == 0;
+}
+
+/* The coupon in the row that a plan returned. */
+static void
+take_coupon(IcoClaim *claim, int64 goods, TimestampTz now)
+{
+	IcoCoupon  *coupon = palloc(sizeof(IcoCoupon));
 	bool		isnull;
 
-	if (ico_execute(&plan, values, NULL) == 0)
-		return;
-	coupon = palloc(sizeof(IcoCoupon));
 	coupon->code = text_or_null(0, 1);
 	coupon->percentage = DatumGetBool(ico_column(0, 2, &isnull));
 	coupon->value = ico_stored_money(ico_column(0, 3, &isnull));
 	coupon->currency = text_or_null(0, 4);
 	coupon->minimum_value = ico_stored_money(ico_column(0, 5, &isnull));
 	coupon->expires_at = DatumGetTimestampTz(ico_column(0, 6, &isnull));
-	/* a mail that is tried again does not offer what has ended since */
-	if (coupon->expires_at <= now)
+	/* a mail that is tried again does not offer what has ended since, or is no longer for its cart */
+	if (coupon->expires_at <= now || goods < coupon->minimum_value)
 		return;
 	claim->coupon = coupon;
-	claim->discount_offer = offer_line(coupon, ico_claim_language(claim));
+	claim->discount_offer = offer_line(coupon, claim);
+}
+
+static void
+claim_coupon(IcoClaim *claim, TimestampTz now)
+{
+	static IcoPlan plan = {
+		"iuLnz",
+		"SELECT c.code, c.kind" EQ "'percentage', c.value, c.currency, c.minimum_value, c.expires_at"
+		" FROM incomplete_orders._issue_coupon($1, $2, $3, $4, $5) c"
+	};
+	int64		goods = goods_of(claim);
+	Datum		values[5] = {
+		Int32GetDatum(claim->shop_id), UUIDPGetDatum(&claim->id), keys_array(claim->persons, claim->n_persons), exact(goods),
+		TimestampTzGetDatum(now)
+	};
+
+	if (ico_execute(&plan, values, NULL) > 0)
+		take_coupon(claim, goods, now);
 }
 
 void
@@ -146,13 +200,35 @@ ico_claim_coupons(IcoClaim **claims, int n, TimestampTz now)
 {
 	for (int i = 0; i < n; i++)
 	{
-		const text *type = claims[i]->message_type;
-
 		CHECK_FOR_INTERRUPTS();
-		if (VARSIZE_ANY_EXHDR(type) == strlen("discount_offer") &&
-			memcmp(VARDATA_ANY(type), "discount_offer", strlen("discount_offer")) == 0)
+		if (is_offer(claims[i]))
 			claim_coupon(claims[i], now);
 	}
+}
+
+void
+ico_preview_coupon(IcoClaim *claim, TimestampTz at)
+{
+	static IcoPlan plan = {
+		"iutiLnz",
+		/* no code looks like that: it has an I */
+		"SELECT 'PREVIEW'::pg_catalog.text, c.kind" EQ "'percentage', c.value, c.currency, c.minimum_value, c.expires_at"
+		" FROM incomplete_orders._coupon_offer($1, $2, $3, $4, $5, $6, $7) c"
+	};
+	int64		goods = goods_of(claim);
+	IcoArgs		args = {0};
+
+	if (!is_offer(claim))
+		return;
+	ico_arg(&args, Int32GetDatum(claim->shop_id));
+	ico_arg(&args, UUIDPGetDatum(&claim->order_id));
+	ico_arg_text(&args, claim->campaign);
+	ico_arg(&args, Int32GetDatum(claim->step));
+	ico_arg(&args, keys_array(claim->persons, claim->n_persons));
+	ico_arg(&args, exact(goods));
+	ico_arg(&args, TimestampTzGetDatum(at));
+	if (ico_execute(&plan, args.values, args.nulls) > 0)
+		take_coupon(claim, goods, at);
 }
 
 /* ---- on an order ---- */
@@ -202,12 +278,6 @@ read_holder(const IcoOrder *order, const IcoTaken *taken, Holder *holder)
 		phone = text_or_null(0, 4);
 	}
 	holder->n_keys = ico_person_keys(order->shop_id, customer_id, email, phone, holder->keys);
-}
-
-static Datum
-exact(int64 scaled)
-{
-	return NumericGetDatum(ico_amount_numeric(scaled, 0));
 }
 
 /*

@@ -22,6 +22,8 @@ typedef struct IcoCoupon
 
 /* gives the claims that are offers their coupon, where there is one for them */
 extern void ico_claim_coupons(IcoClaim **claims, int n, TimestampTz now);
+/* the one that a message like this would have at that instant; nothing is given out */
+extern void ico_preview_coupon(IcoClaim *claim, TimestampTz at);
 
 /*
  * An order with a coupon_discount is converted; taken is its row, or NULL where

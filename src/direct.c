@@ -21,17 +21,12 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_trigger.h"
-#include "commands/trigger.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -44,6 +39,7 @@
 
 #include "compat.h"
 #include "direct.h"
+#include "direct_row.h"
 #include "lifecycle.h"
 #include "plan.h"
 
@@ -82,8 +78,9 @@ ico_direct_init(void)
 	CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
 }
 
+/* what a capture writes */
 static bool
-is_written(AttrNumber attnum)
+is_written(AttrNumber attnum, const void *arg)
 {
 	if (attnum == columns[C_LAST_ACTIVITY_AT] || attnum == columns[C_VERSION] || attnum == columns[C_ITEMS])
 		return true;
@@ -93,66 +90,6 @@ is_written(AttrNumber attnum)
 			return true;
 	}
 	return false;
-}
-
-/* Whether a trigger could fire for an update of what a capture writes. */
-static bool
-trigger_applies(const Trigger *trigger)
-{
-	if (trigger->tgenabled == TRIGGER_DISABLED || !TRIGGER_FOR_UPDATE(trigger->tgtype))
-		return false;
-	if (!TRIGGER_FOR_ROW(trigger->tgtype) || trigger->tgnattr == 0)
-		return true;
-	for (int i = 0; i < trigger->tgnattr; i++)
-	{
-		if (is_written(trigger->tgattr[i]))
-			return true;
-	}
-	return TRIGGER_FOR_BEFORE(trigger->tgtype);	/* it locks the row, whatever its columns */
-}
-
-static bool
-table_allows(Relation table)
-{
-	TupleConstr *constraints = table->rd_att->constr;
-
-	if (table->rd_rel->relkind != RELKIND_RELATION || table->rd_rel->relispartition || table->rd_rel->relhassubclass ||
-		table->rd_rel->relrowsecurity || table->rd_rules != NULL ||
-		table->rd_rel->relreplident != REPLICA_IDENTITY_DEFAULT)
-		return false;
-	if (constraints != NULL && (constraints->num_check > 0 || constraints->has_generated_stored))
-		return false;
-	for (int i = 0; table->trigdesc != NULL && i < table->trigdesc->numtriggers; i++)
-	{
-		if (trigger_applies(&table->trigdesc->triggers[i]))
-			return false;
-	}
-	return true;
-}
-
-/* The valid unique index on exactly (shop_id, session_id). */
-static Oid
-find_index(Relation table)
-{
-	AttrNumber	shop = get_attnum(table_oid, "shop_id");
-	AttrNumber	session = get_attnum(table_oid, "session_id");
-	List	   *indexes = RelationGetIndexList(table);
-	ListCell   *cell;
-	Oid			found = InvalidOid;
-
-	foreach(cell, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-		Form_pg_index form = index->rd_index;
-
-		if (form->indisunique && form->indisvalid && form->indnkeyatts == 2 &&
-			form->indkey.values[0] == shop && form->indkey.values[1] == session &&
-			RelationGetIndexPredicate(index) == NIL)
-			found = lfirst_oid(cell);
-		index_close(index, AccessShareLock);
-	}
-	list_free(indexes);
-	return found;
 }
 
 /* Opens the table; false (and closed again) when the executor has to do it. */
@@ -169,33 +106,12 @@ open_table(Relation *table)
 			columns[i] = get_attnum(table_oid, column_names[i]);
 		for (int i = 0; i < ICO_FACTS; i++)
 			facts_at[i] = get_attnum(table_oid, fact_columns[i]);
-		index_oid = find_index(*table);
-		possible = OidIsValid(index_oid) && table_allows(*table);
+		index_oid = ico_direct_index(*table, "session_id");
+		possible = OidIsValid(index_oid) && ico_direct_allowed(*table, is_written, NULL);
 	}
 	if (!possible)
 		table_close(*table, NoLock);
 	return possible;
-}
-
-/* The session's row into slot; false when there is none. */
-static bool
-find_row(Relation table, int32 shop_id, Datum session_id, Snapshot snapshot, TupleTableSlot *slot)
-{
-	Relation	index = index_open(index_oid, AccessShareLock);
-	ScanKeyData keys[2];
-	IndexScanDesc scan;
-	bool		found;
-
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(shop_id));
-	ScanKeyEntryInitialize(&keys[1], 0, 2, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[1], F_TEXTEQ, session_id);
-	scan = ico_index_beginscan(table, index, snapshot, 2);
-	index_rescan(scan, keys, 2, NULL, 0);
-	found = index_getnext_slot(scan, ForwardScanDirection, slot);
-	if (found)
-		slot_getallattrs(slot);
-	index_endscan(scan);
-	index_close(index, NoLock);
-	return found;
 }
 
 static Datum
@@ -269,22 +185,8 @@ put_values(Relation table, LineItems *items, const IcoFacts *facts, TimestampTz 
 	return true;
 }
 
-/* The update did not fit on its page: the new version needs its index entries. */
-static void
-insert_index_entries(Relation table, TupleTableSlot *slot, IcoUpdateIndexes indexes)
-{
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *result = makeNode(ResultRelInfo);
-
-	InitResultRelInfo(result, table, 1, NULL, 0);
-	ExecOpenIndices(result, false);
-	list_free(ico_insert_index_tuples(result, slot, estate, indexes));
-	ExecCloseIndices(result);
-	FreeExecutorState(estate);
-}
-
 static IcoDirect
-update_row(Relation table, TupleTableSlot *old, LineItems *items, const IcoFacts *facts, TimestampTz at, Snapshot snapshot)
+update_row(Relation table, TupleTableSlot *old, LineItems *items, const IcoFacts *facts, TimestampTz at)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(table), &TTSOpsVirtual);
 	int			natts = slot->tts_tupleDescriptor->natts;
@@ -292,23 +194,8 @@ update_row(Relation table, TupleTableSlot *old, LineItems *items, const IcoFacts
 
 	memcpy(slot->tts_values, old->tts_values, natts * sizeof(Datum));
 	memcpy(slot->tts_isnull, old->tts_isnull, natts * sizeof(bool));
-	if (put_values(table, items, facts, at, slot->tts_values, slot->tts_isnull))
-	{
-		TM_FailureData failure;
-		LockTupleMode mode;
-		IcoUpdateIndexes indexes;
-
-		ExecStoreVirtualTuple(slot);
-		slot->tts_tableOid = RelationGetRelid(table);
-		if (table_tuple_update(table, &old->tts_tid, slot, GetCurrentCommandId(true), snapshot, InvalidSnapshot,
-							   true, &failure, &mode, &indexes) == TM_Ok)
-		{
-			if (indexes)
-				insert_index_entries(table, slot, indexes);
-			CommandCounterIncrement();
-			answer = ICO_DIRECT_DONE;
-		}
-	}
+	if (put_values(table, items, facts, at, slot->tts_values, slot->tts_isnull) && ico_direct_write(table, old, slot))
+		answer = ICO_DIRECT_DONE;
 	ExecDropSingleTupleTableSlot(slot);
 	return answer;
 }
@@ -343,12 +230,12 @@ ico_direct_update(const IcoShop *shop, Datum session_id, LineItems *items, const
 		return ICO_DIRECT_IMPOSSIBLE;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	old = table_slot_create(table, NULL);
-	if (!find_row(table, shop->shop_id, session_id, GetActiveSnapshot(), old) || !is_ordinary(old, shop, at))
+	if (!ico_direct_find(table, index_oid, shop->shop_id, F_TEXTEQ, session_id, old) || !is_ordinary(old, shop, at))
 		answer = ICO_DIRECT_REFUSED;
 	else
 	{
 		*id = *DatumGetUUIDP(old->tts_values[columns[C_ID] - 1]);
-		answer = update_row(table, old, items, facts, at, GetActiveSnapshot());
+		answer = update_row(table, old, items, facts, at);
 	}
 	ExecDropSingleTupleTableSlot(old);
 	PopActiveSnapshot();

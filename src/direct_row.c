@@ -56,9 +56,11 @@ ico_row_init(void)
 	CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
 }
 
+/* ---- what direct.c does with its row, too ---- */
+
 /* Whether a trigger could fire for an update of the columns that are written. */
 static bool
-trigger_applies(const IcoRowTable *table, const Trigger *trigger)
+trigger_applies(const Trigger *trigger, IcoIsWritten is_written, const void *arg)
 {
 	if (trigger->tgenabled == TRIGGER_DISABLED || !TRIGGER_FOR_UPDATE(trigger->tgtype))
 		return false;
@@ -66,41 +68,37 @@ trigger_applies(const IcoRowTable *table, const Trigger *trigger)
 		return true;
 	for (int i = 0; i < trigger->tgnattr; i++)
 	{
-		for (int column = 0; column < table->written; column++)
-		{
-			if (trigger->tgattr[i] == table->attnums[column])
-				return true;
-		}
+		if (is_written(trigger->tgattr[i], arg))
+			return true;
 	}
 	return TRIGGER_FOR_BEFORE(trigger->tgtype);	/* it locks the row, whatever its columns */
 }
 
-static bool
-table_allows(const IcoRowTable *table, Relation relation)
+bool
+ico_direct_allowed(Relation table, IcoIsWritten is_written, const void *arg)
 {
-	TupleConstr *constraints = relation->rd_att->constr;
+	TupleConstr *constraints = table->rd_att->constr;
 
-	if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition ||
-		relation->rd_rel->relhassubclass || relation->rd_rel->relrowsecurity || relation->rd_rules != NULL ||
-		relation->rd_rel->relreplident != REPLICA_IDENTITY_DEFAULT)
+	if (table->rd_rel->relkind != RELKIND_RELATION || table->rd_rel->relispartition || table->rd_rel->relhassubclass ||
+		table->rd_rel->relrowsecurity || table->rd_rules != NULL ||
+		table->rd_rel->relreplident != REPLICA_IDENTITY_DEFAULT)
 		return false;
 	if (constraints != NULL && (constraints->num_check > 0 || constraints->has_generated_stored))
 		return false;
-	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)
+	for (int i = 0; table->trigdesc != NULL && i < table->trigdesc->numtriggers; i++)
 	{
-		if (trigger_applies(table, &relation->trigdesc->triggers[i]))
+		if (trigger_applies(&table->trigdesc->triggers[i], is_written, arg))
 			return false;
 	}
 	return true;
 }
 
-/* The valid unique index on exactly (shop_id, id). */
-static Oid
-find_index(Relation relation)
+Oid
+ico_direct_index(Relation table, const char *column)
 {
-	AttrNumber	shop = get_attnum(RelationGetRelid(relation), "shop_id");
-	AttrNumber	id = get_attnum(RelationGetRelid(relation), "id");
-	List	   *indexes = RelationGetIndexList(relation);
+	AttrNumber	shop = get_attnum(RelationGetRelid(table), "shop_id");
+	AttrNumber	other = get_attnum(RelationGetRelid(table), column);
+	List	   *indexes = RelationGetIndexList(table);
 	ListCell   *cell;
 	Oid			found = InvalidOid;
 
@@ -110,12 +108,79 @@ find_index(Relation relation)
 		Form_pg_index form = index->rd_index;
 
 		if (form->indisunique && form->indisvalid && form->indnkeyatts == 2 &&
-			form->indkey.values[0] == shop && form->indkey.values[1] == id && RelationGetIndexPredicate(index) == NIL)
+			form->indkey.values[0] == shop && form->indkey.values[1] == other && RelationGetIndexPredicate(index) == NIL)
 			found = lfirst_oid(cell);
 		index_close(index, AccessShareLock);
 	}
 	list_free(indexes);
 	return found;
+}
+
+bool
+ico_direct_find(Relation table, Oid index_oid, int32 shop_id, RegProcedure equal, Datum value, TupleTableSlot *slot)
+{
+	Relation	index = index_open(index_oid, AccessShareLock);
+	ScanKeyData keys[2];
+	IndexScanDesc scan;
+	bool		found;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(shop_id));
+	ScanKeyEntryInitialize(&keys[1], 0, 2, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[1], equal, value);
+	scan = ico_index_beginscan(table, index, GetActiveSnapshot(), 2);
+	index_rescan(scan, keys, 2, NULL, 0);
+	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	if (found)
+		slot_getallattrs(slot);
+	index_endscan(scan);
+	index_close(index, NoLock);
+	return found;
+}
+
+/* Not a HOT update: the new version needs its index entries. */
+static void
+insert_index_entries(Relation table, TupleTableSlot *slot, IcoUpdateIndexes indexes)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *result = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(result, table, 1, NULL, 0);
+	ExecOpenIndices(result, false);
+	list_free(ico_insert_index_tuples(result, slot, estate, indexes));
+	ExecCloseIndices(result);
+	FreeExecutorState(estate);
+}
+
+bool
+ico_direct_write(Relation table, TupleTableSlot *old, TupleTableSlot *slot)
+{
+	TM_FailureData failure;
+	LockTupleMode mode;
+	IcoUpdateIndexes indexes;
+
+	ExecStoreVirtualTuple(slot);
+	slot->tts_tableOid = RelationGetRelid(table);
+	if (table_tuple_update(table, &old->tts_tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot,
+						   true, &failure, &mode, &indexes) != TM_Ok)
+		return false;
+	if (indexes)
+		insert_index_entries(table, slot, indexes);
+	CommandCounterIncrement();
+	return true;
+}
+
+/* ---- rows by their id ---- */
+
+static bool
+is_written(AttrNumber attnum, const void *arg)
+{
+	const IcoRowTable *table = arg;
+
+	for (int column = 0; column < table->written; column++)
+	{
+		if (attnum == table->attnums[column])
+			return true;
+	}
+	return false;
 }
 
 static void
@@ -129,8 +194,8 @@ look_at_table(IcoRowTable *table, Relation relation)
 		table->attnums[i] = get_attnum(table->table_oid, table->columns[i]);
 		all &= table->attnums[i] != InvalidAttrNumber;
 	}
-	table->index_oid = find_index(relation);
-	table->possible = all && OidIsValid(table->index_oid) && table_allows(table, relation);
+	table->index_oid = ico_direct_index(relation, "id");
+	table->possible = all && OidIsValid(table->index_oid) && ico_direct_allowed(relation, is_written, table);
 }
 
 /* Opens the table; NULL when the executor has to do it. */
@@ -161,26 +226,6 @@ open_table(IcoRowTable *table)
 	return NULL;
 }
 
-static bool
-find_row(IcoRow *row, int32 shop_id, const pg_uuid_t *id)
-{
-	Relation	index = index_open(row->table->index_oid, AccessShareLock);
-	ScanKeyData keys[2];
-	IndexScanDesc scan;
-	bool		found;
-
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(shop_id));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
-	scan = ico_index_beginscan(row->relation, index, GetActiveSnapshot(), 2);
-	index_rescan(scan, keys, 2, NULL, 0);
-	found = index_getnext_slot(scan, ForwardScanDirection, row->slot);
-	if (found)
-		slot_getallattrs(row->slot);
-	index_endscan(scan);
-	index_close(index, NoLock);
-	return found;
-}
-
 bool
 ico_row_fetch(IcoRowTable *table, int32 shop_id, const pg_uuid_t *id, IcoRow *row)
 {
@@ -195,7 +240,7 @@ ico_row_fetch(IcoRowTable *table, int32 shop_id, const pg_uuid_t *id, IcoRow *ro
 		return false;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	row->slot = table_slot_create(row->relation, NULL);
-	if (find_row(row, shop_id, id))
+	if (ico_direct_find(row->relation, table->index_oid, shop_id, F_UUID_EQ, UUIDPGetDatum(id), row->slot))
 		return true;
 	ico_row_close(row);
 	return false;
@@ -210,30 +255,13 @@ ico_row_value(const IcoRow *row, int column, bool *isnull)
 	return row->slot->tts_values[i];
 }
 
-/* Not a HOT update: the new version needs its index entries. */
-static void
-insert_index_entries(Relation relation, TupleTableSlot *slot, IcoUpdateIndexes indexes)
-{
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *result = makeNode(ResultRelInfo);
-
-	InitResultRelInfo(result, relation, 1, NULL, 0);
-	ExecOpenIndices(result, false);
-	list_free(ico_insert_index_tuples(result, slot, estate, indexes));
-	ExecCloseIndices(result);
-	FreeExecutorState(estate);
-}
-
 bool
 ico_row_update(IcoRow *row, const Datum *values, const bool *nulls)
 {
 	TupleDesc	desc = RelationGetDescr(row->relation);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	TM_FailureData failure;
-	LockTupleMode mode;
-	IcoUpdateIndexes indexes;
 	bool		allowed = true;
-	bool		written = false;
+	bool		written;
 
 	memcpy(slot->tts_values, row->slot->tts_values, desc->natts * sizeof(Datum));
 	memcpy(slot->tts_isnull, row->slot->tts_isnull, desc->natts * sizeof(bool));
@@ -246,17 +274,7 @@ ico_row_update(IcoRow *row, const Datum *values, const bool *nulls)
 		/* somebody forbade null: the executor says so */
 		allowed &= !(nulls[column] && TupleDescAttr(desc, i)->attnotnull);
 	}
-	ExecStoreVirtualTuple(slot);
-	slot->tts_tableOid = RelationGetRelid(row->relation);
-	if (allowed &&
-		table_tuple_update(row->relation, &row->slot->tts_tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(),
-						   InvalidSnapshot, true, &failure, &mode, &indexes) == TM_Ok)
-	{
-		if (indexes)
-			insert_index_entries(row->relation, slot, indexes);
-		CommandCounterIncrement();
-		written = true;
-	}
+	written = allowed && ico_direct_write(row->relation, row->slot, slot);
 	ExecDropSingleTupleTableSlot(slot);
 	return written;
 }

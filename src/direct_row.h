@@ -36,6 +36,16 @@ typedef struct IcoRow
 
 extern void ico_row_init(void);
 
+/* whether an update of those columns of a table can be done without the executor */
+typedef bool (*IcoIsWritten) (AttrNumber attnum, const void *arg);
+extern bool ico_direct_allowed(Relation table, IcoIsWritten is_written, const void *arg);
+/* the valid unique index on exactly (shop_id, column) */
+extern Oid ico_direct_index(Relation table, const char *column);
+/* the row of that key under the active snapshot; equal compares the second column */
+extern bool ico_direct_find(Relation table, Oid index, int32 shop_id, RegProcedure equal, Datum value, TupleTableSlot *slot);
+/* a new version of that row, from the values in slot; false: somebody changed it, nothing is written */
+extern bool ico_direct_write(Relation table, TupleTableSlot *old, TupleTableSlot *slot);
+
 /*
  * Finds a row as a statement that begins now would see it.  False: there is
  * none, or the executor has to do it; then the row must not be closed.

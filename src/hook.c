@@ -58,8 +58,8 @@ is_cancel(const ErrorData *error)
 		error->funcname != NULL && strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
-ErrorData *
-ico_try(void (*step) (void *), void *arg)
+static ErrorData *
+try_step(void (*step) (void *), void *arg, bool undo)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -72,7 +72,10 @@ ico_try(void (*step) (void *), void *arg)
 	PG_TRY();
 	{
 		step(arg);
-		ReleaseCurrentSubTransaction();
+		if (undo)
+			RollbackAndReleaseCurrentSubTransaction();
+		else
+			ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
@@ -90,6 +93,18 @@ ico_try(void (*step) (void *), void *arg)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return error;
+}
+
+ErrorData *
+ico_try(void (*step) (void *), void *arg)
+{
+	return try_step(step, arg, false);
+}
+
+ErrorData *
+ico_try_undone(void (*step) (void *), void *arg)
+{
+	return try_step(step, arg, true);
 }
 
 /* What a query of ours on a shop's tables must not depend on, beside search_path. */

@@ -9,10 +9,11 @@
 
 /*
  * Runs step(arg) in a subtransaction.  Its error, in the current context, when it
- * failed and was undone, else NULL; only a cancel passes.  The caller is
- * connected to SPI.
+ * failed and was undone, else NULL; only a cancel passes.
  */
 extern ErrorData *ico_try(void (*step) (void *), void *arg);
+/* the same, undone in any case: what it found out is kept by step() */
+extern ErrorData *ico_try_undone(void (*step) (void *), void *arg);
 
 /*
  * A call: query, with its arguments and at most so many rows, as role.  read() takes

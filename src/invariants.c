@@ -210,11 +210,23 @@ trigger_data(FunctionCallInfo fcinfo, const char *function)
 	return (TriggerData *) fcinfo->context;
 }
 
+static void
+refuse_consents(const TriggerData *trigger)
+{
+	ereport(ERROR,
+			(errcode(ICO_ERR_INVARIANT),
+			 errmsg("a consent is neither changed nor deleted"),
+			 errdetail("Rows of table \"%s\" are only added.", RelationGetRelationName(trigger->tg_relation)),
+			 errhint("Use incomplete_orders.record_consent() to withdraw it, or incomplete_orders.forget_customer().")));
+}
+
 Datum
 ico_refuse_truncate(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = trigger_data(fcinfo, "_refuse_truncate");
 
+	if (strcmp(RelationGetRelationName(trigger->tg_relation), "consents") == 0)
+		refuse_consents(trigger);
 	ereport(ERROR,
 			(errcode(ICO_ERR_INVARIANT),
 			 errmsg("table \"%s\" cannot be truncated", RelationGetRelationName(trigger->tg_relation)),
@@ -232,11 +244,7 @@ ico_guard_consents(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) &&
 		(purging == ICO_LXID || retiring == ICO_LXID || erasing == ICO_LXID))
 		return PointerGetDatum(trigger->tg_trigtuple);
-	ereport(ERROR,
-			(errcode(ICO_ERR_INVARIANT),
-			 errmsg("a consent is neither changed nor deleted"),
-			 errdetail("Rows of table \"%s\" are only added.", RelationGetRelationName(trigger->tg_relation)),
-			 errhint("Use incomplete_orders.record_consent() to withdraw it, or incomplete_orders.forget_customer().")));
+	refuse_consents(trigger);
 	return PointerGetDatum(NULL);
 }
 

@@ -14,11 +14,11 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "errors.h"
 #include "facts.h"
+#include "hook.h"
 #include "lifecycle.h"
 #include "line_items.h"
 #include "merge.h"
@@ -282,32 +282,21 @@ write_session(const Merge *merge)
 		elog(ERROR, "open order vanished under its lock");
 }
 
+static void
+take_session(void *arg)
+{
+	Merge	   *merge = arg;
+
+	ico_reanimate(&merge->from, &merge->shop, merge->at);
+	write_session(merge);
+}
+
 /* The order of one session becomes that of the other; false when it got one meanwhile. */
 static bool
 move_session(Merge *merge)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData  *error = ico_try(take_session, merge);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old);
-	PG_TRY();
-	{
-		ico_reanimate(&merge->from, &merge->shop, merge->at);
-		write_session(merge);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
 	if (error == NULL)
 		return true;
 	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)

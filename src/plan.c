@@ -171,6 +171,8 @@ argument_type(char letter)
 			return JSONBOID;
 		case 'b':
 			return BOOLOID;
+		case 'v':
+			return INTERVALOID;
 		case 'l':
 			return ico_catalog()->line_items;
 		case 'k':

@@ -57,7 +57,7 @@ extern Datum ico_step_datum(IcoStep step);
  * per parameter:
  *	i int4  I int8  u uuid  t text  z timestamptz  n numeric  j jsonb  b bool
  *	l line_items  k order_kind  s order_status  c checkout_step  U uuid[]  A int4[]
- *	S order_status[]  L int8[]  T text[]  Z timestamptz[]  R tid[]
+ *	S order_status[]  L int8[]  T text[]  Z timestamptz[]  R tid[]  v interval
  * Operators and functions in query must be qualified: it is parsed under the
  * caller's search_path.
  */
@@ -124,6 +124,7 @@ ico_arg_text(IcoArgs *args, text *value)
 #define PLUS " OPERATOR(pg_catalog.+) "
 #define MINUS " OPERATOR(pg_catalog.-) "
 #define CONCAT " OPERATOR(pg_catalog.||) "
+#define ARROW " OPERATOR(pg_catalog.->) "
 #define ARROW_TEXT " OPERATOR(pg_catalog.->>) "
 
 #endif							/* ICO_PLAN_H */

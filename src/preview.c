@@ -7,8 +7,9 @@
  * links, which are signed like all others, lead nowhere.  Whoever tries a mail
  * cannot unsubscribe a customer by it.
  *
- * Of an order the shop's availability() is asked as by a claim; where it fails, all of
- * the cart is shown.
+ * Of an order the shop's availability() is asked as by a claim; where it fails, a
+ * warning says so and all of the cart is shown.  A coupon is shown as it would be, but
+ * none is given out: its code is no code.
  *
  * Nothing is written, no lock is taken.  Memory: the SPI context of the call.
  */
@@ -21,6 +22,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "coupon.h"
 #include "errors.h"
 #include "facts.h"
 #include "lifecycle.h"
@@ -35,7 +37,7 @@
 PG_FUNCTION_INFO_V1(ico_preview_message);
 
 /* what a preview reads of an order, or of the one that is made up */
-#define ORDER_COLUMNS 11
+#define ORDER_COLUMNS 12
 
 static text *
 text_column(int column)
@@ -60,6 +62,7 @@ take_order(IcoClaim *c)
 	c->expires_at = DatumGetTimestampTz(ico_column(0, 7, &isnull));
 	for (int i = 0; i < lengthof(c->charges); i++)
 		c->charges[i] = ico_column(0, ORDER_COLUMNS - 3 + i, &isnull);
+	c->left_out = DatumGetBool(ico_column(0, 8, &isnull));
 }
 
 static void
@@ -67,9 +70,12 @@ read_order(IcoClaim *c)
 {
 	static IcoPlan plan = {
 		"iu",
-		"SELECT o.name, o.reference, o.kind, o.currency, o.items, o.context" ARROW_TEXT "'locale', o.expires_at,"
-		" o.shipping, o.tax, o.discount, o.coupon_discount"
-		" FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2"
+		"SELECT o.name, o.reference, o.kind, o.currency, m.items, o.context" ARROW_TEXT "'locale', o.expires_at,"
+		" incomplete_orders.item_count(m.items)" LT "incomplete_orders.item_count(o.items),"
+		" o.shipping, o.tax, o.discount, o.coupon_discount, o.customer_id, o.email, o.phone"
+		" FROM incomplete_orders.open_orders o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"
+		" CROSS JOIN LATERAL (SELECT incomplete_orders._mailed_items(o.items, s.exclusions) AS items OFFSET 0) m"
+		" WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2"
 	};
 	Datum		values[2] = {Int32GetDatum(c->shop_id), UUIDPGetDatum(&c->order_id)};
 	IcoOrder	order;
@@ -77,6 +83,8 @@ read_order(IcoClaim *c)
 	if (ico_execute(&plan, values, NULL) == 1)
 	{
 		take_order(c);
+		c->n_persons = ico_person_keys(c->shop_id, text_column(ORDER_COLUMNS + 1), text_column(ORDER_COLUMNS + 2),
+									   text_column(ORDER_COLUMNS + 3), c->persons);
 		return;
 	}
 	if (!ico_read_order(c->shop_id, &c->order_id, false, &order))
@@ -101,7 +109,7 @@ make_sample(IcoClaim *c, const char *currency)
 		" {\"sku\": \"LAMP\", \"name\": \"Reading lamp\", \"quantity\": 1, \"unit_price\": \"1234.50\"}]'"
 		" ELSE '[{\"sku\": \"SHIRT-M\", \"name\": \"Blue shirt\", \"variant\": \"M\", \"quantity\": 2, \"unit_price\": \"1990\"},"
 		" {\"sku\": \"LAMP\", \"name\": \"Reading lamp\", \"quantity\": 1, \"unit_price\": \"123450\"}]' END::incomplete_orders.line_items,"
-		" NULL::pg_catalog.text, $3, 0::pg_catalog.numeric, 0::pg_catalog.numeric, 0::pg_catalog.numeric, 0::pg_catalog.numeric"
+		" NULL::pg_catalog.text, $3, false, 0::pg_catalog.numeric, 0::pg_catalog.numeric, 0::pg_catalog.numeric, 0::pg_catalog.numeric"
 	};
 	Datum		values[4];
 
@@ -120,13 +128,13 @@ find_step(IcoClaim *c)
 {
 	static IcoPlan plan = {
 		"it",
-		"SELECT c.campaign, c.message_type, c.step FROM incomplete_orders.campaign_steps c"
+		"SELECT c.campaign, c.message_type, c.step, NULL::pg_catalog.text FROM incomplete_orders.campaign_steps c"
 		" WHERE c.shop_id" EQ "$1 AND c.template" EQ "$2"
-		" UNION ALL SELECT c.campaign, c.message_type, c.step FROM incomplete_orders.step_variants v"
+		" UNION ALL SELECT c.campaign, c.message_type, c.step, v.variant FROM incomplete_orders.step_variants v"
 		" JOIN incomplete_orders.campaign_steps c ON c.shop_id" EQ "v.shop_id AND c.campaign" EQ "v.campaign AND c.step" EQ "v.step"
 		" WHERE v.shop_id" EQ "$1 AND v.template" EQ "$2"
 		" UNION ALL SELECT NULL, CASE WHEN p.last" EQ "'reminder' THEN 'payment_reminder' WHEN p.last" EQ "'final' THEN 'final_reminder'"
-		"  WHEN p.last" EQ "'offer' THEN 'discount_offer' ELSE 'abandoned_cart' END, 0"
+		"  WHEN p.last" EQ "'offer' THEN 'discount_offer' ELSE 'abandoned_cart' END, 0, NULL"
 		" FROM pg_catalog.split_part($2, '_', 2) p (last)"
 		" ORDER BY 3 DESC LIMIT 1"
 	};
@@ -137,6 +145,7 @@ find_step(IcoClaim *c)
 	c->campaign = text_column(1);
 	c->message_type = text_column(2);
 	c->step = DatumGetInt32(ico_column(0, 3, &isnull));
+	c->variant = text_column(4);
 }
 
 static text *
@@ -221,6 +230,8 @@ ico_preview_message(PG_FUNCTION_ARGS)
 		read_order(c);
 		items = DatumGetLineItemsP(c->items);
 		c->stock = ico_ask_stock(c->shop_id, &items, 1, GetActiveSnapshot());
+		if (c->stock != NULL && c->stock->failed)
+			ico_warn_of_stock(c->stock);
 	}
 	if (locale != NULL)
 		c->locale = locale;
@@ -231,6 +242,8 @@ ico_preview_message(PG_FUNCTION_ARGS)
 				 errmsg("there is no template \"%s\"", text_to_cstring(c->template)),
 				 errdetail("Neither the shop nor this version has a text of that name."),
 				 errhint("list_templates() shows those that there are.")));
+	if (!PG_ARGISNULL(2))
+		ico_preview_coupon(c, c->queued_at);
 	object = ico_claim_message(c);
 	result = SPI_palloc(VARSIZE(object));
 	memcpy(result, object, VARSIZE(object));

@@ -4,7 +4,8 @@
  *
  * forget_customer() (sql/functions/privacy.sql) leaves one thing behind: the keyed
  * hashes of the address and of the customer, as suppressions with the reason
- * erased.  By them a source that is older than the erasure is recognised here.
+ * erased, and of phones and further addresses in their orders, as such that keep
+ * nobody from being mailed (scope data), because they may be shared.  By them a source that is older than the erasure is recognised here.
  *
  * Locks: none.  Memory: the current context.
  */
@@ -41,6 +42,9 @@ was_forgotten(int32 shop_id, const IcoFacts *facts, TimestampTz act)
 	Datum		values[3] = {Int32GetDatum(shop_id), (Datum) 0, TimestampTzGetDatum(act)};
 	int			n = ico_person_keys(shop_id, text_of(facts, ICO_F_CUSTOMER_ID), text_of(facts, ICO_F_EMAIL), NULL, keys);
 
+	/* a phone says who it is only where nothing better does: people share one */
+	if (n == 0)
+		n = ico_person_keys(shop_id, NULL, NULL, text_of(facts, ICO_F_PHONE), keys);
 	if (n == 0)
 		return false;
 	for (int i = 0; i < n; i++)

@@ -18,8 +18,16 @@
  *
  *	act	when the customer did this.  What somebody did after being forgotten is a
  *		new act, and they are a customer again; so a capture passes its `at`.  A
- *		source that only repeats what it has (a shop's own tables that are read
- *		again, a backfill without instants) passes DT_NOBEGIN: no act at all.
+ *		source that only repeats what it has passes DT_NOBEGIN: no act at all.
+ *		Of a shop's own tables that are read: a cart that was not known before or
+ *		whose lines differ is an act at the instant of its mark; one that is read
+ *		because all are (reconcile, a first import), or in which nothing but
+ *		personal data differs, is none.  Compare lines after this function, because
+ *		what is stored has no extras any more.
+ *
+ * The session stays: without it there is no cart.  Who is it, is asked of the
+ * customer and the address, and of the phone where there is neither.  Nothing is
+ * left out any more once record_consent() or unsuppress() ended the suppression.
  *
  * items may point to NULL.  True when something was left out.  The caller is
  * connected to SPI and runs as incomplete_orders_owner.

@@ -29,6 +29,8 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -63,10 +65,8 @@
 /* a scan that took longer than this is not repeated at once when the list is used up */
 #define SLOW_SCAN (20 * 1000)
 
-/* how long a message waits for a shop's availability() that failed */
 /* how long one waits for tick to read the cart that it is about */
 #define CART_WAIT USECS_PER_MINUTE
-#define STOCK_WAIT (15 * SECS_PER_MINUTE * USECS_PER_SEC)
 
 /* a shop with something due, and the last place in its queue that was looked at */
 typedef struct DueShop
@@ -83,7 +83,7 @@ static DueShop *due_shops = NULL;
 static int	n_due_shops = 0;
 static int	turn = 0;			/* whose it is */
 static TimestampTz list_made_at = DT_NOBEGIN;
-static int64 list_took = 0;		/* in us */
+static int64 list_took = 0;		/* in us of the processor: a busy machine makes no scan a slow one */
 static Oid	list_role = InvalidOid;
 
 /* One call of claim_messages(). */
@@ -209,9 +209,20 @@ note_asking(void)
 	}
 }
 
+static int64
+processor_time(void)
+{
+	struct timespec used;
+
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) != 0)
+		return 0;
+	return used.tv_sec * USECS_PER_SEC + used.tv_nsec / 1000;
+}
+
 static void
 make_list(TimestampTz now)
 {
+	int64		began = processor_time();
 	int			n;
 	DueShop    *found = first_waiting(&n);
 
@@ -230,7 +241,7 @@ make_list(TimestampTz now)
 	/* those who begin at the same time do not all begin with the same shop */
 	turn = n_due_shops == 0 ? 0 : MyProcPid % n_due_shops;
 	list_made_at = GetCurrentTimestamp();
-	list_took = list_made_at - now;
+	list_took = processor_time() - began;
 	list_role = GetOuterUserId();
 }
 
@@ -281,6 +292,7 @@ add_claim(Claiming *claiming, int row)
 	c->queued_at = DatumGetTimestampTz(ico_column(row, 16, &isnull));
 	c->give_up_at = DatumGetTimestampTz(ico_column(row, 17, &isnull));
 	c->root_id = *DatumGetUUIDP(ico_column(row, 18, &isnull));
+	c->variant = text_column(row, 19);
 	if (c->attempts >= ICO_MAX_ATTEMPTS)
 		c->reason = "attempts_exhausted";
 	else if (c->give_up_at <= claiming->now)
@@ -348,7 +360,7 @@ lock_round(Claiming *claiming, int wanted)
 	static IcoPlan plan = {
 		"AZUzi",
 		"SELECT m.row, m.shop_id, m.id, m.due_at, m.attempts, m.token, m.order_id, m.episode, m.step, m.campaign,"
-		" m.message_type, m.template, m.subject, m.recipient, m.mail_message_id, m.queued_at, m.give_up_at, m.root_id"
+		" m.message_type, m.template, m.subject, m.recipient, m.mail_message_id, m.queued_at, m.give_up_at, m.root_id, m.variant"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) s (shop_id, due_at, id) CROSS JOIN LATERAL (SELECT q.ctid AS row, q.*"
 		"  FROM incomplete_orders.messages q WHERE q.shop_id" EQ "s.shop_id AND q.status" EQ "ANY (" WAITING ")"
 		"  AND ROW(q.due_at, q.id)" GT "ROW(s.due_at, s.id) AND q.due_at" LE "$4"
@@ -384,9 +396,9 @@ lock_round(Claiming *claiming, int wanted)
 
 /* ---- what can still be sold ---- */
 
-/* The carts that are next in the queue of a shop. */
-static LineItems **
-next_carts(const Claiming *claiming, const DueShop *shop, int *n)
+/* Asks a shop about the carts that are next in its queue. */
+static IcoStock *
+ask_shop(const Claiming *claiming, const DueShop *shop)
 {
 	static IcoPlan plan = {
 		"izuzi",
@@ -396,21 +408,13 @@ next_carts(const Claiming *claiming, const DueShop *shop, int *n)
 		" JOIN incomplete_orders.open_orders o ON o.shop_id" EQ "m.shop_id AND o.id" EQ "m.order_id WHERE s.shop_id" EQ "$1"
 	};
 	Datum		values[5];
-	LineItems **carts;
-	uint64		rows;
-	bool		isnull;
 
 	values[0] = Int32GetDatum(shop->shop_id);
 	values[1] = TimestampTzGetDatum(shop->due_at);
 	values[2] = UUIDPGetDatum(&shop->id);
 	values[3] = TimestampTzGetDatum(claiming->now);
 	values[4] = Int32GetDatum(claiming->batch);
-	rows = ico_execute(&plan, values, NULL);
-	carts = palloc((rows + 1) * sizeof(LineItems *));
-	for (uint64 i = 0; i < rows; i++)
-		carts[i] = DatumGetLineItemsP(ico_column(i, 1, &isnull));
-	*n = (int) rows;
-	return carts;
+	return ico_ask_for(shop->shop_id, &plan, values, GetActiveSnapshot());
 }
 
 /*
@@ -428,9 +432,7 @@ ask_shops(Claiming *claiming)
 	for (int i = 0; i < n; i++)
 	{
 		const DueShop *shop = &due_shops[(turn + i) % n_due_shops];
-		LineItems **carts;
 		IcoStock   *stock;
-		int			n_carts;
 
 		if (GetCurrentTimestamp() - start >= (int64) ico_hook_timeout * 1000)
 			continue;
@@ -439,8 +441,7 @@ ask_shops(Claiming *claiming)
 								   &claiming->told);
 		if (!shop->asks)
 			continue;
-		carts = next_carts(claiming, shop, &n_carts);
-		stock = ico_ask_stock(shop->shop_id, carts, n_carts, GetActiveSnapshot());
+		stock = ask_shop(claiming, shop);
 		if (stock == NULL)
 			continue;
 		claiming->stocks[claiming->n_stocks++] = stock;
@@ -465,29 +466,10 @@ stock_of(const Claiming *claiming, int32 shop_id)
 	return NULL;
 }
 
-static bool
-has_something(IcoStock *stock, const IcoClaim *c)
-{
-	IcoStockWalk walk;
-	IcoLineReader reader;
-	IcoLine		line;
-	IcoLineChange change;
-
-	ico_stock_begin(&walk, stock, text_to_cstring(c->currency));
-	ico_line_reader_init(&reader, DatumGetLineItemsP(c->items));
-	while (ico_line_next(&reader, &line))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (ico_stock_line(&walk, &line, &change))
-			return true;
-	}
-	return false;
-}
-
 /*
  * What nobody can say anything of waits: without a date where it was not asked for,
- * for a while where the shop's function failed.  What cannot be sold at all is not
- * mailed.
+ * for a while where the shop's function failed.  What cannot be sold at all, or is too
+ * little by what can, is not mailed.
  */
 static void
 apply_stock(Claiming *claiming)
@@ -507,11 +489,11 @@ apply_stock(Claiming *claiming)
 		else if (c->stock->failed)
 		{
 			c->later = true;
-			c->due_at = claiming->now + STOCK_WAIT;
+			c->due_at = claiming->now + ICO_STOCK_WAIT;
 			delayed[n++] = c;
 		}
-		else if (!has_something(c->stock, c))
-			c->reason = "unavailable";
+		else if (c->unsold != NULL)
+			c->reason = text_to_cstring(c->unsold);
 	}
 	ico_move_claims(delayed, n);
 }
@@ -570,6 +552,7 @@ read_order(IcoClaim *c, int row)
 	c->left_out = DatumGetBool(ico_column(row, 27, &isnull));
 	c->asks = DatumGetBool(ico_column(row, 28, &isnull));
 	c->attached = DatumGetBool(ico_column(row, 29, &isnull));
+	c->unsold = text_column(row, 30);
 	if (ico_status_of(ico_column(row, 2, &isnull)) != ICO_ABANDONED ||
 		DatumGetInt32(ico_column(row, 3, &isnull)) != c->episode)
 		c->reason = "customer_returned";
@@ -641,7 +624,7 @@ ask_for_others(Claiming *claiming)
 }
 
 static void
-lock_orders(Claiming *claiming)
+lock_orders(void *arg)
 {
 	static IcoPlan plan = {
 		"AAUz",
@@ -651,11 +634,13 @@ lock_orders(Claiming *claiming)
 		ICO_UNWANTED("o", "s", "incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone)") ", "
 		ICO_AWAKE("o", "s", "$4") ", s.min_gap, s.cap_per_episode, s.cap_per_person,"
 		" incomplete_orders.item_count(incomplete_orders._mailed_items(o.items, s.exclusions))" LT "incomplete_orders.item_count(o.items),"
-		" s.availability IS NOT NULL, o.attachment IS NOT NULL"
+		" s.availability IS NOT NULL, o.attachment IS NOT NULL,"
+		" incomplete_orders._sale_fault(o.shop_id, o.currency, o.items, s.exclusions)"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, id) CROSS JOIN LATERAL (SELECT q.*"
 		"  FROM incomplete_orders.open_orders q WHERE q.shop_id" EQ "k.shop_id AND q.id" EQ "k.id"
 		"  LIMIT 1 FOR SHARE SKIP LOCKED) o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"
 	};
+	Claiming   *claiming = arg;
 	Datum		values[4];
 	int			wanted = order_arrays(claiming, false, values);
 	uint64		rows;
@@ -705,48 +690,40 @@ add_keys(Keys *keys, int number, const IcoClaim *c, const int64 *persons, int n)
 	}
 }
 
-/* Whether the address is suppressed, and whether the person has ordered since. */
+/* Whether the person is suppressed, by any key (a forgotten customer is by number), and has ordered since. */
 static void
 check_persons(Claiming *claiming)
 {
 	static IcoPlan plan = {
-		"AALAALZ",
+		"AALZ",
 		"SELECT k.n, s.reason FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, person)"
 		" CROSS JOIN LATERAL (SELECT p.reason FROM incomplete_orders.suppressions p"
-		"  WHERE p.shop_id" EQ "k.shop_id AND p.person" EQ "k.person LIMIT 1) s"
-		" UNION ALL SELECT k.n, 'ordered' FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) k (n, shop_id, person, since)"
+		"  WHERE p.shop_id" EQ "k.shop_id AND p.person" EQ "k.person AND p.scope" NE "'data' LIMIT 1) s"
+		" UNION ALL SELECT k.n, 'ordered' FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) k (n, shop_id, person, since)"
 		" CROSS JOIN LATERAL (SELECT FROM incomplete_orders.person_orders p"
 		"  WHERE p.shop_id" EQ "k.shop_id AND p.person" EQ "k.person AND p.ordered_at" GE "k.since LIMIT 1) o"
 	};
-	Keys		address;
 	Keys		person;
-	Datum		values[7];
+	Datum		values[4];
 	uint64		rows;
 	bool		isnull;
 
-	make_keys(&address, claiming->n);
 	make_keys(&person, claiming->n * ICO_PERSON_KEYS);
 	for (int i = 0; i < claiming->n; i++)
 	{
 		IcoClaim   *c = claiming->claims[i];
-		int64		persons[ICO_PERSON_KEYS];
 
 		if (!c->locked || c->reason != NULL)
 			continue;
-		(void) ico_person_keys(c->shop_id, NULL, c->email, NULL, persons);
-		add_keys(&address, i, c, persons, 1);
 		c->n_persons = ico_person_keys(c->shop_id, c->customer_id, c->email, c->phone, c->persons);
 		add_keys(&person, i, c, c->persons, c->n_persons);
 	}
 	if (person.n == 0)
 		return;
-	values[0] = ico_array_of(address.numbers, address.n, INT4OID);
-	values[1] = ico_array_of(address.shops, address.n, INT4OID);
-	values[2] = ico_array_of(address.persons, address.n, INT8OID);
-	values[3] = ico_array_of(person.numbers, person.n, INT4OID);
-	values[4] = ico_array_of(person.shops, person.n, INT4OID);
-	values[5] = ico_array_of(person.persons, person.n, INT8OID);
-	values[6] = ico_array_of(person.since, person.n, TIMESTAMPTZOID);
+	values[0] = ico_array_of(person.numbers, person.n, INT4OID);
+	values[1] = ico_array_of(person.shops, person.n, INT4OID);
+	values[2] = ico_array_of(person.persons, person.n, INT8OID);
+	values[3] = ico_array_of(person.since, person.n, TIMESTAMPTZOID);
 	rows = ico_execute(&plan, values, NULL);
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -855,7 +832,7 @@ settle_lot(Claiming *claiming)
 	IcoClaim  **good = palloc((claiming->n + 1) * sizeof(IcoClaim *));
 	int			n = 0;
 
-	lock_orders(claiming);
+	ico_decide_by(claiming->stocks, claiming->n_stocks, lock_orders, claiming);
 	check_persons(claiming);
 	ico_time_claims(claiming->claims, claiming->n, claiming->now);
 	apply_told(claiming);

@@ -35,6 +35,7 @@ typedef struct IcoClaim
 	int32		episode;
 	int32		step;			/* of the sequence; 0: by hand */
 	text	   *campaign;
+	text	   *variant;		/* of the step, or NULL */
 	text	   *message_type;
 	text	   *template;
 	text	   *subject;
@@ -72,6 +73,7 @@ typedef struct IcoClaim
 	text	   *unwanted;		/* by the shop's settings: why it is not mailed, or NULL */
 	bool		asks;			/* the shop names availability() */
 	bool		attached;		/* its cart is one of the shop's own tables */
+	text	   *unsold;			/* why what can be sold is not mailed, or NULL */
 	IcoStock   *stock;			/* what it answered, or NULL */
 	text	   *discount_offer;	/* what the reader is told of a discount */
 	struct IcoCoupon *coupon;	/* the same for programs, or NULL */
@@ -97,6 +99,8 @@ extern void ico_claim_texts(IcoClaim **claims, int n);
 extern bool ico_claim_has_text(const IcoClaim *claim);
 /* the language of that text, or NULL */
 extern const text *ico_claim_language(const IcoClaim *claim);
+/* what the shop says for one of the words around that text, or NULL */
+extern char *ico_claim_word(const IcoClaim *claim, const char *word);
 /* the object of claim_messages(); the name of the shop */
 extern Jsonb *ico_claim_message(const IcoClaim *claim);
 extern text *ico_claim_shop(const IcoClaim *claim);

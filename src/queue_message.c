@@ -4,11 +4,8 @@
  *
  * The same message gives the same object at every attempt as long as nobody
  * changes the order, so that the mail is the same too: days are counted from
- * when it was queued, links are as old as the message.  Amounts are texts with
- * the decimals of their currency, because a double would round them.
- *
- * Keys are put in the order in which jsonb keeps them, shorter ones first: it sorts
- * them in any case, and what is sorted already costs it little.
+ * when it was queued, links are as old as the message.  Its values are put by
+ * cart_json.c.
  *
  * Memory: the caller's SPI context.  No locks but those of reading.
  */
@@ -24,6 +21,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "cart_json.h"
 #include "coupon.h"
 #include "line_items.h"
 #include "money.h"
@@ -52,6 +50,7 @@ typedef struct IcoClaimText
 	text	   *locale;
 	text	   *columns[T_COLUMNS];
 	text	   *domain;			/* of the Message-ID */
+	Jsonb	   *words;			/* the shop's own around the text, or NULL */
 } IcoClaimText;
 
 static const char *const column_names[T_COLUMNS] = {
@@ -152,17 +151,22 @@ group_claims(IcoClaim **claims, int n, IcoClaimText *texts)
 static void
 read_texts(IcoClaimText *texts, int n)
 {
+#define LANGUAGE(locale) "pg_catalog.split_part(" locale ", '-', 1)"
 	static IcoPlan plan = {
 		"ATT",
 		"SELECT k.n::pg_catalog.int4, l.locale, s.name, s.shop, s.colour, s.base_url, s.logo_url, s.reply_to, s.from_email,"
-		" s.restore_url, s.postal_address, t.body, t.button, t.footer, t.locale, t.subject, t.headline, t.preheader"
+		" s.restore_url, s.postal_address, t.body, t.button, t.footer, t.locale, t.subject, t.headline, t.preheader,"
+		" (SELECT s.words" ARROW "y.tag FROM pg_catalog.jsonb_object_keys(s.words) y (tag)"
+		/* the reader's way to write the language of the text, else that of the text */
+		"   CROSS JOIN LATERAL (SELECT CASE WHEN " LANGUAGE("l.locale") EQ LANGUAGE("t.locale") " THEN l.locale ELSE t.locale END AS locale) z"
+		"  WHERE " ICO_LOCALE_FIT("y.tag", "z.locale") " IS NOT NULL ORDER BY pg_catalog.length(y.tag) DESC LIMIT 1)"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) WITH ORDINALITY k (shop_id, template, locale, n)"
 		" JOIN incomplete_orders.shops s ON s.shop_id" EQ "k.shop_id"
 		" CROSS JOIN LATERAL (SELECT CASE WHEN k.locale" EQ "'' THEN s.locale ELSE k.locale END AS locale) l"
 		" LEFT JOIN LATERAL (SELECT w.* FROM incomplete_orders.templates w WHERE w.template" EQ "k.template"
 		"  AND w.shop_id" EQ "ANY (ARRAY[k.shop_id, 0])"
 		/* a name that is a shop's own may not have a text in English; any is better than none */
-		"  ORDER BY w.locale" EQ "l.locale DESC, w.locale" EQ "pg_catalog.split_part(l.locale, '-', 1) DESC, w.locale" EQ "'en' DESC,"
+		"  ORDER BY " ICO_LOCALE_FIT("w.locale", "l.locale") " DESC NULLS LAST, w.locale" EQ "'en' DESC,"
 		"  w.shop_id DESC, w.locale LIMIT 1) t ON true"
 	};
 	Datum	   *columns[3];
@@ -185,14 +189,16 @@ read_texts(IcoClaimText *texts, int n)
 	for (uint64 i = 0; i < rows; i++)
 	{
 		IcoClaimText *t = &texts[DatumGetInt32(ico_column(i, 1, &isnull)) - 1];
+		Datum		value;
 
 		t->locale = DatumGetTextPP(ico_column(i, 2, &isnull));
 		for (int column = 0; column < T_COLUMNS; column++)
 		{
-			Datum		value = ico_column(i, column + 3, &isnull);
-
+			value = ico_column(i, column + 3, &isnull);
 			t->columns[column] = isnull ? NULL : DatumGetTextPP(value);
 		}
+		value = ico_column(i, T_COLUMNS + 3, &isnull);
+		t->words = isnull ? NULL : DatumGetJsonbP(value);
 		t->domain = message_domain(t->columns[T_FROM_EMAIL], t->columns[T_BASE_URL]);
 	}
 }
@@ -228,6 +234,16 @@ ico_claim_language(const IcoClaim *claim)
 	return claim->text->columns[T_LOCALE];
 }
 
+char *
+ico_claim_word(const IcoClaim *claim, const char *word)
+{
+	JsonbValue	buffer;
+	JsonbValue *value = claim->text->words == NULL ? NULL :
+		getKeyJsonValueFromContainer(&claim->text->words->root, word, strlen(word), &buffer);
+
+	return value == NULL || value->type != jbvString ? NULL : pnstrdup(value->val.string.val, value->val.string.len);
+}
+
 text *
 ico_claim_shop(const IcoClaim *claim)
 {
@@ -237,55 +253,9 @@ ico_claim_shop(const IcoClaim *claim)
 /* ---- the object ---- */
 
 static void
-put_bytes(JsonbParseState **state, const char *key, const char *s, int len)
-{
-	JsonbValue	v = {.type = jbvString};
-
-	v.val.string.val = unconstify(char *, key);
-	v.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &v);
-	if (s == NULL)
-		v.type = jbvNull;
-	else
-	{
-		v.val.string.val = unconstify(char *, s);
-		v.val.string.len = len;
-	}
-	pushJsonbValue(state, WJB_VALUE, &v);
-}
-
-static void
-put_string(JsonbParseState **state, const char *key, const char *s)
-{
-	put_bytes(state, key, s, s == NULL ? 0 : strlen(s));
-}
-
-static void
-put_text(JsonbParseState **state, const char *key, const text *value)
-{
-	if (value == NULL)
-		put_bytes(state, key, NULL, 0);
-	else
-		put_bytes(state, key, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-}
-
-static void
-put_int(JsonbParseState **state, const char *key, int64 value)
-{
-	JsonbValue	v = {.type = jbvString};
-
-	v.val.string.val = unconstify(char *, key);
-	v.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &v);
-	v.type = jbvNumeric;
-	v.val.numeric = int64_to_numeric(value);
-	pushJsonbValue(state, WJB_VALUE, &v);
-}
-
-static void
 put_uuid(JsonbParseState **state, const char *key, const pg_uuid_t *id)
 {
-	put_string(state, key, DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id))));
+	ico_put_string(state, key, DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id))));
 }
 
 /* ISO 8601 in UTC */
@@ -295,23 +265,7 @@ put_instant(JsonbParseState **state, const char *key, TimestampTz at)
 	char	   *buffer = palloc(MAXDATELEN + 1);
 	int			utc = 0;
 
-	put_string(state, key, JsonEncodeDateTime(buffer, TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc));
-}
-
-/* With the currency's decimals, or more where the amount has them. */
-static void
-put_money(JsonbParseState **state, const char *key, int64 scaled, int decimals)
-{
-	char	   *buffer = palloc(ICO_MONEY_BUFFER + ICO_MONEY_DECIMALS);
-	int			len = ico_format_money(scaled, buffer);
-	const char *point = memchr(buffer, '.', len);
-	int			has = point == NULL ? 0 : len - (point - buffer) - 1;
-
-	if (has == 0 && decimals > 0)
-		buffer[len++] = '.';
-	for (; has < decimals; has++)
-		buffer[len++] = '0';
-	put_bytes(state, key, buffer, len);
+	ico_put_string(state, key, JsonEncodeDateTime(buffer, TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc));
 }
 
 static void
@@ -330,14 +284,15 @@ put_message(JsonbParseState **state, const IcoClaim *c)
 {
 	begin_object(state, "message");
 	put_uuid(state, "id", &c->id);
-	put_int(state, "step", c->step);
-	put_text(state, "locale", c->text->locale);
-	put_int(state, "attempt", c->attempts + 1);
-	put_text(state, "campaign", c->campaign);
-	put_text(state, "template", c->template);
+	ico_put_int(state, "step", c->step);
+	ico_put_text(state, "locale", c->text->locale);
+	ico_put_int(state, "attempt", c->attempts + 1);
+	ico_put_text(state, "variant", c->variant);
+	ico_put_text(state, "campaign", c->campaign);
+	ico_put_text(state, "template", c->template);
 	put_instant(state, "queued_at", c->queued_at);
-	put_text(state, "message_type", c->message_type);
-	put_text(state, "mail_message_id", c->mail_message_id);
+	ico_put_text(state, "message_type", c->message_type);
+	ico_put_text(state, "mail_message_id", c->mail_message_id);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -346,31 +301,7 @@ put_columns(JsonbParseState **state, const char *key, const IcoClaimText *t, int
 {
 	begin_object(state, key);
 	for (int column = first; column <= last; column++)
-		put_text(state, column_names[column], t->columns[column]);
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
-}
-
-/* number: of the line among those that are left, when the mail shows another one */
-static void
-put_line(JsonbParseState **state, const IcoLine *line, const IcoLineChange *change, int number, int decimals)
-{
-	int32		quantity = line->quantity - line->filled;
-
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	if (number > 0)
-		put_int(state, "line", number);
-	put_bytes(state, "sku", line->sku, line->sku_len);
-	put_bytes(state, "url", line->url, line->url_len);
-	put_bytes(state, "name", line->name, line->name_len);
-	put_bytes(state, "variant", line->variant, line->variant_len);
-	put_int(state, "quantity", quantity);
-	put_bytes(state, "image_url", line->image_url, line->image_url_len);
-	put_money(state, "line_total", line->unit_price * quantity, decimals);
-	put_money(state, "unit_price", line->unit_price, decimals);
-	if (change->gone > 0)
-		put_int(state, "quantity_was", quantity + change->gone);
-	if (change->repriced)
-		put_money(state, "unit_price_was", change->old_price, decimals);
+		ico_put_text(state, column_names[column], t->columns[column]);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -407,9 +338,9 @@ put_total(JsonbParseState **state, const IcoClaim *c, int64 lines, bool other, i
 	};
 
 	if (other)
-		put_money(state, "total", lines, decimals);
+		ico_put_money(state, "total", lines, decimals);
 	else
-		put_string(state, "total", DatumGetCString(DirectFunctionCall1(numeric_out,
+		ico_put_string(state, "total", DatumGetCString(DirectFunctionCall1(numeric_out,
 																	   NumericGetDatum(ico_total_numeric(lines, &charges, decimals)))));
 }
 
@@ -453,11 +384,11 @@ put_lines(JsonbParseState **state, const IcoClaim *c, int decimals)
 		if (shown == MAX_LINES)
 			more++;
 		else
-			put_line(state, &line, &change, number == ++shown ? 0 : number, decimals);
+			ico_put_line(state, &line, &change, number == ++shown ? 0 : number, decimals);
 	}
 	pushJsonbValue(state, WJB_END_ARRAY, NULL);
-	put_int(state, "more_items", more);
-	put_int(state, "item_count", count);
+	ico_put_int(state, "more_items", more);
+	ico_put_int(state, "item_count", count);
 	put_unavailable(state, gone, n_gone);
 	put_total(state, c, lines, partial || walk.changed, decimals);
 }
@@ -469,14 +400,14 @@ put_coupon(JsonbParseState **state, const IcoCoupon *coupon)
 	int			decimals = ico_currency_exponent(text_to_cstring(coupon->currency));
 
 	begin_object(state, "coupon");
-	put_text(state, "code", coupon->code);
+	ico_put_text(state, "code", coupon->code);
 	if (coupon->percentage)
-		put_money(state, "percentage", coupon->value, 0);
+		ico_put_money(state, "percentage", coupon->value, 0);
 	else
-		put_money(state, "amount", coupon->value, decimals);
-	put_text(state, "currency", coupon->currency);
+		ico_put_money(state, "amount", coupon->value, decimals);
+	ico_put_text(state, "currency", coupon->currency);
 	put_instant(state, "expires_at", coupon->expires_at);
-	put_money(state, "minimum_value", coupon->minimum_value, decimals);
+	ico_put_money(state, "minimum_value", coupon->minimum_value, decimals);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -487,28 +418,45 @@ put_order(JsonbParseState **state, const IcoClaim *c)
 
 	begin_object(state, "order");
 	put_uuid(state, "id", &c->order_id);
-	put_text(state, "reference", c->reference);
-	put_string(state, "kind", ico_kind_names[ico_kind_of(c->kind)]);
-	put_text(state, "customer_name", c->name);
-	put_text(state, "discount_offer", c->discount_offer);
+	ico_put_text(state, "reference", c->reference);
+	ico_put_string(state, "kind", ico_kind_names[ico_kind_of(c->kind)]);
+	ico_put_text(state, "customer_name", c->name);
+	ico_put_text(state, "discount_offer", c->discount_offer);
 	if (c->coupon != NULL)
 		put_coupon(state, c->coupon);
-	put_text(state, "currency", c->currency);
+	ico_put_text(state, "currency", c->currency);
 	put_lines(state, c, ico_currency_exponent(text_to_cstring(c->currency)));
 	put_instant(state, "expires_at", c->expires_at);
-	put_int(state, "days_until_expiry", Max(left, 0));
+	ico_put_int(state, "days_until_expiry", Max(left, 0));
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+/* what the mail says around it, where the shop has words of its own for that */
+static void
+put_own_words(JsonbParseState **state, Jsonb *words)
+{
+	JsonbValue	v = {.type = jbvString};
+
+	v.val.string.val = "words";
+	v.val.string.len = 5;
+	pushJsonbValue(state, WJB_KEY, &v);
+	v.type = jbvBinary;
+	v.val.binary.data = &words->root;
+	v.val.binary.len = VARSIZE_ANY_EXHDR(words);
+	pushJsonbValue(state, WJB_VALUE, &v);
 }
 
 static void
 put_words(JsonbParseState **state, const IcoClaim *c)
 {
 	begin_object(state, "text");
+	if (c->text->words != NULL)
+		put_own_words(state, c->text->words);
 	for (int column = T_BODY; column <= T_PREHEADER; column++)
 	{
 		const text *words = c->text->columns[column];
 
-		put_text(state, column_names[column], column == T_SUBJECT && c->subject != NULL ? c->subject : words);
+		ico_put_text(state, column_names[column], column == T_SUBJECT && c->subject != NULL ? c->subject : words);
 	}
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
@@ -529,7 +477,7 @@ put_links(JsonbParseState **state, const IcoClaim *c)
 	ico_link_tokens(&c->id, c->give_up_at - ICO_GIVE_UP_AFTER, tokens);
 	begin_object(state, "links");
 	for (int i = 0; i < ICO_LINKS; i++)
-		put_string(state, links[i].name, tokens->token[links[i].link]);
+		ico_put_string(state, links[i].name, tokens->token[links[i].link]);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 

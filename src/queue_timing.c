@@ -11,7 +11,7 @@
  * other waits until it has been sent, and then for the gap.  Each claim sees what
  * others have committed, and of two that run at once at least one sees the other's
  * message as earlier than its own; so no two leave together, and one always may.
- * Messages by hand wait for nothing, but others wait for them.
+ * Messages by hand wait for nothing, but others wait for them, also those queued before.
  *
  * Locks: none; the caller has those of the messages.  Memory: its SPI context.
  */
@@ -118,6 +118,7 @@ keep_distance(IcoClaim **claims, int n_claims, TimestampTz now)
 typedef struct Other
 {
 	pg_uuid_t	id;
+	bool		by_hand;
 	bool		sent;
 	bool		sending;
 	TimestampTz due_at;
@@ -141,6 +142,7 @@ read_other(Other *other, int row)
 	other->sent = other->sent && !isnull;
 	other->root_id = *DatumGetUUIDP(ico_column(row, 8, &isnull));
 	other->episode = DatumGetInt32(ico_column(row, 9, &isnull));
+	other->by_hand = DatumGetInt32(ico_column(row, 10, &isnull)) == 0;
 }
 
 /* The other one is to be sent first, or is on its way just now. */
@@ -148,6 +150,9 @@ static bool
 goes_before(const Other *other, const IcoClaim *c, TimestampTz now)
 {
 	if (other->sending && other->due_at > now)
+		return true;
+	/* whenever it was queued: it waits for nobody, and would leave together with this one */
+	if (other->by_hand)
 		return true;
 	if (other->queued_at != c->queued_at)
 		return other->queued_at < c->queued_at;
@@ -182,7 +187,7 @@ find_others(IcoClaim **claims, int n_claims)
 {
 	static IcoPlan plan = {
 		"AAL",
-		"SELECT DISTINCT k.n, p.id, p.status" EQ "'sent', p.status" EQ "'sending', p.due_at, p.queued_at, p.sent_at, p.root_id, p.episode"
+		"SELECT DISTINCT k.n, p.id, p.status" EQ "'sent', p.status" EQ "'sending', p.due_at, p.queued_at, p.sent_at, p.root_id, p.episode, p.step"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, person)"
 		" CROSS JOIN LATERAL (SELECT h.message_id FROM incomplete_orders.person_messages h"
 		"  WHERE h.shop_id" EQ "k.shop_id AND h.person" EQ "k.person OFFSET 0) h"

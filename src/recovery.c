@@ -17,6 +17,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "campaign.h"
@@ -26,6 +27,7 @@
 #include "lifecycle.h"
 #include "plan.h"
 #include "queue.h"
+#include "stock.h"
 #include "tenant.h"
 #include "tick.h"
 #include "uuid7.h"
@@ -66,7 +68,7 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
  * The step is the one behind the last that was queued in this episode, or behind
  * as many as there were messages, by hand ones included.
  */
-#define DECIDE(which, lock) \
+#define ABANDONED(which, lock) \
 	"WITH x AS MATERIALIZED (SELECT " ICO_DUE_COLUMNS ", 'abandoned'::incomplete_orders.order_status AS status," \
 	"  v.abandoned_at, o.lost_at IS NOT NULL" \
 	"  OR " LIFE("due_at", "'abandoned'", "v.abandoned_at", "NULL") LE "$2 AS lost" \
@@ -78,18 +80,20 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
 	"   THEN " LIFE("due_at", "o.status", "o.abandoned_at", "o.lost_at") " END AS abandoned_at OFFSET 0) v" \
 	" WHERE s.shop_id" EQ "$1 AND o.last_activity_at" LE "$3 AND v.abandoned_at IS NOT NULL" which \
 	/* with lost_at given, what is due next is the expiry */ \
-	" AND " LIFE("due_at", "'abandoned'", "v.abandoned_at", "v.abandoned_at") GT "$2" lock ")," \
+	" AND " LIFE("due_at", "'abandoned'", "v.abandoned_at", "v.abandoned_at") GT "$2" lock "), " ICO_CARTS("x")
+#define DECIDE(which, lock) \
+	ABANDONED(which, lock) ", " ICO_BEATEN("$2", "CASE WHEN b.last_activity_at" LE "$3 THEN 'infinity'::pg_catalog.timestamptz END") "," \
 	" d AS MATERIALIZED (SELECT x.*, c.campaign, n.step, n.delay, n.message_type," \
 	"  COALESCE(va.template, n.template) AS template, va.variant, ha.holdout, f.delay AS following," \
 	"  COALESCE(n.step, q.step, 0) AS ledger_step, p.keys," \
 	"  CASE WHEN q.attempts" GE "$4 OR n.step IS NULL THEN 'attempts_exhausted'" \
 	"   WHEN x.lost THEN 'lost'" \
-	"   " ICO_REFUSAL("x", "s", "p.keys", ICO_TOO_MANY("x", "s", "p.keys", "$2", "b.last_activity_at" LE "$3") \
+	"   " ICO_REFUSAL("x", "s", "p.keys", ICO_TOO_MANY("x", "s", "") \
 					  " WHEN $2" LT "GREATEST(incomplete_orders._later(q.queued_at, GREATEST(n.delay" MINUS "b.delay, " \
 					  ICO_LEAST_DISTANCE ")), incomplete_orders._later(q.by_hand_at, s.min_gap)) THEN 'not_due'" \
 					  " WHEN g.over_at" GT "$2 THEN 'min_gap' WHEN w.awake_at" GT "$2 THEN 'quiet_hours'" \
 					  " WHEN h.n" GE "s.cap_per_person THEN 'cap_per_person'" \
-					  " WHEN ha.holdout THEN 'holdout'") \
+					  ICO_NOT_SOLD("x", "s") " WHEN ha.holdout THEN 'holdout'") \
 	"  END AS reason" \
 	" FROM x JOIN incomplete_orders.shops s ON s.shop_id" EQ "x.shop_id" \
 	" LEFT JOIN incomplete_orders.campaigns c ON c.shop_id" EQ "x.shop_id AND c.kind" EQ "x.kind" \
@@ -108,6 +112,9 @@ ico_enter_order_sql(PG_FUNCTION_ARGS)
 
 #define OUTCOME \
 	" SELECT d.id, d.email, d.message_type, CASE WHEN d.reason IS NULL THEN 'queued' ELSE 'skipped' END, d.reason FROM d"
+
+/* What the shop is asked about for that. */
+static IcoPlan ask_plan = {"izz", ABANDONED("", "") " " ICO_ITEMS_OF_CARTS("x")};
 
 /* What it would do: nothing is locked or written. */
 static IcoPlan look_plan = {"izzi", DECIDE("", "") OUTCOME " ORDER BY d.id"};
@@ -138,6 +145,22 @@ number_argument(FunctionCallInfo fcinfo, int argument, const char *name, int32 l
 	return PG_GETARG_INT32(argument);
 }
 
+/* One call of send_recovery_emails(). */
+typedef struct Mailing
+{
+	bool		dry_run;
+	Datum		values[5];
+	uint64		n;
+} Mailing;
+
+static void
+decide(void *arg)
+{
+	Mailing    *mailing = arg;
+
+	mailing->n = ico_execute(mailing->dry_run ? &look_plan : &queue_plan, mailing->values, NULL);
+}
+
 /* send_recovery_emails(hours_after, max_attempts, dry_run, shop, at) */
 Datum
 ico_send_recovery_emails(PG_FUNCTION_ARGS)
@@ -145,25 +168,26 @@ ico_send_recovery_emails(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	int64		hours = number_argument(fcinfo, 0, "hours_after", 0, MAX_HOURS);
 	int32		attempts = number_argument(fcinfo, 1, "max_attempts", 1, MAX_ATTEMPTS);
-	bool		dry_run = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+	Mailing		mailing = {.dry_run = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2)};
 	IcoShop		shop;
+	IcoStock   *stock;
 	TimestampTz at;
-	Datum		values[5];
-	uint64		n;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	ico_enter_shop(ICO_RIGHT_send_recovery_emails, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), &shop);
 	at = ico_enter_at(fcinfo, 4, &shop);
-	if (!dry_run)
+	mailing.values[0] = Int32GetDatum(shop.shop_id);
+	mailing.values[1] = TimestampTzGetDatum(at);
+	mailing.values[2] = TimestampTzGetDatum(at - hours * USECS_PER_HOUR);
+	mailing.values[3] = Int32GetDatum(attempts);
+	mailing.values[4] = CStringGetTextDatum(ico_actor());
+	/* before anything is locked; where it fails, the claim asks again and lets the message wait */
+	stock = ico_ask_for(shop.shop_id, &ask_plan, mailing.values, GetActiveSnapshot());
+	if (!mailing.dry_run)
 		ico_settle_shop(shop.shop_id, at);
-	values[0] = Int32GetDatum(shop.shop_id);
-	values[1] = TimestampTzGetDatum(at);
-	values[2] = TimestampTzGetDatum(at - hours * USECS_PER_HOUR);
-	values[3] = Int32GetDatum(attempts);
-	values[4] = CStringGetTextDatum(ico_actor());
-	n = ico_execute(dry_run ? &look_plan : &queue_plan, values, NULL);
-	for (uint64 i = 0; i < n; i++)
+	ico_decide_by(&stock, stock != NULL ? 1 : 0, decide, &mailing);
+	for (uint64 i = 0; i < mailing.n; i++)
 	{
 		Datum		row[5];
 		bool		nulls[5];
@@ -173,6 +197,8 @@ ico_send_recovery_emails(PG_FUNCTION_ARGS)
 			row[column] = ico_column(i, column + 1, &nulls[column]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, nulls);
 	}
+	if (stock != NULL && !mailing.dry_run)
+		ico_note_stock(stock);
 	SPI_finish();
 	return (Datum) 0;
 }

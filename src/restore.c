@@ -13,7 +13,8 @@
  * Both carts show what the shop can still sell (stock.c), and name what they leave
  * out.  The order itself keeps its lines: what is sold out today may be there again
  * when the link is followed next, and the shop captures the cart that it makes of
- * this.  Where the shop's function fails nothing is known, and nothing left out.
+ * this.  Where the shop's function fails nothing is known, and nothing left out: whoever
+ * comes back finds the cart, and availability_failed tells the shop to look itself.
  *
  * Locks: the order's row, that of the session's order.  Memory: the SPI context
  * of the call; results are copied out of it.
@@ -31,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "capture.h"
+#include "cart_json.h"
 #include "errors.h"
 #include "facts.h"
 #include "lifecycle.h"
@@ -69,74 +71,24 @@ look(const IcoToken *token, IcoOrder *order)
 		ico_refuse_token("Its order is not kept any more.");
 }
 
-static void
-put_key(StringInfo out, const char *key)
-{
-	if (out->data[out->len - 1] != '{')
-		appendStringInfoChar(out, ',');
-	appendStringInfo(out, "\"%s\":", key);
-}
-
-static void
-put_text(StringInfo out, const char *key, const char *s, int len)
-{
-	put_key(out, key);
-	if (s == NULL)
-		appendStringInfoString(out, "null");
-	else
-		ico_append_json_string(out, s, len);
-}
-
-static void
-put_money(StringInfo out, const char *key, int64 amount, int decimals)
-{
-	put_key(out, key);
-	appendStringInfo(out, "\"%s\"",
-					 DatumGetCString(DirectFunctionCall1(numeric_out,
-														 NumericGetDatum(ico_amount_numeric(amount, decimals)))));
-}
-
-/* A line as the messages have it: what is left of it. */
-static void
-put_line(StringInfo out, const IcoLine *line, int decimals)
-{
-	int32		left = line->quantity - line->filled;
-
-	appendStringInfoChar(out, '{');
-	put_text(out, "sku", line->sku, line->sku_len);
-	put_text(out, "name", line->name, line->name_len);
-	put_text(out, "variant", line->variant, line->variant_len);
-	put_key(out, "quantity");
-	appendStringInfo(out, "%d", left);
-	put_money(out, "unit_price", line->unit_price, decimals);
-	put_money(out, "line_total", line->unit_price * left, decimals);
-	put_text(out, "image_url", line->image_url, line->image_url_len);
-	put_text(out, "url", line->url, line->url_len);
-	appendStringInfoChar(out, '}');
-}
-
 /* What became of a line: of one that cannot be sold what was wanted, of another both sides. */
 static void
-put_change(StringInfo out, const IcoLine *line, const IcoLineChange *change, int decimals)
+put_change(JsonbParseState **state, const IcoLine *line, const IcoLineChange *change, int decimals)
 {
 	int32		left = line->quantity - line->filled;
 
-	if (out->len > 1)
-		appendStringInfoChar(out, ',');
-	appendStringInfoChar(out, '{');
-	put_text(out, "sku", line->sku, line->sku_len);
-	put_text(out, "name", line->name, line->name_len);
-	put_text(out, "variant", line->variant, line->variant_len);
-	put_key(out, "quantity");
-	appendStringInfo(out, "%d", left > 0 ? left : change->gone);
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	ico_put_bytes(state, "sku", line->sku, line->sku_len);
+	ico_put_bytes(state, "name", line->name, line->name_len);
+	ico_put_bytes(state, "variant", line->variant, line->variant_len);
+	ico_put_int(state, "quantity", left > 0 ? left : change->gone);
 	if (left > 0)
 	{
-		put_key(out, "quantity_was");
-		appendStringInfo(out, "%d", left + change->gone);
-		put_money(out, "unit_price", line->unit_price, decimals);
-		put_money(out, "unit_price_was", change->repriced ? change->old_price : line->unit_price, decimals);
+		ico_put_money(state, "unit_price", line->unit_price, decimals);
+		ico_put_int(state, "quantity_was", left + change->gone);
+		ico_put_money(state, "unit_price_was", change->repriced ? change->old_price : line->unit_price, decimals);
 	}
-	appendStringInfoChar(out, '}');
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
 /* The lists of a cart as its reader gets it. */
@@ -149,10 +101,9 @@ typedef struct CartLists
 } CartLists;
 
 static Datum
-list_end(StringInfo out)
+list_end(JsonbParseState **state)
 {
-	appendStringInfoChar(out, ']');
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out->data));
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(state, WJB_END_ARRAY, NULL)));
 }
 
 /* What is left to buy and can be sold, as JSON, what it costs, and what differs. */
@@ -165,17 +116,14 @@ remaining_lists(const IcoOrder *order, IcoStock *stock, CartLists *lists)
 		ico_stored_money(order->charges[0]), ico_stored_money(order->charges[1]),
 		ico_stored_money(order->charges[2]), ico_stored_money(order->charges[3])
 	};
-	StringInfoData out[3];		/* items, removed, changed */
+	JsonbParseState *out[3] = {NULL};	/* items, removed, changed */
 	IcoStockWalk walk;
 	IcoLineReader reader;
 	IcoLine		line;
 	int64		sum = 0;
 
 	for (int i = 0; i < lengthof(out); i++)
-	{
-		initStringInfo(&out[i]);
-		appendStringInfoChar(&out[i], '[');
-	}
+		pushJsonbValue(&out[i], WJB_BEGIN_ARRAY, NULL);
 	ico_stock_begin(&walk, stock, currency);
 	ico_line_reader_init(&reader, DatumGetLineItemsP(order->items));
 	while (ico_line_next(&reader, &line))
@@ -193,9 +141,7 @@ remaining_lists(const IcoOrder *order, IcoStock *stock, CartLists *lists)
 		if (!left)
 			continue;
 		sum += line.unit_price * (line.quantity - line.filled);
-		if (out[0].len > 1)
-			appendStringInfoChar(&out[0], ',');
-		put_line(&out[0], &line, decimals);
+		ico_put_line(&out[0], &line, NULL, 0, decimals);
 	}
 	lists->items = list_end(&out[0]);
 	lists->removed = list_end(&out[1]);
@@ -203,13 +149,17 @@ remaining_lists(const IcoOrder *order, IcoStock *stock, CartLists *lists)
 	lists->total = NumericGetDatum(ico_total_numeric(sum, &charges, decimals));
 }
 
-/* What of this order can still be sold; NULL: all of it. */
+/* What of this order can still be sold, and of that which the session has; NULL: all of it. */
 static IcoStock *
-ask_stock(const IcoToken *token, const IcoOrder *order)
+ask_stock(const IcoToken *token, const IcoOrder *order, text *session_id)
 {
-	LineItems  *items = DatumGetLineItemsP(order->items);
+	LineItems  *carts[2] = {DatumGetLineItemsP(order->items)};
+	IcoOrder	into;
+	int			n = 1;
 
-	return ico_ask_stock(token->shop.shop_id, &items, 1, GetActiveSnapshot());
+	if (session_id != NULL && ico_read_session(token->shop.shop_id, PointerGetDatum(session_id), false, &into))
+		carts[n++] = DatumGetLineItemsP(into.items);
+	return ico_ask_stock(token->shop.shop_id, carts, n, GetActiveSnapshot());
 }
 
 /* The function's row, in the memory of its caller. */
@@ -255,8 +205,9 @@ ico_preview_cart(PG_FUNCTION_ARGS)
 	IcoToken	token;
 	IcoOrder	order;
 	CartLists	lists;
-	Datum		values[16];
-	bool		nulls[16] = {false};
+	Datum		values[17];
+	bool		nulls[17] = {false};
+	IcoStock   *stock;
 	Datum		keys[2];
 	Datum		row;
 
@@ -267,11 +218,13 @@ ico_preview_cart(PG_FUNCTION_ARGS)
 	values[0] = UUIDPGetDatum(&token.message_id);
 	values[1] = UUIDPGetDatum(&order.id);
 	values[6] = ico_status_datum(order.status);
-	remaining_lists(&order, ask_stock(&token, &order), &lists);
+	stock = ask_stock(&token, &order, NULL);
+	remaining_lists(&order, stock, &lists);
 	values[7] = lists.items;
 	values[8] = lists.total;
 	values[14] = lists.removed;
 	values[15] = lists.changed;
+	values[16] = BoolGetDatum(stock != NULL && stock->failed);
 	values[9] = order.currency;
 	keys[0] = Int32GetDatum(token.shop.shop_id);
 	keys[1] = UUIDPGetDatum(&order.id);
@@ -563,15 +516,15 @@ restore_order(Restore *restore, IcoOrder *order)
 		elog(ERROR, "open order vanished under its lock");
 }
 
-/* restore_cart(token, session_id, shop, at) -> (id, items, removed, changed, session) */
+/* restore_cart(token, session_id, shop, at) -> (id, items, removed, changed, session, availability_failed) */
 Datum
 ico_restore_cart(PG_FUNCTION_ARGS)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Restore		call = {.session_id = ico_optional_key(fcinfo, 1, "session_id")};
 	IcoOrder	order;
-	Datum		values[5];
-	bool		nulls[5] = {false};
+	Datum		values[6];
+	bool		nulls[6] = {false};
 	IcoStock   *stock;
 	CartLists	lists;
 	Datum		row;
@@ -589,7 +542,7 @@ ico_restore_cart(PG_FUNCTION_ARGS)
 	call.at = ico_enter_at(fcinfo, 3, &call.token.shop);
 	/* before anything is locked */
 	look(&call.token, &order);
-	stock = ask_stock(&call.token, &order);
+	stock = ask_stock(&call.token, &order, call.session_id);
 	restore_order(&call, &order);
 	if (stock != NULL)
 		ico_note_stock(stock);
@@ -600,6 +553,7 @@ ico_restore_cart(PG_FUNCTION_ARGS)
 	values[3] = lists.changed;
 	nulls[4] = call.session_id == NULL;
 	values[4] = PointerGetDatum(call.session_id);
+	values[5] = BoolGetDatum(stock != NULL && stock->failed);
 	row = make_row(fcinfo, caller, values, nulls);
 	SPI_finish();
 	PG_RETURN_DATUM(row);

@@ -87,11 +87,15 @@
 	R(F, expire_orders, ICO_ADMIN) \
 	R(F, enable_campaign, ICO_ADMIN) \
 	R(F, disable_campaign, ICO_ADMIN) \
+	R(F, list_campaigns, ICO_ADMIN) \
+	R(F, configure_step, ICO_ADMIN) \
+	R(F, remove_step, ICO_ADMIN) \
 	R(F, send_recovery_emails, ICO_SENDER | ICO_ADMIN) \
 	R(F, send_recovery_email, ICO_SENDER | ICO_ADMIN) \
 	R(F, send_recovery_emails_many, ICO_SENDER | ICO_ADMIN) \
 	R(F, preview_recovery, ICO_ADMIN) \
 	R(F, why_not_sent, ICO_ADMIN) \
+	R(F, count_skips, ICO_ADMIN) \
 	R(F, cleanup, ICO_ADMIN) \
 	R(F, schedule_jobs, ICO_SENDER | ICO_ADMIN) \
 	R(F, unschedule_jobs, ICO_SENDER | ICO_ADMIN) \

@@ -24,11 +24,13 @@
 
 #include "line_items.h"
 #include "money.h"
+#include "stock.h"
 #include "zones.h"
 
 PG_FUNCTION_INFO_V1(ico_exclusion);
 PG_FUNCTION_INFO_V1(ico_mailed_items);
 PG_FUNCTION_INFO_V1(ico_left_value);
+PG_FUNCTION_INFO_V1(ico_sale_fault);
 PG_FUNCTION_INFO_V1(ico_awake);
 
 typedef struct Text
@@ -137,21 +139,28 @@ has_key(Jsonb *exclusions, const char *key)
 	return key_of(&exclusions->root, key, &buffer) != NULL;
 }
 
-/* What is left to buy of lines that are not excluded, scaled by 10^6; how many lines. */
+/*
+ * What is left to buy, and can be sold, of lines that are not excluded, scaled by
+ * 10^6; how many lines.  Without a stock all of it can be sold.
+ */
 static int64
-left_value(const LineItems *items, Jsonb *exclusions, int *lines)
+left_value(const LineItems *items, Jsonb *exclusions, IcoStock *stock, const char *currency, int *lines)
 {
 	bool		by_product = exclusions != NULL && has_key(exclusions, "products");
+	IcoStockWalk walk;
 	IcoLineReader reader;
 	IcoLine		line;
 	int64		value = 0;
 
 	*lines = 0;
+	ico_stock_begin(&walk, stock, currency);
 	ico_line_reader_init(&reader, items);
 	while (ico_line_next(&reader, &line))
 	{
+		IcoLineChange change;
+
 		CHECK_FOR_INTERRUPTS();
-		if (line.quantity <= line.filled || (by_product && is_excluded_line(exclusions, &line)))
+		if ((by_product && is_excluded_line(exclusions, &line)) || !ico_stock_line(&walk, &line, &change))
 			continue;
 		value += line.unit_price * (line.quantity - line.filled);
 		(*lines)++;
@@ -193,24 +202,29 @@ is_excluded_bot(Jsonb *exclusions, Jsonb *context, bool flagged)
 	return flagged || (context != NULL && text_of(&context->root, "user_agent", &agent) && names_a_bot(agent));
 }
 
+static bool
+is_too_little(Jsonb *exclusions, int64 value)
+{
+	JsonbValue	buffer;
+	JsonbValue *least = key_of(&exclusions->root, "minimum_value", &buffer);
+
+	return least != NULL && least->type == jbvNumeric &&
+		DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(ico_amount_numeric(value, 0)), NumericGetDatum(least->val.numeric)));
+}
+
 /* The lines leave something to be mailed, and it is worth it; or why not. */
 static const char *
 value_fault(Jsonb *exclusions, const LineItems *items)
 {
-	JsonbValue	buffer;
-	JsonbValue *least = key_of(&exclusions->root, "minimum_value", &buffer);
 	int			lines;
 	int64		value;
 
-	if (least == NULL && !has_key(exclusions, "products"))
+	if (!has_key(exclusions, "minimum_value") && !has_key(exclusions, "products"))
 		return NULL;
-	value = left_value(items, exclusions, &lines);
+	value = left_value(items, exclusions, NULL, NULL, &lines);
 	if (lines == 0)
 		return "excluded_products";
-	if (least == NULL || least->type != jbvNumeric)
-		return NULL;
-	return DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(ico_amount_numeric(value, 0)), NumericGetDatum(least->val.numeric))) ?
-		"excluded_value" : NULL;
+	return is_too_little(exclusions, value) ? "excluded_value" : NULL;
 }
 
 /* _exclusion(exclusions, items, customer_id, email, context, bot) -> text */
@@ -268,13 +282,39 @@ ico_mailed_items(PG_FUNCTION_ARGS)
 	PG_RETURN_LINE_ITEMS_P(ico_items_finish(&builder));
 }
 
-/* _left_value(items, exclusions) -> numeric: what a mail could still sell */
+/* The same for the functions below, by what the shop said of its stock. */
+static int64
+sellable_value(FunctionCallInfo fcinfo, int *lines)
+{
+	return left_value(PG_GETARG_LINE_ITEMS_P(2), PG_GETARG_JSONB_P(3), ico_deciding_stock(PG_GETARG_INT32(0)),
+					  text_to_cstring(PG_GETARG_TEXT_PP(1)), lines);
+}
+
+/* _left_value(shop_id, currency, items, exclusions) -> numeric: what a mail could still sell */
 Datum
 ico_left_value(PG_FUNCTION_ARGS)
 {
 	int			lines;
 
-	PG_RETURN_NUMERIC(ico_amount_numeric(left_value(PG_GETARG_LINE_ITEMS_P(0), PG_GETARG_JSONB_P(1), &lines), 0));
+	PG_RETURN_NUMERIC(ico_amount_numeric(sellable_value(fcinfo, &lines), 0));
+}
+
+/* _sale_fault(shop_id, currency, items, exclusions) -> text: why not even that, or null */
+Datum
+ico_sale_fault(PG_FUNCTION_ARGS)
+{
+	IcoStock   *stock = ico_deciding_stock(PG_GETARG_INT32(0));
+	int			lines;
+	int64		value;
+
+	if (stock == NULL || stock->failed)
+		PG_RETURN_NULL();
+	value = sellable_value(fcinfo, &lines);
+	if (lines == 0)
+		PG_RETURN_TEXT_P(cstring_to_text("unavailable"));
+	if (is_too_little(PG_GETARG_JSONB_P(3), value))
+		PG_RETURN_TEXT_P(cstring_to_text("excluded_value"));
+	PG_RETURN_NULL();
 }
 
 /* --- quiet hours -------------------------------------------------------------------- */

@@ -11,6 +11,9 @@
  * Nothing is reserved: two carts that want the last one are both told that it is
  * there.
  *
+ * What decides in SQL which cart is mailed reads the answers of its batch through
+ * functions (rules.c): they are in force while that statement runs.
+ *
  * Locks: none while it is asked.  Who notes its failure or success has an advisory
  * lock of the shop; who does not get that at once leaves it to the other.
  * Memory: the caller's context.
@@ -19,6 +22,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
@@ -32,6 +36,12 @@
 /* next to TICK_LOCK */
 #define STOCK_LOCK 0x49434f02
 #define HOOK "availability"
+
+PG_FUNCTION_INFO_V1(ico_answer_due);
+
+/* what the statements that are running decide by */
+static IcoStock **deciding = NULL;
+static int	n_deciding = 0;
 
 static int
 compare(const char *a, int a_len, const char *b, int b_len)
@@ -163,8 +173,9 @@ ask(IcoStock *stock, const char *function, const char *role)
 	stock->failed = !ico_call_hook(&hook, &stock->sqlstate);
 }
 
-IcoStock *
-ico_ask_stock(int32 shop_id, LineItems **carts, int n, Snapshot snapshot)
+/* Who is to be asked; NULL: nobody. */
+static IcoStock *
+find_function(int32 shop_id, Snapshot snapshot, char **function, char **role)
 {
 	static IcoPlan plan = {
 		"i",
@@ -173,18 +184,50 @@ ico_ask_stock(int32 shop_id, LineItems **carts, int n, Snapshot snapshot)
 	};
 	Datum		values[1] = {Int32GetDatum(shop_id)};
 	IcoStock   *stock;
-	char	   *function;
-	char	   *role;
 	bool		isnull;
 
 	if (ico_execute_read(&plan, values, NULL, snapshot) == 0)
 		return NULL;
 	stock = palloc0(sizeof(IcoStock));
 	stock->shop_id = shop_id;
-	function = TextDatumGetCString(ico_column(0, 1, &isnull));
-	role = TextDatumGetCString(ico_column(0, 2, &isnull));
+	*function = TextDatumGetCString(ico_column(0, 1, &isnull));
+	*role = TextDatumGetCString(ico_column(0, 2, &isnull));
 	strlcpy(stock->currency, TextDatumGetCString(ico_column(0, 3, &isnull)), sizeof(stock->currency));
+	return stock;
+}
+
+IcoStock *
+ico_ask_stock(int32 shop_id, LineItems **carts, int n, Snapshot snapshot)
+{
+	char	   *function;
+	char	   *role;
+	IcoStock   *stock = find_function(shop_id, snapshot, &function, &role);
+
+	if (stock == NULL)
+		return NULL;
 	collect_skus(stock, carts, n);
+	if (stock->n > 0)
+		ask(stock, function, role);
+	return stock;
+}
+
+IcoStock *
+ico_ask_for(int32 shop_id, IcoPlan *plan, Datum *values, Snapshot snapshot)
+{
+	char	   *function;
+	char	   *role;
+	IcoStock   *stock = find_function(shop_id, snapshot, &function, &role);
+	LineItems **carts;
+	uint64		rows;
+	bool		isnull;
+
+	if (stock == NULL)
+		return NULL;
+	rows = ico_execute_read(plan, values, NULL, snapshot);
+	carts = palloc((rows + 1) * sizeof(LineItems *));
+	for (uint64 i = 0; i < rows; i++)
+		carts[i] = DatumGetLineItemsP(ico_column(i, 1, &isnull));
+	collect_skus(stock, carts, (int) rows);
 	if (stock->n > 0)
 		ask(stock, function, role);
 	return stock;
@@ -255,7 +298,61 @@ ico_stock_line(IcoStockWalk *walk, IcoLine *line, IcoLineChange *change)
 	return sold > 0;
 }
 
+/* ---- decisions ---- */
+
+void
+ico_decide_by(IcoStock **stocks, int n, void (*step) (void *), void *arg)
+{
+	IcoStock  **before = deciding;
+	int			n_before = n_deciding;
+
+	deciding = stocks;
+	n_deciding = n;
+	PG_TRY();
+	{
+		step(arg);
+	}
+	PG_FINALLY();
+	{
+		deciding = before;
+		n_deciding = n_before;
+	}
+	PG_END_TRY();
+}
+
+IcoStock *
+ico_deciding_stock(int32 shop_id)
+{
+	for (int i = n_deciding - 1; i >= 0; i--)
+	{
+		if (deciding[i]->shop_id == shop_id)
+			return deciding[i];
+	}
+	return NULL;
+}
+
+/* _answer_due(shop_id, at) -> timestamptz: later than at, where the shop was asked in vain */
+Datum
+ico_answer_due(PG_FUNCTION_ARGS)
+{
+	IcoStock   *stock = ico_deciding_stock(PG_GETARG_INT32(0));
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
+
+	PG_RETURN_TIMESTAMPTZ(stock != NULL && stock->failed ? at + ICO_STOCK_WAIT : at);
+}
+
 /* ---- health ---- */
+
+void
+ico_warn_of_stock(const IcoStock *stock)
+{
+	if (stock->n > 0)
+		ereport(WARNING,
+				(errcode(stock->sqlstate),
+				 errmsg("the shop's availability() failed"),
+				 errdetail("What it can still sell is not known; its error was %s.", unpack_sql_state(stock->sqlstate)),
+				 errhint("Call the function as the role that named it to see why.")));
+}
 
 void
 ico_note_stock(const IcoStock *stock)

@@ -5,9 +5,11 @@
 #ifndef ICO_STOCK_H
 #define ICO_STOCK_H
 
+#include "datatype/timestamp.h"
 #include "utils/snapshot.h"
 
 #include "line_items.h"
+#include "plan.h"
 
 /* One of those that were asked for. */
 typedef struct IcoSku
@@ -29,6 +31,9 @@ typedef struct IcoStock
 	IcoSku	   *skus;			/* sorted */
 	uint64		walk;
 } IcoStock;
+
+/* how long what nobody can say anything of waits */
+#define ICO_STOCK_WAIT (15 * SECS_PER_MINUTE * USECS_PER_SEC)
 
 /* What a walk made of a line: as it was captured, where that differs. */
 typedef struct IcoLineChange
@@ -52,6 +57,8 @@ typedef struct IcoStockWalk
  * line has a sku.  The caller holds no locks; the answer is in its context.
  */
 extern IcoStock *ico_ask_stock(int32 shop_id, LineItems **carts, int n, Snapshot snapshot);
+/* the same for the carts that a plan returns, which is asked only if the shop names a function */
+extern IcoStock *ico_ask_for(int32 shop_id, IcoPlan *carts, Datum *values, Snapshot snapshot);
 /* whether all skus of a cart were asked for */
 extern bool ico_stock_knows(const IcoStock *stock, const LineItems *items);
 extern void ico_stock_begin(IcoStockWalk *walk, IcoStock *stock, const char *currency);
@@ -60,6 +67,15 @@ extern void ico_stock_begin(IcoStockWalk *walk, IcoStock *stock, const char *cur
  * A sku that was not asked for can be sold.
  */
 extern bool ico_stock_line(IcoStockWalk *walk, IcoLine *line, IcoLineChange *change);
+/*
+ * Runs step(arg); what the statements in it decide by (_left_value, _sale_fault,
+ * _answer_due) are these answers, of which the last one of a shop counts.
+ */
+extern void ico_decide_by(IcoStock **stocks, int n, void (*step) (void *), void *arg);
+/* that of a shop in such a statement, or NULL */
+extern IcoStock *ico_deciding_stock(int32 shop_id);
+/* tells who asked for a preview that nothing is known */
+extern void ico_warn_of_stock(const IcoStock *stock);
 /* keeps the failure for health(), or takes it back; waits for nobody */
 extern void ico_note_stock(const IcoStock *stock);
 

@@ -47,6 +47,13 @@ typedef enum IcoVariableKind
 #define ICO_LOCALE_CHARS 35
 
 /*
+ * How well a text in one language is for a reader of another, in SQL: zh-Hans-CN
+ * reads zh-Hans-CN, else zh-Hans, else zh; null: not at all.
+ */
+#define ICO_LOCALE_FIT(has, wanted) \
+	"CASE WHEN pg_catalog.starts_with(" wanted CONCAT "'-', " has CONCAT "'-') THEN pg_catalog.length(" has ") END"
+
+/*
  * "de_at.UTF-8" as "de-AT"; NULL when it cannot be the tag of a language.
  */
 extern text *ico_locale_tag(const text *captured);

@@ -4,9 +4,10 @@ This follows what the README says of campaigns, in the plainest way, and knows n
 how the extension does it. All times are those of the file.
 """
 
-from bisect import bisect_left
-from collections import Counter, defaultdict
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 HOUR = timedelta(hours=1)
 DELAYS = (HOUR, 24 * HOUR, 72 * HOUR)  # of the three steps, after the abandonment
@@ -30,19 +31,26 @@ def address_of(visitor):
 
 
 class Session:
-    def __init__(self, visitor):
-        self.visitor, self.times, self.skus, self.bought_at = visitor, [], set(), None
+    def __init__(self, visitor, number):
+        self.visitor, self.number, self.times, self.skus, self.bought_at = visitor, number, [], set(), None
+        self.values = []  # of the cart, at each of the times
+
+    def value_at(self, instant):
+        return self.values[bisect_right(self.times, instant) - 1]
 
 
 def sessions_of(events):
     sessions = {}
     for event in events:
-        session = sessions.setdefault(event["session"], Session(event["visitor"]))
+        session = sessions.setdefault(event["session"], Session(event["visitor"], len(sessions)))
         session.times.append(datetime.fromisoformat(event["at"]))
+        value = session.values[-1] if session.values else Decimal(0)
         if event["event"] == "purchase":
             session.bought_at = session.times[-1]
         else:
             session.skus.add(event["sku"])
+            value += Decimal(event["unit_price"]) * int(event["quantity"])
+        session.values.append(value)
     return sessions
 
 
@@ -57,19 +65,36 @@ def episodes_of(session, cut_off):
             begin, number = following, number + 1
 
 
-def mails_of(events, ticks, enabled, cut_off, stood_back):
+class Episode:
+    """One time that a cart was left, and when each step of its sequence is decided."""
+
+    def __init__(self, key, session, number, begin, abandoned, ended):
+        self.key, self.session, self.number = key, session, number
+        self.begin, self.abandoned, self.ended = begin, abandoned, ended
+        self.decided = []  # one instant for each step, as far as it came
+        self.mailed = []
+
+    def rank(self, cut_off):
+        """The best of a person's carts is the most valuable one, then the one used last."""
+        used = self.abandoned - cut_off
+        return self.session.value_at(used), used, self.session.number
+
+
+def mails_of(events, ticks, enabled, cut_off):
     """(session, episode, step) -> (address, when it is queued), and -> the reason why it is not.
 
     ticks: when the clock was called, the last of them after the last event and every
-    other one before an event of the same instant. stood_back: (session, episode, step) that
-    gave way to a better cart of the same person; taken as true of whoever has several.
+    other one before an event of the same instant.
     """
     sessions = sessions_of(events)
     purchases = defaultdict(list)  # visitor -> (when, what)
-    sessions_per_visitor = Counter(session.visitor for session in sessions.values())
-    for session in sessions.values():
+    episodes = defaultdict(list)  # visitor -> those that the campaign is for
+    for key, session in sessions.items():
         if session.bought_at:
             purchases[session.visitor].append((session.bought_at, session.skus))
+        for number, begin, abandoned, ended in episodes_of(session, cut_off):
+            if abandoned >= enabled - NOT_OLDER:
+                episodes[session.visitor].append(Episode(key, session, number, begin, abandoned, ended))
 
     def happened(instant, tick):
         return instant is not None and (instant < tick or tick is ticks[-1])
@@ -86,25 +111,40 @@ def mails_of(events, ticks, enabled, cut_off, stood_back):
             return "already_bought"
         return None
 
+    def decide_steps(episode):
+        done = None
+        for step, delay in enumerate(DELAYS, 1):
+            due = episode.abandoned + delay
+            if done:  # a late step makes the next ones later
+                due = max(due, done + delay - DELAYS[step - 2])
+            at = bisect_left(ticks, max(due, enabled))
+            if at == len(ticks) or happened(episode.ended, ticks[at]):
+                break
+            done = ticks[at]
+            episode.decided.append(done)
+
+    def stands_back(episode, tick):
+        """Whether the person left a better cart, for which a mail waits or was sent since this one was left."""
+        return any(
+            other.session is not episode.session
+            and other.abandoned <= tick and not happened(other.ended, tick)
+            and other.rank(cut_off) > episode.rank(cut_off)
+            and (sum(done < tick for done in other.decided) < len(DELAYS) or any(at >= episode.abandoned for at in other.mailed))
+            and refusal(other.session, other.begin, tick) is None
+            for other in episodes[episode.session.visitor])
+
     mails, refused = {}, {}
-    for key, session in sessions.items():
-        for number, begin, abandoned, ended in episodes_of(session, cut_off):
-            if abandoned < enabled - NOT_OLDER:
-                continue
-            done = None
-            for step, delay in enumerate(DELAYS, 1):
-                due = abandoned + delay
-                if done:  # a late step makes the next ones later
-                    due = max(due, done + delay - DELAYS[step - 2])
-                at = bisect_left(ticks, max(due, enabled))
-                if at == len(ticks) or happened(ended, ticks[at]):
-                    break
-                done = ticks[at]
-                reason = refusal(session, begin, done)
-                if reason is None and (key, number, step) in stood_back and sessions_per_visitor[session.visitor] > 1:
-                    reason = "other_cart"
-                if reason:  # of this step; the next one is decided anew
-                    refused[key, number, step] = reason
-                else:
-                    mails[key, number, step] = (address_of(session.visitor)[0], done)
+    for of_visitor in episodes.values():
+        for episode in of_visitor:
+            decide_steps(episode)
+        decisions = ((tick, step, episode) for episode in of_visitor for step, tick in enumerate(episode.decided, 1))
+        for tick, step, episode in sorted(decisions, key=lambda decision: decision[0]):
+            reason = refusal(episode.session, episode.begin, tick)
+            if reason is None and stands_back(episode, tick):
+                reason = "other_cart"
+            if reason:  # of this step; the next one is decided anew
+                refused[episode.key, episode.number, step] = reason
+            else:
+                mails[episode.key, episode.number, step] = (address_of(episode.session.visitor)[0], tick)
+                episode.mailed.append(tick)
     return mails, refused

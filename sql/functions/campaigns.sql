@@ -24,11 +24,11 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ico_later';
 COMMENT ON FUNCTION incomplete_orders._later(timestamptz, interval) IS
 	'at + span with days of 24 hours and months of 30 days, whatever the time zone of the session';
 
-CREATE FUNCTION incomplete_orders._arm_orders(shop_id integer, campaign text, anew boolean) RETURNS bigint
+CREATE FUNCTION incomplete_orders._arm_orders(shop_id integer, campaign text, waiting boolean, others boolean) RETURNS bigint
 LANGUAGE c STRICT SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_arm_orders';
-ALTER FUNCTION incomplete_orders._arm_orders(integer, text, boolean) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._arm_orders(integer, text, boolean) IS
-	'Abandoned orders that a campaign which is on should mail, and that wait for nothing, get the instant of their next step; anew: those that wait as well. How many changed';
+ALTER FUNCTION incomplete_orders._arm_orders(integer, text, boolean, boolean) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._arm_orders(integer, text, boolean, boolean) IS
+	'Abandoned orders that a campaign which is on should mail get the instant of their next step: those that wait for one already, the others, or both. How many changed';
 
 -- What decides, here and by hand, is one large statement: compiling it (JIT) takes longer
 -- than running it, and a plan that was made when tables were empty must not read them all later.
@@ -82,12 +82,12 @@ BEGIN
 	SET enabled = true, changed_at = clock_timestamp(),
 		not_before = least(CASE WHEN c.enabled THEN c.not_before END, incomplete_orders._later(instant, -not_older_than))
 	WHERE c.shop_id = entered AND c.campaign = enable_campaign.campaign;
-	PERFORM incomplete_orders._arm_orders(entered, enable_campaign.campaign, true);
+	PERFORM incomplete_orders._arm_orders(entered, enable_campaign.campaign, true, true);
 END
 $$;
 ALTER FUNCTION incomplete_orders.enable_campaign(text, text, interval, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.enable_campaign(text, text, interval, timestamptz) IS
-	'Turns a campaign (cart, payment, partial) on: tick queues its steps for orders of that kind abandoned from not_older_than ago on, never for older ones. Orders abandoned since then get what is due next; called again, it can only reach further back, and waiting orders follow steps that were changed (by the owner, in campaign_steps) meanwhile. IC002, 22023';
+	'Turns a campaign (cart, payment, partial) on: tick queues its steps for orders of that kind abandoned from not_older_than ago on, never for older ones. Orders abandoned since then get what is due next; called again, it can only reach further back, and waiting orders follow steps that the owner changed in campaign_steps meanwhile. IC002, 22023';
 
 CREATE FUNCTION incomplete_orders.disable_campaign(campaign text, shop text DEFAULT NULL, at timestamptz DEFAULT now()) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -120,7 +120,7 @@ COMMENT ON FUNCTION incomplete_orders.disable_campaign(text, text, timestamptz) 
 CREATE FUNCTION incomplete_orders._tick_campaigns(shops integer[]) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(sum(incomplete_orders._arm_orders(c.shop_id, c.campaign, false)), 0)::bigint FROM incomplete_orders.campaigns c
+	SELECT coalesce(sum(incomplete_orders._arm_orders(c.shop_id, c.campaign, false, true)), 0)::bigint FROM incomplete_orders.campaigns c
 	WHERE c.enabled AND c.changed_at > clock_timestamp() - interval '10 minutes'
 		AND c.shop_id = ANY ($1) AND c.shop_id = ANY ((SELECT incomplete_orders._visible_shops('tick', '*'))::integer[])
 $$;
@@ -195,13 +195,14 @@ ALTER FUNCTION incomplete_orders.send_recovery_emails_many(uuid[], text, text, t
 COMMENT ON FUNCTION incomplete_orders.send_recovery_emails_many(uuid[], text, text, timestamptz) IS
 	'send_recovery_email() for several orders: one row per id, queued, or refused and why';
 
-CREATE FUNCTION incomplete_orders.preview_recovery(shop text DEFAULT NULL, at timestamptz DEFAULT now())
+CREATE FUNCTION incomplete_orders.preview_recovery(shop text DEFAULT NULL, at timestamptz DEFAULT now(), campaigns text[] DEFAULT NULL,
+	not_older_than interval DEFAULT '1 day')
 RETURNS TABLE (due_at timestamptz, order_id uuid, recipient text, campaign text, step integer, action text, reason text, variant text)
 LANGUAGE c SECURITY DEFINER SET jit = off SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ico_preview_recovery';
-ALTER FUNCTION incomplete_orders.preview_recovery(text, timestamptz) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders.preview_recovery(text, timestamptz) IS
-	'Who would be mailed by the campaigns that are on, or why not, if tick ran at that instant and not before; changes nothing. One row per order whose next step falls due until then, at due_at: queued, skipped with a reason (those of why_not_sent), or postponed until due_at because of min_gap or quiet_hours; variant: which one of the step''s they would get. Payments that the shop would be asked about (payment_state) are taken for pending';
+ALTER FUNCTION incomplete_orders.preview_recovery(text, timestamptz, text[], interval) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.preview_recovery(text, timestamptz, text[], interval) IS
+	'Who would be mailed by the campaigns that are on, or why not, if tick ran at that instant and not before; changes nothing. One row per order whose next step falls due until then, at due_at: queued, skipped with a reason (those of why_not_sent), or postponed until due_at because of min_gap, quiet_hours or availability (the shop''s function failed, which a warning says); variant: which one of the step''s they would get. campaigns: as if enable_campaign() turned these on now, or at that instant if it is past, with not_older_than; all of that is rolled back (it waits for whom enable_campaign() would wait for). Payments that the shop would be asked about (payment_state) are taken for pending; what it can still sell (availability) is asked';
 
 CREATE FUNCTION incomplete_orders.why_not_sent(id uuid) RETURNS TABLE (at timestamptz, step integer, reason text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -258,4 +259,4 @@ END
 $$;
 ALTER FUNCTION incomplete_orders.why_not_sent(uuid) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.why_not_sent(uuid) IS
-	'Why an order was mailed or not, oldest first, and last what is true of it now; step 0 is a message by hand. Decided: no_recipient, bot, empty (nothing that is not ordered yet), unsubscribed, not_me, hard_bounce, complaint, erased, suppressed or another reason of suppress(), no_consent (the setting consent_rule), excluded_address, excluded_domain, excluded_customer, excluded_products (nothing else is left to buy), excluded_value (by the setting exclusions), other_cart (that person has a better one, which is mailed), cap_per_episode, cap_per_person (by the settings of these names; the latter counts 30 days), ordered (by another cart since this one was begun), already_bought (a cart opened soon after a purchase that holds nothing new), holdout (the setting of that name), campaign_disabled, before_campaign (abandoned before the campaign was to begin), customer_returned, converted, dismissed, deleted, expired, reversed, lost, attempts_exhausted, too_old (not sent within five days), rejected (by the mail server), discarded. Messages: queued, sending, sent. Now: not_abandoned (at: when it will be), not_due (at: when it is), due (tick decides), or one of the above. IC003';
+	'Why an order was mailed or not, oldest first, and last what is true of it now; step 0 is a message by hand. Decided: no_recipient, bot, empty (nothing that is not ordered yet), unsubscribed, not_me, hard_bounce, complaint, erased, suppressed or another reason of suppress(), no_consent (the setting consent_rule), excluded_address, excluded_domain, excluded_customer, excluded_products (nothing else is left to buy), excluded_value (by the setting exclusions), other_cart (that person has a better one, which is mailed), cap_per_episode, cap_per_person (by the settings of these names; the latter counts 30 days), ordered (by another cart since this one was begun), already_bought (a cart opened soon after a purchase that holds nothing new), holdout (the setting of that name), campaign_disabled, before_campaign (abandoned before the campaign was to begin), customer_returned, converted, dismissed, deleted, expired, reversed, lost, attempts_exhausted, unavailable (nothing of it can be sold any more), too_old (not sent within five days), rejected (by the mail server), discarded. Messages: queued, sending, sent. Now: not_abandoned (at: when it will be), not_due (at: when it is), due (tick decides), or one of the above. IC003';

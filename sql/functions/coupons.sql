@@ -104,7 +104,7 @@ END
 $$;
 ALTER FUNCTION incomplete_orders.configure_coupon(text, jsonb, integer, text, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.configure_coupon(text, jsonb, integer, text, timestamptz) IS
-	'A step of a campaign offers a discount from now on: percentage, or amount in the shop''s currency, for goods of at least minimum_value, valid_for (7 days) after the mail was made, and to nobody who got or used one within cool_down (30 days) or has one that is still valid: they get the mail without it. The step becomes a discount_offer with the template <kind>_offer. Codes that are out already keep what they promised. IC002, 22023';
+	'A step of a campaign offers a discount from now on: percentage, or amount in the shop''s currency, for goods of at least minimum_value, valid_for (7 days) after the mail was made, and to nobody who got or used one within cool_down (30 days) or has one that is still valid, nor for a cart of which less than minimum_value can be sold: they get the mail without it. The step becomes a discount_offer with the template <kind>_offer. Codes that are out already keep what they promised. IC002, 22023';
 
 CREATE FUNCTION incomplete_orders.remove_coupon(campaign text, step integer DEFAULT 3, shop text DEFAULT NULL, at timestamptz DEFAULT now()) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -128,31 +128,49 @@ ALTER FUNCTION incomplete_orders.remove_coupon(text, integer, text, timestamptz)
 COMMENT ON FUNCTION incomplete_orders.remove_coupon(text, integer, text, timestamptz) IS
 	'A step offers no discount any more and is again what it was before configure_coupon(); codes that are out stay valid. False where it offered none. IC002, 22023';
 
+CREATE FUNCTION incomplete_orders._coupon_offer(shop_id integer, order_id uuid, campaign text, step integer, keys bigint[], goods numeric, at timestamptz)
+RETURNS TABLE (kind text, value numeric, currency text, minimum_value numeric, expires_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT c.kind, c.value, c.currency, c.minimum_value, incomplete_orders._later($7, c.valid_for)
+	FROM incomplete_orders.open_orders o
+	CROSS JOIN LATERAL (SELECT q.* FROM incomplete_orders.campaigns g JOIN incomplete_orders.coupons q ON q.shop_id = g.shop_id AND q.campaign = g.campaign
+		-- by hand: what the kind's last step would offer
+		WHERE g.shop_id = o.shop_id AND CASE WHEN $3 IS NULL THEN g.kind = o.kind ELSE q.campaign = $3 AND q.step = $4 END
+			AND NOT EXISTS (SELECT FROM incomplete_orders.orders r WHERE r.shop_id = o.shop_id AND r.incomplete_order_id = o.id)
+			AND o.coupon_discount = 0 AND (o.currency = q.currency OR (q.kind = 'percentage' AND q.minimum_value = 0))
+		ORDER BY q.step DESC LIMIT 1) c
+	WHERE o.shop_id = $1 AND o.id = $2 AND $6 >= c.minimum_value
+		AND NOT EXISTS (SELECT FROM incomplete_orders.issued_coupons i
+			WHERE i.shop_id = o.shop_id
+				AND (i.root_id = o.root_id OR i.code = ANY (ARRAY(SELECT p.code FROM incomplete_orders.coupon_persons p WHERE p.shop_id = o.shop_id AND p.person = ANY ($5))))
+				AND (i.issued_at > incomplete_orders._later($7, -c.cool_down) OR i.used_at > incomplete_orders._later($7, -c.cool_down)
+					OR (i.used_at IS NULL AND i.expires_at > $7)))
+$$;
+ALTER FUNCTION incomplete_orders._coupon_offer(integer, uuid, text, integer, bigint[], numeric, timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._coupon_offer(integer, uuid, text, integer, bigint[], numeric, timestamptz) IS
+	'The discount that a message for an order would be sent with; none where its step offers none, the goods that can be sold are worth less than its minimum, the order has a discount already, or that person got or used one too recently';
+
 -- The person's keys are locked before anything is looked up: of two messages that
 -- are claimed at the same time only one gets a code.
-CREATE FUNCTION incomplete_orders._issue_coupon(shop_id integer, message_id uuid, keys bigint[], at timestamptz)
+CREATE FUNCTION incomplete_orders._issue_coupon(shop_id integer, message_id uuid, keys bigint[], goods numeric, at timestamptz)
 RETURNS TABLE (code text, kind text, value numeric, currency text, minimum_value numeric, expires_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	of record;
 	offer record;
 	key bigint;
 	random bytea;
 	made text;
 BEGIN
-	SELECT m.shop_id, m.id, m.root_id, c.kind, c.value, c.currency, c.minimum_value, c.valid_for, c.cool_down, i.code AS issued INTO offer
-	FROM incomplete_orders.messages m JOIN incomplete_orders.open_orders o ON o.shop_id = m.shop_id AND o.id = m.order_id
+	SELECT m.shop_id, m.id, m.order_id, m.root_id, m.campaign, m.step, i.code AS issued INTO of
+	FROM incomplete_orders.messages m
 	LEFT JOIN incomplete_orders.issued_coupons i ON i.shop_id = m.shop_id AND i.message_id = m.id
-	LEFT JOIN LATERAL (SELECT q.* FROM incomplete_orders.campaigns g JOIN incomplete_orders.coupons q ON q.shop_id = g.shop_id AND q.campaign = g.campaign
-		-- by hand: what the kind's last step would offer
-		WHERE g.shop_id = m.shop_id AND CASE WHEN m.campaign IS NULL THEN g.kind = o.kind ELSE q.campaign = m.campaign AND q.step = m.step END
-			AND NOT EXISTS (SELECT FROM incomplete_orders.orders r WHERE r.shop_id = o.shop_id AND r.incomplete_order_id = o.id)
-			AND o.coupon_discount = 0 AND (o.currency = q.currency OR (q.kind = 'percentage' AND q.minimum_value = 0))
-		ORDER BY q.step DESC LIMIT 1) c ON true
 	WHERE m.shop_id = _issue_coupon.shop_id AND m.id = _issue_coupon.message_id;
-	IF offer.issued IS NULL THEN
-		IF offer.kind IS NULL THEN
+	IF of.issued IS NULL THEN
+		IF NOT EXISTS (SELECT FROM incomplete_orders.coupons c WHERE c.shop_id = of.shop_id) THEN
 			RETURN;
 		END IF;
 		FOR key IN SELECT DISTINCT k FROM unnest(keys) k ORDER BY k LOOP
@@ -160,13 +178,8 @@ BEGIN
 				RETURN;
 			END IF;
 		END LOOP;
-		IF EXISTS (SELECT FROM incomplete_orders.issued_coupons i
-			WHERE i.shop_id = offer.shop_id
-				AND (i.root_id = offer.root_id OR i.code = ANY (ARRAY(SELECT p.code FROM incomplete_orders.coupon_persons p WHERE p.shop_id = offer.shop_id AND p.person = ANY (keys))))
-				AND (i.issued_at > incomplete_orders._later(_issue_coupon.at, -offer.cool_down)
-					OR i.used_at > incomplete_orders._later(_issue_coupon.at, -offer.cool_down)
-					OR (i.used_at IS NULL AND i.expires_at > _issue_coupon.at)))
-		THEN
+		SELECT o.* INTO offer FROM incomplete_orders._coupon_offer(of.shop_id, of.order_id, of.campaign, of.step, keys, goods, _issue_coupon.at) o;
+		IF NOT FOUND THEN
 			RETURN;
 		END IF;
 		LOOP
@@ -174,21 +187,20 @@ BEGIN
 			random := sha256(uuid_send(gen_random_uuid()));
 			SELECT string_agg(substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', get_byte(random, n) % 32 + 1, 1), '' ORDER BY n) INTO made FROM generate_series(0, 9) n;
 			INSERT INTO incomplete_orders.issued_coupons (shop_id, code, message_id, root_id, kind, value, currency, minimum_value, issued_at, expires_at)
-			VALUES (offer.shop_id, made, offer.id, offer.root_id, offer.kind, offer.value, offer.currency, offer.minimum_value, _issue_coupon.at,
-				incomplete_orders._later(_issue_coupon.at, offer.valid_for))
+			VALUES (of.shop_id, made, of.id, of.root_id, offer.kind, offer.value, offer.currency, offer.minimum_value, _issue_coupon.at, offer.expires_at)
 			ON CONFLICT ON CONSTRAINT issued_coupons_pkey DO NOTHING;
 			EXIT WHEN FOUND;
 		END LOOP;
 		INSERT INTO incomplete_orders.coupon_persons (shop_id, person, issued_at, code)
-		SELECT DISTINCT offer.shop_id, k, _issue_coupon.at, made FROM unnest(keys) k;
+		SELECT DISTINCT of.shop_id, k, _issue_coupon.at, made FROM unnest(keys) k;
 	END IF;
 	RETURN QUERY SELECT i.code, i.kind, i.value, i.currency, i.minimum_value, i.expires_at FROM incomplete_orders.issued_coupons i
-		WHERE i.shop_id = offer.shop_id AND i.code = coalesce(offer.issued, made);
+		WHERE i.shop_id = of.shop_id AND i.code = coalesce(of.issued, made);
 END
 $$;
-ALTER FUNCTION incomplete_orders._issue_coupon(integer, uuid, bigint[], timestamptz) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._issue_coupon(integer, uuid, bigint[], timestamptz) IS
-	'The coupon that a message goes out with, the same at every attempt; none where its step offers none, the order has a discount already, or that person got or used one too recently';
+ALTER FUNCTION incomplete_orders._issue_coupon(integer, uuid, bigint[], numeric, timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._issue_coupon(integer, uuid, bigint[], numeric, timestamptz) IS
+	'The coupon that a message goes out with, the same at every attempt: by _coupon_offer(), with a code of its own';
 
 CREATE FUNCTION incomplete_orders.redeem_coupon(code text, id uuid, at timestamptz DEFAULT now())
 RETURNS TABLE (coupon_code text, coupon_discount numeric, currency text, total numeric, expires_at timestamptz)

@@ -129,6 +129,15 @@ BEGIN
 	advice := CASE WHEN state <> 'ok' THEN 'Tick does not keep up, or does not run as a role that is sender or admin of that shop.' END;
 	RETURN NEXT;
 
+	check_name := 'campaigns';
+	SELECT count(DISTINCT s.shop_id) AS n, string_agg(DISTINCT format('shop "%s" has no %s', s.shop, array_to_string(l.missing, ', ')), '; ') FILTER (WHERE l.missing <> '{}') AS lacking INTO seen
+	FROM incomplete_orders.campaigns c JOIN incomplete_orders.shops s USING (shop_id) CROSS JOIN LATERAL (SELECT incomplete_orders._missing_settings(s.from_email, s.base_url, s.postal_address) AS missing) l
+	WHERE c.enabled AND c.shop_id = ANY (shop_ids);
+	state := CASE WHEN seen.lacking IS NOT NULL THEN 'warn' ELSE 'ok' END;
+	value := CASE WHEN seen.n = 0 THEN 'none is on' ELSE coalesce(left(seen.lacking, 1000), format('on in %s shop%s', seen.n, CASE seen.n WHEN 1 THEN '' ELSE 's' END)) END;
+	advice := CASE WHEN state <> 'ok' THEN 'configure_shop() sets them. Without from_email and base_url mails leave only where incomplete-orders send has --from and --base-url; many countries want a postal address.' END;
+	RETURN NEXT;
+
 	check_name := 'message queue';
 	SELECT s.shop, clock - m.due_at AS age, m.status INTO seen
 	FROM incomplete_orders.shops s CROSS JOIN LATERAL (

@@ -58,18 +58,19 @@ COMMENT ON FUNCTION incomplete_orders.unsubscribe IS
 
 CREATE FUNCTION incomplete_orders.preview_cart(token text, OUT message_id uuid, OUT order_id uuid, OUT shop text, OUT shop_name text,
 	OUT locale text, OUT reference text, OUT status incomplete_orders.order_status, OUT items jsonb, OUT total numeric,
-	OUT currency text, OUT logo_url text, OUT colour text, OUT restore_url text, OUT base_url text, OUT removed jsonb, OUT changed jsonb)
+	OUT currency text, OUT logo_url text, OUT colour text, OUT restore_url text, OUT base_url text, OUT removed jsonb, OUT changed jsonb,
+	OUT availability_failed boolean)
 LANGUAGE c STABLE SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_preview_cart';
 ALTER FUNCTION incomplete_orders.preview_cart OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.preview_cart IS
-	'What the restore link of a message shows before anything is done: the state of the order, what is left in its cart (sku, name, variant, quantity, unit_price, line_total, image_url, url), and how the shop looks. Where the shop names availability(), items are those that it can still sell, as many and at the price that it says; removed: those that it cannot (sku, name, variant, quantity), changed: those of which it has fewer or at another price (also quantity_was, unit_price, unit_price_was). Writes nothing; nothing in it says whose cart it is. IC011';
+	'What the restore link of a message shows before anything is done: the state of the order, what is left in its cart (sku, name, variant, quantity, unit_price, line_total, image_url, url), and how the shop looks. Where the shop names availability(), items are those that it can still sell, as many and at the price that it says; removed: those that it cannot (sku, name, variant, quantity), changed: those of which it has fewer or at another price (also quantity_was, unit_price, unit_price_was); availability_failed: it did not answer, and the cart is shown as if all of it could be sold. Writes nothing; nothing in it says whose cart it is. IC011';
 
 CREATE FUNCTION incomplete_orders.restore_cart(token text, session_id text DEFAULT NULL, shop text DEFAULT NULL, at timestamptz DEFAULT now(),
-	OUT id uuid, OUT items jsonb, OUT removed jsonb, OUT changed jsonb, OUT session text)
+	OUT id uuid, OUT items jsonb, OUT removed jsonb, OUT changed jsonb, OUT session text, OUT availability_failed boolean)
 LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_restore_cart';
 ALTER FUNCTION incomplete_orders.restore_cart OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.restore_cart IS
-	'The customer follows the restore link of a message. An open order comes into that session: it moves there, or its lines are added to those of the order that the session has; without session_id it stays in its own. The lines of a closed one go into a new order (continues_id), or into the order of the session, up to the quantity that they had; without session_id into a session of its own, named in session. Restoring again changes nothing. It logs nobody in: a session that gets lines does not get the person, and nothing returned says who that is. items, removed, changed: as in preview_cart(); the order itself keeps its lines until the shop captures the cart anew; session: the one given or made. IC011; IC004 when it was ordered already or a payment for it is in flight';
+	'The customer follows the restore link of a message. An open order comes into that session: it moves there, or its lines are added to those of the order that the session has; without session_id it stays in its own. The lines of a closed one go into a new order (continues_id), or into the order of the session, up to the quantity that they had; without session_id into a session of its own, named in session. Restoring again changes nothing. It logs nobody in: a session that gets lines does not get the person, and nothing returned says who that is. items, removed, changed, availability_failed: as in preview_cart(); the order itself keeps its lines until the shop captures the cart anew; session: the one given or made. IC011; IC004 when it was ordered already or a payment for it is in flight';
 
 CREATE FUNCTION incomplete_orders.link_target(token text, line integer, OUT message_id uuid, OUT url text)
 LANGUAGE c STABLE SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_link_target';

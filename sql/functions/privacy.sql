@@ -156,9 +156,10 @@ COMMENT ON FUNCTION incomplete_orders._find_person IS
 	'The incomplete orders of a person, open and closed, with the customers, phones and sessions that lead to them; fresh: how many there are more than were given';
 
 -- By which the person is known in tables without an order: hashes of the address
--- and the customers (named), those and the phones' (keys), and the orders made.
+-- and the customers (named), those and the phones' (keys), the phones' and those of
+-- further addresses in their orders (others), and the orders made.
 CREATE FUNCTION incomplete_orders._keys_of_person(shop_id integer, email text, customers text[], phones text[], ids uuid[],
-	OUT addresses text[], OUT named bigint[], OUT keys bigint[], OUT made uuid[])
+	OUT addresses text[], OUT named bigint[], OUT keys bigint[], OUT others bigint[], OUT made uuid[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -180,7 +181,13 @@ BEGIN
 		SELECT unnest(incomplete_orders._person_keys(shop, NULL, a, NULL)) AS key FROM unnest(addresses) a
 		UNION ALL SELECT unnest(incomplete_orders._person_keys(shop, c, NULL, NULL)) FROM unnest(customers) c
 	) k;
-	keys := named || ARRAY(SELECT unnest(incomplete_orders._person_keys(shop, NULL, NULL, p)) FROM unnest(phones) p);
+	others := ARRAY(SELECT unnest(incomplete_orders._person_keys(shop, NULL, NULL, p)) FROM unnest(phones) p);
+	keys := named || others;
+	-- another address in their orders may be somebody else's, too
+	others := others || ARRAY(SELECT k FROM (
+			SELECT o.email FROM incomplete_orders.open_orders o WHERE o.shop_id = shop AND o.id = ANY (ids)
+			UNION SELECT o.email FROM incomplete_orders.closed_orders o WHERE o.shop_id = shop AND o.id = ANY (ids)
+		) a CROSS JOIN LATERAL unnest(incomplete_orders._person_keys(shop, NULL, a.email, NULL)) k WHERE k <> ALL (named));
 	SELECT coalesce(array_agg(DISTINCT m.order_id), '{}') INTO made FROM (
 		SELECT r.order_id FROM incomplete_orders.orders r WHERE r.shop_id = shop AND r.incomplete_order_id = ANY (ids)
 		UNION ALL SELECT p.order_id FROM unnest(named) k (person) CROSS JOIN LATERAL
@@ -261,10 +268,12 @@ BEGIN
 		UNION VALUES ('orders', 'made', 'order_id'), ('order_refunds', 'made', 'order_id'), ('order_events', 'order', 'order_id'),
 			('message_skips', 'order', 'order_id')
 	LOOP
-		-- the hashes and a sender's token are no data of the person's
+		-- the hashes and a sender's token are no data of the person's, and that
+		-- somebody with the same phone was forgotten is theirs
 		EXECUTE format('SELECT coalesce(jsonb_agg(r.r - ''person'' - ''token'' ORDER BY r.key, r.r -> ''event_id'', r.r -> ''at''), ''[]'') FROM (SELECT to_jsonb(t)%s AS r, t.%I AS key FROM incomplete_orders.%I t WHERE %s) r',
 				CASE WHEN part.relation IN ('open_orders', 'closed_orders') THEN ' || jsonb_build_object(''items'', t.items::jsonb)' END,
-				part.key, part.relation, incomplete_orders._found_by(part.found_by, part.key))
+				part.key, part.relation,
+				incomplete_orders._found_by(part.found_by, part.key) || CASE part.relation WHEN 'suppressions' THEN ' AND t.scope <> ''data''' ELSE '' END)
 			INTO found USING own_id, person.ids, known.made, known.keys, messages;
 		result := result || jsonb_build_object(part.relation, found);
 	END LOOP;
@@ -427,6 +436,7 @@ DECLARE
 	person record;
 	known record;
 	late record;
+	others bigint[] := '{}';
 	messages uuid[];
 	part text;
 	erased record;
@@ -450,6 +460,7 @@ BEGIN
 	messages := incomplete_orders._messages_of_person(own_id, known.addresses, person.ids, person.roots);
 	LOOP
 		messages := messages || incomplete_orders._messages_of_person(own_id, '{}', person.ids, person.roots);
+		others := others || (incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids)).others;
 		PERFORM FROM incomplete_orders.messages m WHERE m.shop_id = own_id AND m.id = ANY (messages) ORDER BY m.id FOR UPDATE;
 		counts := incomplete_orders._add_count(counts, 'messages', 'cancel', incomplete_orders._cancel_of_person(own_id, person.ids, messages, instant));
 		IF NOT again THEN
@@ -477,6 +488,10 @@ BEGIN
 		erased := incomplete_orders._erase(part, own_id, person.ids, known.made || late.made, known.keys || late.keys, messages);
 		counts := incomplete_orders._add_count(counts, part, erased.action, erased.n);
 	END LOOP;
+	-- by these a source that knows no more of them is recognised
+	INSERT INTO incomplete_orders.suppressions AS s (shop_id, person, scope, reason, at)
+	SELECT DISTINCT own_id, k, 'data', 'erased', instant FROM unnest(others || late.others) k WHERE k <> ALL (known.named || late.named) ORDER BY k
+	ON CONFLICT (shop_id, person, scope) DO UPDATE SET at = greatest(s.at, excluded.at);
 	-- an order that had the address once and is somebody else's now keeps no former value of it
 	DELETE FROM incomplete_orders.order_changes c WHERE c.shop_id = own_id
 		AND EXISTS (SELECT FROM unnest(words) w WHERE position('"' || w || '"' IN lower(c.changes::text COLLATE "C")) > 0);

@@ -6,6 +6,34 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT (incomplete_orders._person_keys($1, NULL, $2, NULL))[1] $$;
 COMMENT ON FUNCTION incomplete_orders._unsubscribe_key(integer, text) IS 'What stays of the address that a deleted message went to';
 
+-- The keys only, whatever the statistics say.
+CREATE FUNCTION incomplete_orders._retire_details(shop_ids integer[], ids uuid[], root_ids uuid[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+BEGIN
+	WITH gone AS MATERIALIZED (
+		SELECT g.shop_id, g.id, g.root_id FROM unnest(shop_ids, ids, root_ids) g (shop_id, id, root_id)
+	), messages AS (
+		DELETE FROM incomplete_orders.messages m USING gone WHERE m.shop_id = gone.shop_id AND m.root_id = gone.root_id AND m.order_id = gone.id
+		RETURNING m.shop_id, m.id, m.recipient, m.sent_at
+	), recipients AS (
+		INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
+		SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL AND m.recipient <> ''
+	), skips AS (
+		DELETE FROM incomplete_orders.message_skips k USING gone WHERE k.shop_id = gone.shop_id AND k.order_id = gone.id
+	), notes AS (
+		DELETE FROM incomplete_orders.order_notes n USING gone WHERE n.shop_id = gone.shop_id AND n.order_id = gone.id
+	), changes AS (
+		DELETE FROM incomplete_orders.order_changes n USING gone WHERE n.shop_id = gone.shop_id AND n.order_id = gone.id
+	)
+	DELETE FROM incomplete_orders.order_events e USING gone WHERE e.shop_id = gone.shop_id AND e.order_id = gone.id;
+END
+$$;
+ALTER FUNCTION incomplete_orders._retire_details(integer[], uuid[], uuid[]) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._retire_details(integer[], uuid[], uuid[]) IS
+	'Deletes notes, edits, messages, their ledger and events of closed orders that were deleted; keeps by whom an unsubscribe link was got. Call _allow_retention() before';
+
 -- One shop's closed orders between two ids, the oldest first: those whose
 -- retention is over go, with their notes, edits, messages and events.  PL/pgSQL keeps the
 -- plan, which over all partitions takes longer to make than to run; the settings
@@ -16,6 +44,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
+DECLARE
+	ids uuid[];
+	root_ids uuid[];
 BEGIN
 	WITH looked AS MATERIALIZED (
 		SELECT c.id, c.closed_at FROM incomplete_orders.closed_orders c
@@ -28,26 +59,13 @@ BEGIN
 	), gone AS (
 		DELETE FROM incomplete_orders.closed_orders c USING due
 		WHERE c.shop_id = _retire.shop_id AND c.id = due.id AND c.id > after AND c.id < before RETURNING c.id, c.root_id
-	), messages AS (
-		DELETE FROM incomplete_orders.messages m USING gone WHERE m.shop_id = _retire.shop_id AND m.root_id = gone.root_id AND m.order_id = gone.id
-		RETURNING m.shop_id, m.id, m.recipient, m.sent_at
-	), recipients AS (
-		INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
-		SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL AND m.recipient <> ''
-	), skips AS (
-		DELETE FROM incomplete_orders.message_skips k USING gone WHERE k.shop_id = _retire.shop_id AND k.order_id = gone.id
-	), notes AS (
-		DELETE FROM incomplete_orders.order_notes n USING gone WHERE n.shop_id = _retire.shop_id AND n.order_id = gone.id
-	), changes AS (
-		DELETE FROM incomplete_orders.order_changes n USING gone WHERE n.shop_id = _retire.shop_id AND n.order_id = gone.id
-	), events AS (
-		DELETE FROM incomplete_orders.order_events e USING gone WHERE e.shop_id = _retire.shop_id AND e.order_id = gone.id
 	)
 	-- where it was cut short the next call begins behind the last one deleted
-	SELECT (SELECT count(*) FROM looked), (SELECT count(*) FROM gone),
+	SELECT (SELECT count(*) FROM looked), (SELECT count(*) FROM gone), (SELECT array_agg(g.id) FROM gone g), (SELECT array_agg(g.root_id) FROM gone g),
 		CASE WHEN (SELECT count(*) FROM due) = most THEN (SELECT d.id FROM due d ORDER BY d.id DESC LIMIT 1)
 			ELSE (SELECT l.id FROM looked l ORDER BY l.id DESC LIMIT 1) END
-	INTO seen, deleted, last;
+	INTO seen, deleted, ids, root_ids, last;
+	PERFORM incomplete_orders._retire_details(array_fill(_retire.shop_id, ARRAY[deleted]), ids, root_ids);
 END
 $$;
 ALTER FUNCTION incomplete_orders._retire OWNER TO incomplete_orders_owner;
@@ -94,9 +112,10 @@ BEGIN
 	DELETE FROM incomplete_orders.person_orders p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
 		AND p.ordered_at < incomplete_orders._later(incomplete_orders._later(_retire_persons.at, -s.expiry), -s.attribution_window);
+	-- a claim counts from when a message was sent, which may be five days after it was queued
 	DELETE FROM incomplete_orders.person_messages p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
-		AND p.queued_at < incomplete_orders._later(_retire_persons.at, -greatest(interval '31 days', s.min_gap));
+		AND p.queued_at < incomplete_orders._later(incomplete_orders._later(_retire_persons.at, -greatest(interval '30 days', s.min_gap)), -interval '7 days');
 	-- drawn again they are the same, unless the share has changed
 	DELETE FROM incomplete_orders.person_arms p USING incomplete_orders.shops s
 	WHERE p.shop_id = _retire_persons.shop_id AND s.shop_id = _retire_persons.shop_id
@@ -246,22 +265,10 @@ BEGIN
 				WHERE c.shop_id = ANY (shop_ids) AND c.closed_at < edge AND c.status = of_status
 					AND NOT EXISTS (SELECT FROM incomplete_orders.orders o WHERE o.shop_id = c.shop_id AND o.incomplete_order_id = c.id)
 				RETURNING c.shop_id, c.id, c.root_id, c.reference, c.closed_at
-			), messages AS (
-				DELETE FROM incomplete_orders.messages m USING gone WHERE m.shop_id = gone.shop_id AND m.root_id = gone.root_id AND m.order_id = gone.id
-				RETURNING m.shop_id, m.id, m.recipient, m.sent_at
-			), recipients AS (
-				INSERT INTO incomplete_orders.past_recipients (shop_id, message_id, person)
-				SELECT m.shop_id, m.id, incomplete_orders._unsubscribe_key(m.shop_id, m.recipient) FROM messages m WHERE m.sent_at IS NOT NULL AND m.recipient <> ''
-			), skips AS (
-				DELETE FROM incomplete_orders.message_skips k USING gone WHERE k.shop_id = gone.shop_id AND k.order_id = gone.id
-			), notes AS (
-				DELETE FROM incomplete_orders.order_notes n USING gone WHERE n.shop_id = gone.shop_id AND n.order_id = gone.id
-			), changes AS (
-				DELETE FROM incomplete_orders.order_changes n USING gone WHERE n.shop_id = gone.shop_id AND n.order_id = gone.id
-			), events AS (
-				DELETE FROM incomplete_orders.order_events e USING gone WHERE e.shop_id = gone.shop_id AND e.order_id = gone.id
 			)
-			SELECT count(*) AS n, ARRAY(SELECT g.reference FROM gone g ORDER BY g.closed_at, g.reference LIMIT 10) AS examples INTO chosen FROM gone;
+			SELECT count(*) AS n, ARRAY(SELECT g.reference FROM gone g ORDER BY g.closed_at, g.reference LIMIT 10) AS examples,
+				array_agg(gone.shop_id) AS shop_ids, array_agg(gone.id) AS ids, array_agg(gone.root_id) AS root_ids INTO chosen FROM gone;
+			PERFORM incomplete_orders._retire_details(chosen.shop_ids, chosen.ids, chosen.root_ids);
 		ELSE
 			WITH gone AS (
 				SELECT c.reference, c.closed_at FROM incomplete_orders.closed_orders c

@@ -136,6 +136,41 @@ END
 $$;
 COMMENT ON FUNCTION incomplete_orders._check_exclusions(jsonb) IS 'Raises 22023 when it is not a value of the setting exclusions';
 
+-- What mails say around the texts of templates.
+CREATE FUNCTION incomplete_orders._checked_words(words jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tag text;
+	of_tag jsonb;
+	key text;
+	value jsonb;
+	shape CONSTANT text := 'Its keys are languages, as de or de-AT, and their values objects with any of total, more, one_more, was, unavailable, reference, link, unsubscribe, not_me, from and until.';
+	checked jsonb := '{}';
+BEGIN
+	IF jsonb_typeof(words) <> 'object' OR octet_length(words::text) > 65536 THEN
+		PERFORM incomplete_orders._refuse_setting('words', 'It must be a JSON object of at most 64 KiB.', shape);
+	END IF;
+	FOR tag, of_tag IN SELECT e.key, e.value FROM jsonb_each(words) e LOOP
+		IF incomplete_orders._locale_tag(tag) IS NULL OR jsonb_typeof(of_tag) <> 'object' OR checked ? incomplete_orders._locale_tag(tag) THEN
+			PERFORM incomplete_orders._refuse_setting('words', format('"%s" is not the tag of a language, is there twice, or has no object.', left(tag, 100)), shape);
+		END IF;
+		FOR key, value IN SELECT e.key, e.value FROM jsonb_each(of_tag) e LOOP
+			IF NOT (key = ANY ('{total,more,one_more,was,unavailable,reference,link,unsubscribe,not_me,from,until}'::text[])
+				AND (jsonb_typeof(value) = 'string') AND char_length(value #>> '{}') BETWEEN 1 AND 200
+				AND NOT (value #>> '{}') ~ '[\x01-\x1f\x7f]' AND (key = 'more') = ((value #>> '{}') ~ '^[^%]*%s[^%]*$') AND (key = 'more' OR strpos(value #>> '{}', '%') = 0))
+			THEN
+				PERFORM incomplete_orders._refuse_setting('words', format('The key "%s" of "%s" is unknown or has a value that it cannot have.', left(key, 100), tag),
+					'Each is a text of one line, of 1 to 200 characters and without %; but more, which has %s where the number is to be.');
+			END IF;
+		END LOOP;
+		checked := checked || jsonb_build_object(incomplete_orders._locale_tag(tag), of_tag);
+	END LOOP;
+	RETURN checked;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._checked_words(jsonb) IS 'A value of the setting words, with the tags of its languages as they are kept; raises 22023 when it is none';
+
 CREATE FUNCTION incomplete_orders._check_shop() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $body$
@@ -216,6 +251,7 @@ BEGIN
 		PERFORM incomplete_orders._refuse_setting('consent_rule', 'It must be strict or none.', NULL);
 	END IF;
 	PERFORM incomplete_orders._check_exclusions(NEW.exclusions);
+	NEW.words := incomplete_orders._checked_words(NEW.words);
 	IF cardinality(NEW.allowed_origins) > 100 OR array_ndims(NEW.allowed_origins) > 1
 		OR EXISTS (SELECT FROM unnest(NEW.allowed_origins) o
 			WHERE o IS NULL OR octet_length(o) > 300 OR o ~ unsafe OR o !~ ('^[a-z][a-z0-9+.-]*://' || host || '$')) THEN
@@ -319,7 +355,7 @@ CREATE FUNCTION incomplete_orders._setting_types() RETURNS TABLE (setting text, 
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	VALUES
-		('name', 'string', 'text'), ('currency', 'string', 'text'), ('time_zone', 'string', 'text'), ('locale', 'string', 'text'),
+		('name', 'string', 'text'), ('currency', 'string', 'text'), ('time_zone', 'string', 'text'), ('locale', 'string', 'text'), ('words', 'object', 'jsonb'),
 		('base_url', 'string', 'text'), ('restore_url', 'string', 'text'), ('from_email', 'string', 'text'),
 		('reply_to', 'string', 'text'), ('postal_address', 'string', 'text'), ('logo_url', 'string', 'text'),
 		('colour', 'string', 'text'), ('cut_off', 'string', 'interval'), ('expiry', 'string', 'interval'),

@@ -305,11 +305,11 @@ BEGIN
 	PERFORM incomplete_orders._check_fields(fields);
 	-- what somebody of that language reads now: of another one no field is mixed in
 	SELECT to_jsonb(t) INTO saved FROM incomplete_orders.templates t
-	WHERE t.template = save_template.template AND t.shop_id IN (entered, 0) AND t.locale IN (tag, split_part(tag, '-', 1))
-	ORDER BY t.locale = tag DESC, t.shop_id DESC LIMIT 1;
+	WHERE t.template = save_template.template AND t.shop_id IN (entered, 0) AND starts_with(tag || '-', t.locale || '-')
+	ORDER BY length(t.locale) DESC, t.shop_id DESC LIMIT 1;
 	SELECT to_jsonb(t) INTO preset FROM incomplete_orders.templates t
-	WHERE t.template = save_template.template AND t.shop_id = 0 AND t.locale IN (tag, split_part(tag, '-', 1))
-	ORDER BY t.locale = tag DESC LIMIT 1;
+	WHERE t.template = save_template.template AND t.shop_id = 0 AND starts_with(tag || '-', t.locale || '-')
+	ORDER BY length(t.locale) DESC LIMIT 1;
 	SELECT jsonb_object_agg(n, CASE WHEN fields ? n THEN coalesce(fields ->> n, preset ->> n) ELSE saved ->> n END),
 		string_agg(n, ', ' ORDER BY o) FILTER (WHERE CASE WHEN fields ? n THEN coalesce(fields ->> n, preset ->> n) ELSE saved ->> n END IS NULL)
 	INTO saved, missing
@@ -387,14 +387,14 @@ AS $$
 $$;
 ALTER FUNCTION incomplete_orders.list_templates(text) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.list_templates(text) IS
-	'The texts of a shop''s messages in each language: its own where it has one, else the default; steps: where its campaigns use them (campaign, step and, where it is of one, variant). A reader gets the text of their language and country, else of their language, else English, and of each the shop''s own first. shop ''*'': all that the caller may see. IC002';
+	'The texts of a shop''s messages in each language: its own where it has one, else the default; steps: where its campaigns use them (campaign, step and, where it is of one, variant). A reader gets the text of their language and country, else of their language (of zh-Hans-CN: zh-Hans, then zh), else English, and of each the shop''s own first. shop ''*'': all that the caller may see. IC002';
 
 CREATE FUNCTION incomplete_orders.preview_message(template text, locale text DEFAULT NULL, id uuid DEFAULT NULL, shop text DEFAULT NULL,
 	at timestamptz DEFAULT now()) RETURNS jsonb
 LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_preview_message';
 ALTER FUNCTION incomplete_orders.preview_message(text, text, uuid, text, timestamptz) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.preview_message(text, text, uuid, text, timestamptz) IS
-	'The object that claim_messages() would give for an open order, or for a sample, with that text; nothing is queued or written, and its links lead nowhere. locale: by default the order''s, else the shop''s. `incomplete-orders preview-mail` makes a mail of it. IC002, IC003, IC015 (the order is closed), 22023';
+	'The object that claim_messages() would give for an open order, or for a sample, with that text; nothing is queued or written, its links lead nowhere, and the code of its coupon is none. The shop''s availability() is asked; where it fails a warning says so. locale: by default the order''s, else the shop''s. `incomplete-orders preview-mail` makes a mail of it. IC002, IC003, IC015 (the order is closed), 22023';
 
 CREATE FUNCTION incomplete_orders.sender_settings(shop text DEFAULT NULL)
 RETURNS TABLE (shop text, name text, from_email text, reply_to text, base_url text, postal_address text, campaigns text[])

@@ -162,11 +162,13 @@
 			created_at timestamptz NOT NULL DEFAULT now(),
 			PRIMARY KEY (purpose, key_id)
 		);
-		-- Who may not be mailed, by the keyed hash of the address (_person_keys).
+		-- Who may not be mailed, by the keyed hash of the address (_person_keys).  Scope
+		-- data: may be mailed, but stood in what was forgotten, and people share it:
+		-- phones, further addresses.
 		CREATE TABLE incomplete_orders.suppressions (
 			shop_id integer NOT NULL,
 			person bigint NOT NULL,
-			scope text NOT NULL DEFAULT 'recovery' CHECK (scope IN ('recovery', 'all')),
+			scope text NOT NULL DEFAULT 'recovery' CHECK (scope IN ('recovery', 'all', 'data')),
 			reason text NOT NULL,
 			at timestamptz NOT NULL,
 			message_id uuid,

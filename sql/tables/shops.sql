@@ -5,6 +5,7 @@
 			currency text NOT NULL DEFAULT 'USD',
 			time_zone text NOT NULL DEFAULT 'UTC',
 			locale text NOT NULL DEFAULT 'en',
+			words jsonb NOT NULL DEFAULT '{}',
 			base_url text,
 			restore_url text,
 			from_email text,

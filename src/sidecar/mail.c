@@ -459,6 +459,23 @@ put_unavailable(const Making *making)
 	g_string_free(names, TRUE);
 }
 
+/* What the layouts say themselves: ours in that language, or the shop's. */
+static json_t *
+words_of(const Making *making)
+{
+	json_t	   *said = json_copy(json_object_get(words, language_tag(making->language)));
+	const json_t *own = json_object_get(making->text, "words");
+	const char *key;
+	json_t	   *value;
+
+	json_object_foreach(said, key, value)
+	{
+		if (*member(own, key) != '\0')
+			put(said, key, text_line(member(own, key), LINE_LENGTH));
+	}
+	return said;
+}
+
 static void
 collect_layout(Making *making)
 {
@@ -466,7 +483,7 @@ collect_layout(Making *making)
 	char	   *language = tag_of(making->locale);
 
 	json_object_update(layout, making->fields);
-	json_object_set(layout, "words", json_object_get(words, language_tag(making->language)));
+	json_object_set_new(layout, "words", words_of(making));
 	put(layout, "language", language);
 	put_more(making);
 	put_unavailable(making);

@@ -158,6 +158,16 @@ for locale, was, gone, price, old in ('en', 'was', 'No longer available', 'EUR\x
     ok(f'2 ({was} 5)&nbsp;&times;' in html(mail) and f'({{}}{was} {old}'.format('<span class="amount">') in html(mail) and
        f'{gone}: Pot, &lt;b&gt;{{{{x}}}}&lt;/b&gt;' in html(mail), f'{locale}: and in the HTML', html(mail))
     ok('/2"' in html(mail) and '/4"' in html(mail) and '/1"' not in html(mail), 'a link of a line leads to its place in the cart', html(mail))
+# words of the shop's own around a text in another language; what it does not say is English
+_, mail, _ = mail_of(message={'locale': 'fr-CA'}, order={**stock, 'more_items': 7},
+                     text={'locale': 'fr', 'words': {'total': 'Somme <b>', 'more': 'et %s autres', 'was': 'avant\r\nBcc: x@example.com', 'unsubscribe': 'Ne plus recevoir', 'nothing': 'x', 'link': 7}})
+same((mail['Content-Language'], mail['Bcc']), ('fr-CA', None), 'own words: no header of their own')
+like(plain(mail), r'^Somme <b>: EUR\xa059\.70$', 'own words: the total')
+like(plain(mail), r'^\* et 7 autres$', 'own words: how many more')
+like(plain(mail), r'^\* 2 \(avant Bcc: x@example\.com 5\) x Tea: ', 'own words: one line')
+like(plain(mail), r'^Ne plus recevoir:$', 'own words: unsubscribing')
+like(plain(mail), r'^\* No longer available: ', 'own words: others stay ours')
+ok('Somme &lt;b&gt;' in html(mail) and 'Ne plus recevoir</a>' in html(mail), 'own words: in the HTML, as text', html(mail))
 _, mail, _ = mail_of()
 unlike(plain(mail), r'\(.*was |No longer', 'none of that where nothing has changed')
 _, mail, _ = mail_of(message={'locale': 'de-AT'}, text={'locale': 'en'})

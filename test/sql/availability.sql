@@ -208,6 +208,164 @@ SELECT * FROM stock.failures;
 SELECT stock.lines(items) AS lines, removed, changed FROM incomplete_orders.restore_cart(:'restore', 'phone');
 SELECT * FROM stock.failures;
 
+
+--
+-- Before a message is queued: the best cart is the best of what can be sold, and the
+-- dry run says the same.
+--
+CREATE OR REPLACE FUNCTION stock.availability(skus text[]) RETURNS TABLE (sku text, available integer, unit_price numeric) LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO stock.calls SELECT array_agg(s ORDER BY s COLLATE "C"), current_user, incomplete_orders._acting_role() FROM unnest(skus) s;
+	RETURN QUERY SELECT p.* FROM stock.products p;
+END
+$$;
+BEGIN;
+SELECT incomplete_orders._allow_purge();
+DELETE FROM incomplete_orders.open_orders WHERE shop_id = :shop_id;
+COMMIT;
+DELETE FROM incomplete_orders.message_skips WHERE shop_id = :shop_id;
+DELETE FROM stock.calls;
+TRUNCATE stock.products;
+INSERT INTO stock.products VALUES ('tea', 10, 20), ('cup', 2, 5), ('pot', 0, 30), ('cake', 10, 90);
+SELECT incomplete_orders.enable_campaign('cart', 'stock', at => '2024-01-01');
+SET timezone = 'UTC';
+CREATE FUNCTION stock.person(session text, email text, items text, currency text DEFAULT NULL) RETURNS uuid LANGUAGE sql AS $$
+	SELECT incomplete_orders.capture_cart(session, format('[%s]', items)::incomplete_orders.line_items, email => email, currency => currency, shop => 'stock', at => '2024-03-01 10:00')
+$$;
+SELECT count(stock.person(v.session, v.email, v.items)) AS carts FROM (VALUES
+	('a sold out', 'a@example.com', stock.line('pot', 9, 100)), ('a worth little', 'a@example.com', stock.line('tea', 1, 20)),
+	('b fewer', 'b@example.com', stock.line('cup', 100, 5)), ('b best', 'b@example.com', stock.line('tea', 1, 20)),
+	('c dearer now', 'c@example.com', stock.line('cake', 1, 1)), ('c other', 'c@example.com', stock.line('tea', 1, 20)),
+	('d nothing', 'd@example.com', stock.line('pot', 1, 30) || ',' || stock.line('gone', 1)), ('e', 'e@example.com', stock.line('tea', 1, 20))) v (session, email, items);
+CREATE FUNCTION stock.said(at timestamptz) RETURNS TABLE (session text, step integer, action text, reason text, due_at timestamptz) LANGUAGE sql AS $$
+	SELECT o.session_id, p.step, p.action, p.reason, p.due_at FROM incomplete_orders.preview_recovery('stock', $1) p JOIN incomplete_orders.open_orders o ON o.id = p.order_id ORDER BY 1
+$$;
+CREATE FUNCTION stock.did(at timestamptz) RETURNS TABLE (session text, step integer, action text, reason text) LANGUAGE sql AS $$
+	SELECT * FROM (SELECT o.session_id, m.step, 'queued', NULL FROM incomplete_orders.messages m JOIN incomplete_orders.open_orders o ON o.id = m.order_id
+		WHERE m.queued_at = $1 UNION ALL SELECT o.session_id, k.step, 'skipped', k.reason FROM incomplete_orders.message_skips k
+		JOIN incomplete_orders.open_orders o ON o.id = k.order_id WHERE k.at = $1) x ORDER BY 1
+$$;
+SELECT session, step, action, reason FROM stock.said('2024-03-01 12:00');
+-- a campaign that is off, too
+SELECT incomplete_orders.disable_campaign('cart', 'stock');
+SELECT o.session_id, p.action, p.reason FROM incomplete_orders.preview_recovery('stock', '2024-03-01 12:00', '{cart}') p JOIN incomplete_orders.open_orders o ON o.id = p.order_id
+WHERE o.session_id LIKE 'a%' OR o.session_id LIKE 'd%' ORDER BY 1;
+SELECT incomplete_orders.enable_campaign('cart', 'stock', at => '2024-01-01');
+CALL incomplete_orders.tick(at => '2024-03-01 12:00') \g /dev/null
+SELECT * FROM stock.did('2024-03-01 12:00');
+-- asked once by each, for all of it
+SELECT DISTINCT skus, as_role = current_user AND acting = current_user AS as_me FROM stock.calls;
+SELECT count(*) AS calls FROM stock.calls;
+SELECT session, items FROM stock.claim();
+UPDATE incomplete_orders.messages SET status = 'sent', sent_at = queued_at WHERE shop_id = :shop_id;
+-- What comes back is mailed with the next step; a cart of which too little is left is not worth one.
+UPDATE stock.products SET available = 1 WHERE sku = 'pot';
+SELECT incomplete_orders.configure_shop('stock', '{"exclusions": {"minimum_value": 25}}');
+SELECT session, step, action, reason FROM stock.said('2024-03-02 12:00');
+CALL incomplete_orders.tick(at => '2024-03-02 12:00') \g /dev/null
+SELECT * FROM stock.did('2024-03-02 12:00');
+-- the claim asks the same again
+UPDATE stock.products SET unit_price = 24 WHERE sku = 'pot';
+SELECT session, items FROM stock.claim();
+SELECT o.session_id, k.reason FROM incomplete_orders.message_skips k JOIN incomplete_orders.open_orders o ON o.id = k.order_id WHERE k.message_id IS NOT NULL ORDER BY 1;
+SELECT incomplete_orders.configure_shop('stock', '{"exclusions": {}}');
+UPDATE stock.products SET unit_price = NULL, available = 1;
+UPDATE incomplete_orders.messages SET status = 'sent', sent_at = queued_at WHERE shop_id = :shop_id AND status <> 'cancelled';
+-- It fails: what is due waits, nothing is decided, health() says so; the dry run, too, with a warning and without a trace.
+CREATE OR REPLACE FUNCTION stock.availability(skus text[]) RETURNS TABLE (sku text, available integer, unit_price numeric) LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE EXCEPTION 'closed';
+END
+$$;
+SELECT * FROM stock.said('2024-03-04 12:00');
+SELECT count(*) AS failures FROM stock.failures;
+CALL incomplete_orders.tick(at => '2024-03-04 12:00') \g /dev/null
+SELECT * FROM stock.did('2024-03-04 12:00');
+SELECT session_id, next_message_at FROM incomplete_orders.open_orders WHERE shop_id = :shop_id AND next_message_at IS NOT NULL ORDER BY 1;
+SELECT * FROM stock.failures;
+-- who mails by hand queues, and the claim waits
+SELECT o.session_id, r.action, r.reason FROM incomplete_orders.send_recovery_emails(shop => 'stock', dry_run => true, max_attempts => 20, at => '2024-03-04 12:00') r
+JOIN incomplete_orders.open_orders o ON o.id = r.order_id ORDER BY 1;
+-- It answers again.
+CREATE OR REPLACE FUNCTION stock.availability(skus text[]) RETURNS TABLE (sku text, available integer, unit_price numeric) LANGUAGE sql AS $$
+	SELECT p.* FROM stock.products p WHERE p.sku <> 'tea'
+$$;
+BEGIN READ ONLY;
+SELECT session, step, action, reason FROM stock.said('2024-03-04 12:15');
+COMMIT;
+SELECT o.session_id, r.action, r.reason FROM incomplete_orders.send_recovery_emails(shop => 'stock', dry_run => true, max_attempts => 20, at => '2024-03-04 12:15') r
+JOIN incomplete_orders.open_orders o ON o.id = r.order_id ORDER BY 1;
+-- another shop's function never does: it uses up the time there is for all, and those behind it are asked in the next batch
+CREATE FUNCTION stock.slow(skus text[]) RETURNS TABLE (sku text, available integer, unit_price numeric) LANGUAGE sql AS $$ SELECT 'tea', 1, 1.0 FROM pg_sleep(60) $$;
+SELECT incomplete_orders.configure_shop('stock-b', '{"availability": "stock.slow"}');
+SELECT incomplete_orders.enable_campaign('cart', 'stock-b', at => '2024-01-01');
+SELECT incomplete_orders.capture_cart('slow', format('[%s]', stock.line('tea', 1))::incomplete_orders.line_items, email => 'slow@example.com', shop => 'stock-b', at => '2024-03-04 10:00') IS NOT NULL AS captured;
+SET incomplete_orders.hook_timeout = 500;
+CALL incomplete_orders.tick(at => '2024-03-04 12:15') \g /dev/null
+RESET incomplete_orders.hook_timeout;
+SELECT o.next_message_at, f.sqlstate FROM incomplete_orders.open_orders o JOIN incomplete_orders.hook_failures f USING (shop_id) WHERE o.session_id = 'slow';
+SELECT incomplete_orders.configure_shop('stock-b', '{"availability": null}');
+SELECT incomplete_orders.disable_campaign('cart', 'stock-b');
+DELETE FROM incomplete_orders.hook_failures WHERE shop_id = :other;
+SELECT * FROM stock.did('2024-03-04 12:15');
+SELECT count(*) AS failures FROM stock.failures;
+SELECT incomplete_orders.disable_campaign('cart', 'stock');
+
+--
+-- A coupon is for what can be sold; a preview shows it and gives none out.
+--
+UPDATE incomplete_orders.messages SET status = 'sent' WHERE shop_id = :shop_id;
+SELECT incomplete_orders.configure_coupon('cart', '{"percentage": 10, "minimum_value": 50}', shop => 'stock');
+UPDATE stock.products SET available = 2, unit_price = 20 WHERE sku = 'cup';
+UPDATE stock.products SET available = 10, unit_price = 60 WHERE sku = 'cake';
+CREATE FUNCTION stock.offer(session text, items text) RETURNS TABLE (previewed jsonb, line boolean, mailed jsonb, codes bigint) LANGUAGE plpgsql AS $$
+DECLARE
+	id uuid := stock.cart(session, format('[%s]', items));
+	object jsonb := incomplete_orders.preview_message('cart_offer', id => id);
+BEGIN
+	previewed := object #> '{order,coupon}' #- '{expires_at}';
+	line := object #>> '{order,discount_offer}' LIKE 'PREVIEW: -10 % (from 50.00 EUR, until %)';
+	codes := (SELECT count(*) FROM incomplete_orders.issued_coupons);
+	PERFORM incomplete_orders.send_recovery_email(id, 'discount_offer');
+	mailed := (SELECT (c.message #> '{order,coupon}') - '{expires_at,code}'::text[] FROM incomplete_orders.claim_messages('w') c WHERE c.message #>> '{order,id}' = id::text);
+	RETURN NEXT;
+END
+$$;
+SELECT v.session, o.* FROM (VALUES ('o-enough', stock.line('cake', 1, 60)), ('o-clamped', stock.line('cup', 9, 20)), ('o-dearer', stock.line('cake', 1, 30)), ('o-cheaper', stock.line('cup', 2, 30))) v (session, items)
+CROSS JOIN LATERAL stock.offer(v.session, v.items) o ORDER BY 1;
+-- not to somebody who got one; nor does the sample of a text ask anybody
+SELECT o.previewed, o.line, o.mailed FROM stock.offer('o-enough', stock.line('cake', 2, 60)) o;
+SELECT p #>> '{order,discount_offer}' AS sample FROM incomplete_orders.preview_message('cart_offer', shop => 'stock') p;
+-- a cart that the stock has shrunk between two attempts: the same code, but not shown
+UPDATE stock.products SET unit_price = 40 WHERE sku = 'cake';
+SELECT stock.make_due();
+SELECT c.recipient, c.message #> '{order,coupon}' AS coupon, c.message #> '{order,discount_offer}' AS line FROM incomplete_orders.claim_messages('w') c WHERE c.shop = 'stock' AND c.recipient = 'o-dearer@example.com';
+-- excluded lines are not in the preview, as not in the mail
+SELECT incomplete_orders.configure_shop('stock', '{"exclusions": {"products": ["cup"]}}');
+SELECT stock.cart('o-excluded', format('[%s,%s]', stock.line('cup', 1), stock.line('cake', 1)), shipping => 5) AS id \gset
+SELECT stock.lines(p #> '{order,items}') AS lines, p #>> '{order,total}' AS total FROM incomplete_orders.preview_message('cart_abandoned', id => :'id') p;
+SELECT incomplete_orders.configure_shop('stock', '{"exclusions": {}}');
+
+-- A restored cart: what its session had already is asked for, too.
+SELECT stock.queue(stock.cart('r-other', format('[%s]', stock.line('cake', 1)))) AS message \gset
+SELECT restore FROM incomplete_orders._link_tokens(:'message', now()) \gset
+SELECT incomplete_orders.capture_cart('r-phone', format('[%s]', stock.line('pot', 3))::incomplete_orders.line_items, shop => 'stock') IS NOT NULL AS captured;
+UPDATE stock.products SET available = 0 WHERE sku = 'pot';
+SELECT stock.lines(items) AS lines, stock.lines(removed) AS removed, availability_failed FROM incomplete_orders.restore_cart(:'restore', 'r-phone');
+SELECT availability_failed FROM incomplete_orders.preview_cart(:'restore');
+-- It fails: said, and the customer finds the cart.
+CREATE OR REPLACE FUNCTION stock.availability(skus text[]) RETURNS TABLE (sku text, available integer, unit_price numeric) LANGUAGE sql AS $$ SELECT 'x', 1 / 0, 1.0 $$;
+SELECT availability_failed, stock.lines(items) AS lines FROM incomplete_orders.preview_cart(:'restore');
+SELECT availability_failed, stock.lines(items) AS lines FROM incomplete_orders.restore_cart(:'restore', 'r-phone');
+SELECT stock.lines(p #> '{order,items}') AS lines FROM incomplete_orders.preview_message('cart_abandoned', id => :'id') p;
+
+BEGIN;
+SELECT incomplete_orders._allow_purge();
+DELETE FROM incomplete_orders.open_orders WHERE shop_id = :shop_id;
+COMMIT;
+SELECT incomplete_orders.remove_coupon('cart', shop => 'stock') AS removed;
+DELETE FROM incomplete_orders.issued_coupons;
+DELETE FROM incomplete_orders.coupon_persons;
 DROP SCHEMA stock CASCADE;
 SELECT incomplete_orders.configure_shop('stock', '{"availability": null}');
 DELETE FROM incomplete_orders.messages;

@@ -360,17 +360,17 @@ SELECT n > 0 AS some FROM incomplete_orders.cleanup(30, at => '2025-09-15') WHER
 RESET ROLE;
 SELECT name, (SELECT count(*) FROM pg_temp.mails q WHERE q.name = m.name) AS messages, (SELECT count(*) FROM pg_temp.ledger k WHERE k.name = m.name) AS ledger
 FROM made m WHERE name IN ('kept', 'swept') ORDER BY name;
--- messages to a person are counted for 30 days
-SELECT incomplete_orders._retire_persons(:shop, '2025-09-01 12:00');
-SELECT count(*) > 0 AS kept FROM incomplete_orders.person_messages WHERE shop_id = :shop;
-SELECT incomplete_orders._retire_persons(:shop, '2025-09-01 12:00:01');
-SELECT count(*) > 0 AS kept FROM incomplete_orders.person_messages WHERE shop_id = :shop;
 -- expiry and attribution window of the shop: 35 days
 SELECT count(*) FROM incomplete_orders.convert_order(pg_temp.id('kept'), at => '2025-08-02 10:00');
 SELECT incomplete_orders._retire_persons(:shop, '2025-09-06 10:00');
 SELECT ordered_at FROM incomplete_orders.person_orders WHERE shop_id = :shop;
 SELECT incomplete_orders._retire_persons(:shop, '2025-09-06 10:00:01');
 SELECT ordered_at FROM incomplete_orders.person_orders WHERE shop_id = :shop;
+-- messages to a person are counted for 30 days, from when they were sent, which may be days later
+SELECT incomplete_orders._retire_persons(:shop, '2025-09-07 12:00');
+SELECT count(*) > 0 AS kept FROM incomplete_orders.person_messages WHERE shop_id = :shop;
+SELECT incomplete_orders._retire_persons(:shop, '2025-09-07 12:00:01');
+SELECT count(*) > 0 AS kept FROM incomplete_orders.person_messages WHERE shop_id = :shop;
 
 DROP VIEW pg_temp.sequence, pg_temp.mails, pg_temp.ledger, pg_temp.campaigns;
 SELECT count(*) > 0 AS removed FROM incomplete_orders.delete_shop('camp', false);

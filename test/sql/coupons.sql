@@ -72,6 +72,9 @@ SELECT cp.plain(:'ann'::jsonb ->> 'discount_offer') AS line, :'ann'::jsonb #>> '
 UPDATE incomplete_orders.messages SET due_at = now() - interval '1 second' WHERE status = 'sending' AND order_id = (:'ann'::jsonb ->> 'id')::uuid;
 SELECT c.message -> 'order' = :'ann'::jsonb AS same_mail FROM incomplete_orders.claim_messages('w') c;
 SELECT cp.plain(cp.offer('uwe', 'uwe@cou.example', locale => 'de-AT') ->> 'discount_offer') AS german;
+SELECT incomplete_orders.configure_shop('cou', '{"words": {"de-CH": {"from": "schon ab", "until": "bis zum"}}}');
+SELECT cp.plain(cp.offer('urs', 'urs@cou.example', locale => 'de-CH') ->> 'discount_offer') AS own_words;
+SELECT incomplete_orders.configure_shop('cou', '{"words": null}');
 SELECT count(*) AS codes, count(DISTINCT code) AS unlike FROM incomplete_orders.issued_coupons;
 
 --

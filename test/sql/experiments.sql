@@ -148,7 +148,10 @@ FROM incomplete_orders.messages WHERE shop_id = :shop AND campaign = 'cart' AND 
 SELECT count(*) AS as_previewed FROM said s JOIN incomplete_orders.messages m ON m.order_id = s.order_id AND m.step = s.step AND m.variant = s.variant WHERE m.shop_id = :shop;
 SELECT count(*) FILTER (WHERE e.variant = m.variant AND e.holdout IS NULL) AS events FROM incomplete_orders.order_events e JOIN incomplete_orders.messages m ON m.shop_id = e.shop_id AND m.id = e.message_id
 WHERE e.shop_id = :shop AND e.event = 'message_queued' AND m.queued_at = '2024-05-01 12:00';
-UPDATE incomplete_orders.messages SET status = 'sent', sent_at = queued_at WHERE shop_id = :shop AND status = 'queued';
+-- whoever sends it is told
+SELECT count(*) AS claimed, count(*) FILTER (WHERE c.message #>> '{message,variant}' = m.variant) AS told, count(DISTINCT m.variant) AS variants
+FROM incomplete_orders.claim_messages('w', 200) c JOIN incomplete_orders.messages m ON m.id = c.message_id WHERE c.shop = 'exp';
+UPDATE incomplete_orders.messages SET status = 'sent', sent_at = queued_at WHERE shop_id = :shop AND status IN ('queued', 'sending');
 -- the second step draws anew
 DO $$ DECLARE r jsonb; BEGIN FOR i IN 1..20 LOOP CALL incomplete_orders.tick(r, '2024-05-02 12:00'); EXIT WHEN NOT (r ->> 'queued')::int > 0; END LOOP; END $$;
 SELECT pg_temp.about(count(*) FILTER (WHERE n.variant = 'a'), count(*), 0.5) AS independent
@@ -189,7 +192,7 @@ SELECT incomplete_orders.delete_variant('cart', 9, 'a', 'exp') AS deleted;
 SELECT incomplete_orders.save_template('own_text', 'en', '{"subject": "s", "preheader": "", "headline": "h", "body": "b", "button": "b", "footer": "f"}', 'exp');
 SELECT incomplete_orders.save_variant('cart', 3, 'own', 'own_text', shop => 'exp');
 SELECT incomplete_orders.delete_template('own_text', 'en', 'exp');
-SELECT incomplete_orders.preview_message('own_text', shop => 'exp') #>> '{message,step}' AS step;
+SELECT p #>> '{message,step}' AS step, p #>> '{message,variant}' AS variant FROM incomplete_orders.preview_message('own_text', shop => 'exp') p;
 DELETE FROM incomplete_orders.campaign_steps WHERE shop_id = :shop AND campaign = 'cart' AND step = 3;
 SELECT DISTINCT step FROM incomplete_orders.list_variants('exp') ORDER BY 1;
 SELECT incomplete_orders.delete_shop('exp', false) \g /dev/null

@@ -173,6 +173,23 @@ SELECT incomplete_orders.capture_cart('new', :'cart', email => 'ann@example.com'
 SELECT incomplete_orders.capture_cart('now', :'cart', customer_id => 'c-1', email => 'ann@example.com', shop => 'priv') AS now \gset
 SELECT session_id, email, customer_id, name, phone, context, address, jsonb_array_length(items) AS lines, total FROM incomplete_orders.incomplete_orders
 WHERE session_id IN ('old', 'old-2', 'new', 'now') AND shop = 'priv' ORDER BY 1;
+-- A source that only repeats what it has says so: whenever it does, by whatever name it knows her. Others' carts are theirs, and one that she began anew stays hers.
+SELECT c.n, c.error FROM incomplete_orders.capture_carts(jsonb_build_array(
+	jsonb_build_object('session_id', 'fill-1', 'items', :'cart'::jsonb, 'email', ' ANN@example.com', 'name', 'Ann', 'phone', '030 5550199', 'context', '{"ip": "192.0.2.7", "device": "mobile"}'::jsonb, 'backfill', true),
+	jsonb_build_object('session_id', 'fill-2', 'items', :'cart'::jsonb, 'customer_id', 'c-1', 'address', '{"city": "Berlin"}'::jsonb, 'backfill', true),
+	jsonb_build_object('session_id', 'fill-3', 'items', :'cart'::jsonb, 'phone', '+49 30 5550199', 'name', 'Ann', 'backfill', true),
+	jsonb_build_object('session_id', 'fill-4', 'items', :'cart'::jsonb, 'email', 'ben@example.com', 'phone', '+49 30 5550199', 'name', 'Ben', 'backfill', true),
+	jsonb_build_object('session_id', 'fill-5', 'items', :'cart'::jsonb, 'phone', '+49 30 5550199', 'name', 'Ann', 'backfill', false),
+	jsonb_build_object('session_id', 'fill-6', 'items', :'cart'::jsonb, 'email', 'ann@example.com', 'backfill', 'yes'),
+	jsonb_build_object('session_id', 'now', 'items', :'cart'::jsonb, 'email', 'ann@example.com', 'name', 'Ann of old', 'backfill', true)), 'priv') c;
+SELECT session_id, email, customer_id, name, phone, context, address, jsonb_array_length(items) AS lines, total FROM incomplete_orders.incomplete_orders
+WHERE (session_id LIKE 'fill-%' OR session_id = 'now') AND shop = 'priv' ORDER BY 1;
+-- Whoever has her phone may be mailed, and learns nothing of her.
+SELECT incomplete_orders.export_customer('ben@example.com', shop => 'priv') -> 'suppressions' AS bens;
+SELECT scope, reason, ARRAY[person] = incomplete_orders._person_keys(:shop_id, NULL, NULL, '+49 30 5550199') AS her_phone FROM incomplete_orders.suppressions WHERE shop_id = :shop_id AND scope = 'data';
+SELECT incomplete_orders.mark_abandoned(id, at => now()) FROM incomplete_orders.open_orders WHERE shop_id = :shop_id AND session_id = 'fill-4';
+SELECT incomplete_orders.record_consent('ben@example.com', 'granted', shop => 'priv') AS agreed;
+SELECT incomplete_orders.send_recovery_email(id) IS NOT NULL AS mailed FROM incomplete_orders.open_orders WHERE shop_id = :shop_id AND session_id = 'fill-4';
 TABLE priv.suppressed;
 -- by the address alone: the customer who has it is meant, too
 SELECT incomplete_orders.record_consent('ann@example.com', 'granted', shop => 'priv') AS fresh;

@@ -124,11 +124,21 @@ CALL pg_temp.cart('b2 best', '2024-04-01 10:00', 'one@b2.example', pg_temp.worth
 CALL pg_temp.cart('b2 less', '2024-04-01 10:05', 'two@b2.example', pg_temp.worth(20), customer_id => 'b2');
 CALL pg_temp.cart('b3 best', '2024-04-01 10:00', 'one@b3.example', pg_temp.worth(30), phone => '+49 30 1234');
 CALL pg_temp.cart('b3 less', '2024-04-01 10:05', 'two@b3.example', pg_temp.worth(20), phone => '49-30-1234');
--- alike: the one with the latest activity; another currency than the shop's comes behind
+-- alike: the one with the latest activity
 CALL pg_temp.cart('b4 earlier', '2024-04-01 10:00', 'b4@b.example', pg_temp.worth(20));
 CALL pg_temp.cart('b4 later', '2024-04-01 10:05', 'b4@b.example', pg_temp.worth(10, 2));
+-- currencies are not compared: the one in which the person was active last, and of its carts the best
 CALL pg_temp.cart('b5 yen', '2024-04-01 10:00', 'b5@b.example', pg_temp.worth(3000), currency => 'JPY');
-CALL pg_temp.cart('b5 dollar', '2024-04-01 10:00', 'b5@b.example', pg_temp.worth(20));
+CALL pg_temp.cart('b5 dollar', '2024-04-01 10:01', 'b5@b.example', pg_temp.worth(20));
+CALL pg_temp.cart('b5 last yen', '2024-04-01 10:01', 'b5-2@b.example', pg_temp.worth(3), currency => 'JPY');
+CALL pg_temp.cart('b5 first dollar', '2024-04-01 10:00', 'b5-2@b.example', pg_temp.worth(20));
+CALL pg_temp.cart('b5 best dollar', '2024-04-01 10:00', 'b5-3@b.example', pg_temp.worth(50));
+CALL pg_temp.cart('b5 middle euro', '2024-04-01 10:03', 'b5-3@b.example', pg_temp.worth(70), currency => 'EUR');
+CALL pg_temp.cart('b5 last dollar', '2024-04-01 10:05', 'b5-3@b.example', pg_temp.worth(20));
+-- ... but for those that nobody would be mailed for
+CALL pg_temp.cart('b5 bot in euro', '2024-04-01 10:05', 'b5-4@b.example', pg_temp.worth(70), currency => 'EUR', context => '{"bot": true}');
+CALL pg_temp.cart('b5 euro', '2024-04-01 10:00', 'b5-4@b.example', pg_temp.worth(7), currency => 'EUR');
+CALL pg_temp.cart('b5 yuan', '2024-04-01 10:03', 'b5-4@b.example', pg_temp.worth(7), currency => 'CNY');
 -- a better one that nobody would be mailed for stands in nobody's way
 CALL pg_temp.cart('b6 phone only', '2024-04-01 10:00', NULL, pg_temp.worth(90), phone => '555 6');
 CALL pg_temp.cart('b6 bot', '2024-04-01 10:00', 'b6@b.example', pg_temp.worth(90), phone => '555 6', context => '{"bot": true}');
@@ -279,14 +289,26 @@ CALL pg_temp.tick('2024-09-03 05:00');
 SELECT next_message_at FROM incomplete_orders.open_orders WHERE id = pg_temp.id('q berlin');
 
 --
+-- A person with thousands of carts takes time like thousands of persons, not like millions.
+--
+CALL pg_temp.configure('{"min_gap": "0", "cap_per_person": 10000, "quiet_from": "0:00", "quiet_to": "0:00"}');
+SELECT count(incomplete_orders.capture_cart('many ' || n, pg_temp.worth(n), email => 'many@b.example', customer_id => CASE WHEN n % 2 = 0 THEN 'many' END, phone => '+1 ' || n % 7,
+	shop => 'rul', at => '2024-10-01 10:00')) AS carts FROM generate_series(1, 4000) n;
+SET statement_timeout = '15s';
+SELECT action, reason, count(*), min(recipient) FROM incomplete_orders.preview_recovery('rul', '2024-10-01 12:00') WHERE recipient = 'many@b.example' GROUP BY 1, 2 ORDER BY 1;
+RESET statement_timeout;
+SELECT count(incomplete_orders.dismiss_order(o.id, at => '2024-10-02')) AS dismissed FROM incomplete_orders.open_orders o WHERE o.email = 'many@b.example';
+CALL pg_temp.configure('{"quiet_from": null, "quiet_to": null, "cap_per_person": null, "min_gap": null}');
+
+--
 -- The dry run says what tick then does, at every instant, whatever happens between.
 --
 CALL pg_temp.configure('{"min_gap": null, "cap_per_episode": 2, "cap_per_person": 4, "exclusions": {"minimum_value": 8, "domains": ["no.example"]}, "consent_rule": "strict", "holdout": 0.2}');
 SELECT incomplete_orders.enable_campaign('payment', 'rul', at => '2025-01-01');
 SELECT incomplete_orders.save_variant('cart', 1, v, shop => 'rul') FROM unnest('{a,b}'::text[]) v \g /dev/null
--- not drawn: the key is another one each time
+-- most are not drawn: the key is another one each time; the others' are written when they are
 INSERT INTO incomplete_orders.person_arms (shop_id, person, holdout, assigned_at)
-SELECT :shop, k, p % 8 = 3, '2025-01-01' FROM generate_series(0, 39) p
+SELECT :shop, k, p % 8 = 3, '2025-01-01' FROM generate_series(0, 31) p
 CROSS JOIN LATERAL unnest(incomplete_orders._person_keys(:shop, 'p-' || p, format('%s@%s.example', p, CASE WHEN p % 11 = 0 THEN 'no' ELSE 'p' END), NULL)) k;
 SELECT setseed(0.25);
 CREATE TEMP TABLE decided (at timestamptz, due_at timestamptz, order_id uuid, step integer, action text, reason text);
@@ -346,6 +368,12 @@ SELECT count(*) AS too_often FROM (SELECT count(*) OVER (PARTITION BY p.person O
 -- nobody who is held out got one, everybody else's say so, and an arm is a person's
 SELECT count(*) AS held_out FROM incomplete_orders.person_messages p JOIN incomplete_orders.person_arms a USING (shop_id, person)
 WHERE p.shop_id = :shop AND p.queued_at > '2025-01-01' AND a.holdout;
+SELECT count(*) AS not_kept FROM incomplete_orders.person_messages p
+WHERE p.shop_id = :shop AND p.queued_at > '2025-01-01' AND NOT EXISTS (SELECT FROM incomplete_orders.person_arms a WHERE a.shop_id = p.shop_id AND a.person = p.person AND a.assigned_at <= p.queued_at);
+SELECT count(*) > 0 AS some, count(*) FILTER (WHERE e.holdout IS DISTINCT FROM (SELECT a.holdout FROM incomplete_orders.person_arms a
+	WHERE a.shop_id = o.shop_id AND a.person = ANY (incomplete_orders._person_keys(o.shop_id, NULL, o.email, NULL)) ORDER BY a.assigned_at LIMIT 1)) AS other_than_kept
+FROM incomplete_orders.order_events e JOIN incomplete_orders.incomplete_orders o ON o.id = e.order_id
+WHERE e.shop_id = :shop AND e.at > '2025-01-01' AND e.event IN ('message_queued', 'holdout');
 SELECT e.event, e.holdout, e.variant IS NOT NULL AS variant, count(*) > 0 AS seen FROM incomplete_orders.order_events e
 WHERE e.shop_id = :shop AND e.at > '2025-01-01' AND e.step = 1 AND e.kind = 'cart' AND e.event IN ('message_queued', 'holdout') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 SELECT count(*) AS twice FROM (SELECT FROM incomplete_orders.order_events e WHERE e.shop_id = :shop AND e.event = 'holdout' GROUP BY e.order_id, e.episode HAVING count(*) > 1) x;
@@ -405,6 +433,20 @@ CALL pg_temp.ack();
 SELECT pg_temp.by_hand('w1 ann', now());
 SELECT name FROM pg_temp.claim();
 CALL pg_temp.ack();
+-- and what the sequence queued before that waits for it: no two together
+CALL pg_temp.queue('1 hour', 'w9 hal');
+SELECT pg_temp.by_hand('w9 hal', now());
+SELECT name FROM pg_temp.claim();
+CALL pg_temp.ack();
+UPDATE incomplete_orders.messages SET due_at = now() - interval '1 minute' WHERE shop_id = :shop AND status = 'queued';
+SELECT name FROM pg_temp.claim();
+SELECT * FROM pg_temp.waits('w9%');
+-- somebody who was forgotten, and is known by the customer only
+CALL pg_temp.queue('1 hour', 'wa ivy');
+SELECT count(*) > 0 AS suppressed FROM incomplete_orders.forget_customer(customer_id => 'w zoe', shop => 'rul');
+SELECT incomplete_orders.edit_order(pg_temp.id('wa ivy'), '{"customer_id": "w zoe"}', 1) AS version;
+SELECT name FROM pg_temp.claim();
+SELECT * FROM pg_temp.waits('wa%');
 -- an address that staff corrected: who gets it is counted
 CALL pg_temp.queue('1 hour', 'w4 cat');
 SELECT incomplete_orders.edit_order(pg_temp.id('w4 cat'), '{"email": "dan@w.example"}', 1) AS version;

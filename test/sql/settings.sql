@@ -6,7 +6,7 @@ SELECT key, value FROM jsonb_each(incomplete_orders.shop_settings('set')) ORDER 
 -- Each key can be set and comes back; null brings back the default; what is not named stays.
 CREATE TEMP TABLE good (settings jsonb);
 INSERT INTO good VALUES ('{
-	"name": "Café <& Söhne>", "currency": "JPY", "time_zone": "Asia/Tokyo", "locale": "de-AT", "base_url": "https://shop.example:8443/a?b=c#d",
+	"name": "Café <& Söhne>", "currency": "JPY", "time_zone": "Asia/Tokyo", "locale": "de-AT", "words": {"fr": {"total": "Total", "more": "et %s autres"}, "pt-BR": {}}, "base_url": "https://shop.example:8443/a?b=c#d",
 	"restore_url": "https://shop.example/cart?t={token}&o={id}", "from_email": "orders+x@shop.example", "reply_to": "Zoë@exämple.de",
 	"postal_address": "1 Road\nTown", "logo_url": "http://[2001:db8::1]/logo.png", "colour": "#1A7f37", "cut_off": "00:10:00",
 	"expiry": "1 mon", "retention": "2 years", "attribution_window": "00:00:00", "min_gap": "1 day", "cap_per_episode": 0,
@@ -54,6 +54,9 @@ SELECT jsonb_build_object(key, value::jsonb) FROM (VALUES
 	('exclusions', jsonb_build_object('products', jsonb_build_array(repeat('x', 262144)))::text),
 	('availability', '"no_schema"'), ('availability', '"no.such"'), ('availability', '"a.b.c"'), ('availability', '"x; DROP TABLE y"'),
 	('availability', '"pg_catalog.now"'), ('payment_state', '""'), ('payment_state', '"pg_catalog.length"'), ('payment_state', '5'),
+	('words', '[]'), ('words', '{"french": []}'), ('words', '{"fr": "Total"}'), ('words', '{"f r": {}}'), ('words', '{"de-AT": {}, "de_at": {}}'), ('words', '{"fr": {"totals": "x"}}'),
+	('words', '{"fr": {"total": 1}}'), ('words', '{"fr": {"total": ""}}'), ('words', '{"fr": {"total": "a\nb"}}'), ('words', '{"fr": {"more": "et autres"}}'), ('words', '{"fr": {"more": "%s %s"}}'),
+	('words', '{"fr": {"was": "%n"}}'),
 	('allowed_origins', '"https://a.example"'), ('allowed_origins', '[1]'), ('allowed_origins', '[null]'), ('allowed_origins', '["*"]'),
 	('allowed_origins', '["https://a.example/"]'), ('allowed_origins', '["https://u@a.example"]'), ('allowed_origins', '["null"]'),
 	('allowed_origins', '["https://a.example\r\nx"]'), ('allowed_origins', '[["https://a.example"]]'),

@@ -69,6 +69,19 @@ SELECT incomplete_orders.save_template('cart_vip', 'de', '{"subject": "Nur Sie",
 SELECT l AS reader, p #>> '{message,locale}' AS locale, p #>> '{text,locale}' AS text, p #>> '{text,headline}' AS headline
 FROM unnest('{de-AT,de_AT.utf8,de-CH,de,fr-CA,en-GB,it,??}'::text[]) l
 CROSS JOIN LATERAL incomplete_orders.preview_message('cart_abandoned', incomplete_orders._locale_tag(l)) p;
+-- part by part of the tag: zh-Hans-CN reads zh-Hans before zh, and begins a text of its own from it
+SELECT count(incomplete_orders.save_template('cart_abandoned', l, jsonb_build_object('subject', l, 'preheader', '', 'headline', l, 'body', l, 'button', l, 'footer', '')))
+FROM unnest('{zh,zh-Hans}'::text[]) l;
+SELECT l AS reader, p #>> '{text,locale}' AS text FROM unnest('{zh-Hans-CN,zh-Hans,zh-Hant-TW,zh-CN,zh-x-hans,zha}'::text[]) l
+CROSS JOIN LATERAL incomplete_orders.preview_message('cart_abandoned', l) p;
+SELECT incomplete_orders.save_template('cart_abandoned', 'zh-Hans-CN', '{"button": "own"}');
+SELECT p #>> '{text,headline}' AS headline, p #>> '{text,button}' AS button FROM incomplete_orders.preview_message('cart_abandoned', 'zh-Hans-CN') p;
+SELECT bool_and(incomplete_orders.delete_template('cart_abandoned', l)) AS deleted FROM unnest('{zh-Hans-CN,zh-Hans,zh}'::text[]) l;
+-- what a mail says around a text goes with that text: in its language, as its reader writes it
+SELECT incomplete_orders.configure_shop('default', '{"words": {"fr": {"total": "Somme"}, "fr_ca": {"total": "Total (CA)"}, "de": {"total": "Gesamt"}, "it": {"total": "Totale"}}}');
+SELECT l AS reader, p #>> '{text,locale}' AS text, p #> '{text,words}' AS words FROM unnest('{fr,fr-CA,fr-CH,de-AT,de,it,en}'::text[]) l
+CROSS JOIN LATERAL incomplete_orders.preview_message('cart_abandoned', l) p;
+SELECT incomplete_orders.configure_shop('default', '{"words": null}');
 -- any text is better than none
 SELECT p #>> '{text,subject}' AS subject FROM incomplete_orders.preview_message('cart_vip', 'en') p;
 SELECT p #>> '{text,headline}' AS headline FROM incomplete_orders.preview_message('cart_abandoned', 'de-AT', shop => 't-other') p;

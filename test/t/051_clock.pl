@@ -56,12 +56,15 @@ sub capture
 	return value(qq{SELECT incomplete_orders.capture_cart('$session', '[{"sku":"A","quantity":1,"unit_price":"1.50"}]', shop => 'berlin')});
 }
 
-# The steps of a session's orders: what, how many seconds after the order's creation, episode.
+# The steps of a session's orders: what, and how many seconds after the order's creation.
+# Thresholds are exact to the second. What the customer did is in minutes: the clock runs on
+# while a busy machine gets to it.
 sub story
 {
 	my ($session) = @_;
 	return value(qq{
-		SELECT string_agg(format('%s %s', e.event, extract(epoch FROM e.at - o.created_at)::integer), ', ' ORDER BY o.created_at, e.event_id)
+		SELECT string_agg(concat(e.event, ' ', CASE e.event WHEN 'reanimated' THEN round(extract(epoch FROM e.at - o.created_at) / 60) || ' min'
+			ELSE extract(epoch FROM e.at - o.created_at)::integer::text END), ', ' ORDER BY o.created_at, e.event_id)
 		FROM incomplete_orders.incomplete_orders o JOIN incomplete_orders.order_events e ON e.order_id = o.id WHERE o.session_id = '$session'});
 }
 
@@ -92,9 +95,9 @@ $node->safe_psql('postgres', 'CREATE EXTENSION incomplete_orders; SELECT incompl
 # In Berlin the clocks go from 02:00 to 03:00 on 29 March 2026, at 01:00 UTC.
 set_clock('2026-03-29 00:30:00');
 capture('spring');
-set_clock('2026-03-29 01:29:50');
+set_clock('2026-03-29 01:29:00');
 is(tick(), '', 'spring: 02:30 never comes, but an hour is an hour');
-set_clock('2026-03-29 01:30:30');
+set_clock('2026-03-29 01:31:00');
 is(tick(), 'abandoned 1', '... and is over at 03:30');
 is(story('spring'), 'created 0, abandoned 3600', '... exactly');
 # Expiry is 30 days of 24 hours, across the change too.
@@ -106,9 +109,9 @@ is(story('spring'), 'created 0, abandoned 3600, lost 1209600, expired 2592000', 
 # and back from 03:00 to 02:00 on 25 October, at 01:00 UTC
 set_clock('2026-10-25 00:40:00');
 capture('autumn');
-set_clock('2026-10-25 01:39:50');
+set_clock('2026-10-25 01:39:00');
 is(tick(), '', 'autumn: 02:40 comes twice');
-set_clock('2026-10-25 01:40:30');
+set_clock('2026-10-25 01:41:00');
 is(tick(), 'abandoned 1', '... the second one counts');
 is(story('autumn'), 'created 0, abandoned 3600', '... exactly');
 sane('daylight saving time', 2);
@@ -122,11 +125,11 @@ is(tick(), 'abandoned 3', 'an hour forth: abandoned');
 set_clock('2026-11-10 12:05:00');
 is(tick(), '', '... and back: nothing to do');
 capture('step-1');
-is(story('step-1'), 'created 0, abandoned 3600, reanimated 300', 'whoever comes back then is back');
+is(story('step-1'), 'created 0, abandoned 3600, reanimated 5 min', 'whoever comes back then is back');
 is(status('step-1'), 'pending', '... pending');
 with_clock(sub { $node->restart });
 is(tick(), '', 'after a restart: nothing to do');
-set_clock('2026-11-10 13:04:30');
+set_clock('2026-11-10 13:04:00');
 is(tick(), '', 'not abandoned again before an hour is over');
 set_clock('2026-11-10 13:06:00');
 is(tick(), 'abandoned 1', '... but then');
