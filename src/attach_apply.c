@@ -86,7 +86,10 @@ typedef struct Batch
 
 #define PERSON_COLUMNS "o.cart_key, o.email, o.phone, o.customer_id, o.name, o.currency, o.context, o.session_id, o.discount"
 #define FIRST_PERSON (ICO_ORDER_COLUMNS_COUNT + 1)
-#define OPEN_CARTS "FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "$1 AND o.attachment" EQ "$2"
+/* key by key: tables that were never analyzed look as if one scan for all keys were as good */
+#define OPEN_CARTS(columns, lock) \
+	"FROM pg_catalog.unnest($3) k (key) CROSS JOIN LATERAL (SELECT " columns " FROM incomplete_orders.open_orders q" \
+	" WHERE q.shop_id" EQ "$1 AND q.attachment" EQ "$2 AND q.cart_key" EQ "k.key LIMIT 1" lock ") o"
 
 static int
 compare_known(const void *a, const void *b)
@@ -156,10 +159,9 @@ lock_open(Batch *batch)
 {
 	static IcoPlan lock = {
 		"iiT",
-		"SELECT " ICO_ORDER_COLUMNS ", false, " PERSON_COLUMNS " " OPEN_CARTS " AND o.cart_key" EQ "ANY ($3)"
-		" FOR UPDATE SKIP LOCKED"
+		"SELECT " ICO_ORDER_COLUMNS ", false, " PERSON_COLUMNS " " OPEN_CARTS("q.*", " FOR UPDATE SKIP LOCKED")
 	};
-	static IcoPlan look = {"iiT", "SELECT o.cart_key " OPEN_CARTS " AND o.cart_key" EQ "ANY ($3)"};
+	static IcoPlan look = {"iiT", "SELECT o.cart_key " OPEN_CARTS("q.cart_key", "")};
 	Datum		values[3] = {Int32GetDatum(batch->shop->shop_id), Int32GetDatum(batch->attachment->attachment)};
 	uint64		n;
 
@@ -183,8 +185,8 @@ look_at_closed(Batch *batch)
 		"SELECT " ICO_ORDER_COLUMNS ", o.close_reason" EQ "'merged', " PERSON_COLUMNS ", o.close_reason,"
 		" (SELECT r.foreign_order FROM incomplete_orders.orders r WHERE r.shop_id" EQ "$1 AND r.incomplete_order_id" EQ "o.id"
 		"  ORDER BY r.part DESC LIMIT 1)"
-		" FROM (SELECT DISTINCT ON (q.cart_key) q.* FROM incomplete_orders.closed_orders q"
-		"  WHERE q.shop_id" EQ "$1 AND q.attachment" EQ "$2 AND q.cart_key" EQ "ANY ($3) ORDER BY q.cart_key, q.id DESC) o"
+		" FROM pg_catalog.unnest($3) k (key) CROSS JOIN LATERAL (SELECT q.* FROM (SELECT c.* FROM incomplete_orders.closed_orders c"
+		"  WHERE c.shop_id" EQ "$1 AND c.attachment" EQ "$2 AND c.cart_key" EQ "k.key OFFSET 0) q ORDER BY q.id DESC LIMIT 1) o"
 	};
 	Datum		values[3] = {Int32GetDatum(batch->shop->shop_id), Int32GetDatum(batch->attachment->attachment)};
 	uint64		n;

@@ -287,8 +287,12 @@ forget_due(const IcoAttachment *attachment, const Due *due)
 {
 	static IcoPlan plan = {
 		"iTZ",
-		"DELETE FROM incomplete_orders.due_carts d USING ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) k (key, marked_at)"
-		" WHERE d.attachment" EQ "$1 AND d.path" EQ CART_PATHS " AND d.key" EQ "k.key AND d.marked_at" LE "k.marked_at"
+		/* row by row through the key: a table that was never analyzed looks as if a join were as good */
+		"DELETE FROM incomplete_orders.due_carts d USING (SELECT q.row FROM"
+		" ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) k (key, marked_at)"
+		" CROSS JOIN pg_catalog.unnest('{-1,0,1,2}'::pg_catalog.int2[]) p (path) CROSS JOIN LATERAL"
+		" (SELECT r.ctid AS row FROM incomplete_orders.due_carts r WHERE r.attachment" EQ "$1 AND r.path" EQ "p.path"
+		"  AND r.key" EQ "k.key AND r.marked_at" LE "k.marked_at OFFSET 0) q) k WHERE d.ctid" EQ "k.row"
 	};
 	Datum	   *keys = palloc((due->n + 1) * sizeof(Datum));
 	Datum	   *instants = palloc((due->n + 1) * sizeof(Datum));

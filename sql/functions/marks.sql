@@ -21,7 +21,7 @@ COMMENT ON FUNCTION incomplete_orders._tick_attachments IS 'Attachments of these
 
 CREATE FUNCTION incomplete_orders._tick_carts(attachment integer, at timestamptz, most integer,
 	OUT free boolean, OUT carts integer, OUT refused integer, OUT more boolean)
-LANGUAGE c STRICT SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_tick_carts';
+LANGUAGE c STRICT SECURITY DEFINER SET jit = off SET enable_seqscan = off AS 'MODULE_PATHNAME', 'ico_tick_carts';
 ALTER FUNCTION incomplete_orders._tick_carts OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._tick_carts IS
 	'Reads at most so many carts of an attachment that are due, as the role that attached, and makes of them what they are now. free false: another tick holds the lock; refused: of the carts, how many could not be captured; more: there may be others';
