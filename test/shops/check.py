@@ -203,9 +203,6 @@ class Comparison:
             elif mine is None:
                 # a cart that never held anything need not be known, nor an old order
                 equal = cart in self.sold_before or not theirs["items"] and theirs["state"] == "open" and cart not in self.had_lines
-            elif cart in self.sold_before:
-                # changed later, an order of the day of attach is taken as it then is
-                equal = mine["state"] == "bought" and mine["order"] == theirs["order"]
             else:
                 if theirs["state"] == "bought" and theirs["total"] is None:
                     mine["total"] = None            # the shop no longer has what was paid
