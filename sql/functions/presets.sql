@@ -6,7 +6,8 @@
 -- Vendure and Sylius keep all money in hundredths, whatever the currency.
 -- Vendure: the session's token logs a browser in, so only its hash is taken; a
 -- seller's order is a part of one that is there anyway, a draft is staff's; a declined payment
--- leaves the state ArrangingPayment, which is therefore no payment under way.
+-- leaves the state ArrangingPayment, which is therefore no payment under way;
+-- cancelling takes the quantities of an order away, what was sold stays beside them.
 -- Sylius writes the names on the lines only when the order is placed.
 -- Saleor deletes the checkout of an order, and old checkouts too: the order tells.
 -- django-oscar: a guest's address is known only when there is an order.
@@ -25,11 +26,11 @@ AS $presets$
 			"session": {"join": "session", "on": "session.\"activeOrderId\" = cart.id", "order": "session.id",
 				"column": {"sql": "encode(sha256(convert_to(session.token, 'UTF8')), 'hex')"}},
 			"order_number": "code", "updated_at": "updatedAt", "completed_at": "orderPlacedAt"},
-		"lines": {"table": "order_line", "id": "id", "cart": "orderId", "where": "line.quantity > 0",
+		"lines": {"table": "order_line", "id": "id", "cart": "orderId", "where": "greatest(line.quantity, line.\"orderPlacedQuantity\") > 0",
 			"sku": {"join": "product_variant", "on": "product_variant.id = line.\"productVariantId\"", "column": "sku"},
 			"name": {"join": "product_variant_translation", "on": "product_variant_translation.\"baseId\" = line.\"productVariantId\"",
 				"order": "(product_variant_translation.\"languageCode\"::text <> 'en', product_variant_translation.\"languageCode\"::text)", "column": "name"},
-			"quantity": "quantity", "unit_price": "listPrice", "product": "productVariantId"},
+			"quantity": {"sql": "greatest(line.quantity, line.\"orderPlacedQuantity\")"}, "unit_price": "listPrice", "product": "productVariantId"},
 		"money": 2,
 		"total": "cart.\"subTotalWithTax\" + cart.\"shippingWithTax\"",
 		"completed": "cart.\"orderPlacedAt\" IS NOT NULL AND NOT cart.active",
