@@ -51,6 +51,7 @@ OBJS = \
 	src/closing.o \
 	src/life.o \
 	src/invariants.o \
+	src/convert_lines.o \
 	src/convert.o \
 	src/hook.o \
 	src/attach.o \

@@ -35,6 +35,7 @@
 #include "closing.h"
 #include "compat.h"
 #include "convert.h"
+#include "convert_lines.h"
 #include "coupon.h"
 #include "errors.h"
 #include "facts.h"
@@ -66,8 +67,7 @@ typedef struct Conversion
 
 	pg_uuid_t	order_id;
 	int32		part;
-	LineItems  *lines;			/* what is ordered */
-	LineItems  *items_after;	/* the incomplete order's lines with filled moved on, or NULL */
+	IcoPart		chosen;			/* lines */
 	bool		late;
 	bool		again;			/* order_id is given: of the row that was taken back */
 	bool		settled;		/* the payment came: nothing is refused */
@@ -144,14 +144,14 @@ conversion_args(IcoArgs *args, const Conversion *c, const pg_uuid_t *id, const I
 	ico_arg(args, BoolGetDatum(c->late));
 	ico_arg_text(args, c->idempotency_key);
 	ico_arg(args, Int64GetDatum(c->request_hash));
-	if (c->lines == NULL)
+	if (c->chosen.lines == NULL)
 		ico_arg_null(args);
 	else
-		ico_arg(args, PointerGetDatum(c->lines));
-	if (c->items_after == NULL)
+		ico_arg(args, PointerGetDatum(c->chosen.lines));
+	if (c->chosen.items_after == NULL)
 		ico_arg_null(args);
 	else
-		ico_arg(args, PointerGetDatum(c->items_after));
+		ico_arg(args, PointerGetDatum(c->chosen.items_after));
 	if (c->paid)
 		ico_arg(args, total);
 	else
@@ -222,7 +222,7 @@ close_order(const Conversion *c, const IcoTaken *taken, const IcoOrder *order, t
 	static IcoPlan insert_order = {CONVERT_ARGS, INSERT_ORDER};
 	static IcoPlan insert_items = {"iul", INSERT_ITEMS("$1", "$2", "$3")};
 	Datum		items_args[3] = {
-		Int32GetDatum(order->shop_id), UUIDPGetDatum(&c->order_id), PointerGetDatum(c->lines)
+		Int32GetDatum(order->shop_id), UUIDPGetDatum(&c->order_id), PointerGetDatum(c->chosen.lines)
 	};
 	IcoArgs		args;
 	IcoEvent	event = {.event = "converted", .at = c->at};
@@ -233,12 +233,12 @@ close_order(const Conversion *c, const IcoTaken *taken, const IcoOrder *order, t
 	if (order->status == ICO_ABANDONED)
 		ico_cancel_messages(order, "converted", c->at);
 	conversion_args(&args, c, &order->id, &order->status, true, number);
-	ico_put_closed(taken, ICO_CONVERTED, c->items_after, &event, c->late);
+	ico_put_closed(taken, ICO_CONVERTED, c->chosen.items_after, &event, c->late);
 	ico_vouch_next();
 	ico_require_rows("orders", run_conversion(&insert_order, &args, number), 1);
 	ico_vouch_next();
-	ico_require_rows("order_items", ico_execute(&insert_items, items_args, NULL), ico_items_lines(c->lines));
-	ico_put_closed_event(taken, order, c->items_after, &event, ICO_CONVERTED, &c->order_id,
+	ico_require_rows("order_items", ico_execute(&insert_items, items_args, NULL), ico_items_lines(c->chosen.lines));
+	ico_put_closed_event(taken, order, c->chosen.items_after, &event, ICO_CONVERTED, &c->order_id,
 						 c->paid ? args.values[CONVERT_TOTAL] : (Datum) 0, c->coupon_cost);
 	ico_taken_person(taken, &customer_id, &email, &phone);
 	ico_note_purchase(order->shop_id, &c->order_id, c->at, customer_id, email, phone);
@@ -303,175 +303,6 @@ find_part(const Conversion *c, const pg_uuid_t *id, bool by_key)
 	return ico_execute(by_key ? &keyed : &last, values, NULL) > 0;
 }
 
-static void
-nothing_to_convert(const pg_uuid_t *id, const char *why)
-{
-	ereport(ERROR,
-			(errcode(ICO_ERR_NOTHING_TO_CONVERT),
-			 errmsg("nothing to convert in order %s",
-					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
-			 errdetail("%s", why),
-			 errhint("Call can_convert(id) first, or capture the cart again.")));
-}
-
-/* Whether a line that was asked for means this line of the order. */
-static bool
-line_matches(const IcoLine *asked, const IcoLine *line)
-{
-#define MATCHES(field) \
-	(asked->field == NULL || \
-	 (line->field != NULL && asked->field##_len == line->field##_len && \
-	  memcmp(asked->field, line->field, asked->field##_len) == 0))
-	return MATCHES(sku) && MATCHES(variant) && MATCHES(product_id) && asked->unit_price == line->unit_price;
-#undef MATCHES
-}
-
-static void
-add_quantity(IcoItemsBuilder *builder, const IcoLine *line, int32 quantity)
-{
-	IcoLine		part = *line;
-
-	part.quantity = quantity;
-	part.filled = 0;
-	ico_items_add(builder, &part);
-}
-
-static IcoLine *
-read_lines(const LineItems *items, int *n)
-{
-	IcoLineReader reader;
-	IcoLine    *lines;
-
-	*n = ico_items_lines(items);
-	lines = palloc((*n + 1) * sizeof(IcoLine));
-	ico_line_reader_init(&reader, items);
-	for (int i = 0; i < *n; i++)
-		(void) ico_line_next(&reader, &lines[i]);
-	return lines;
-}
-
-/*
- * Takes the asked quantities out of what remains, first line first; a line is
- * named by sku and price, and by variant and product_id where they are given.
- */
-static void
-select_asked(Conversion *c, const pg_uuid_t *id, IcoLine *lines, int n, const LineItems *asked_items)
-{
-	IcoItemsBuilder builder;
-	int			n_asked;
-	IcoLine    *asked = read_lines(asked_items, &n_asked);
-
-	if (n_asked == 0)
-		nothing_to_convert(id, "The argument \"lines\" is empty.");
-	ico_items_begin(&builder);
-	for (int a = 0; a < n_asked; a++)
-	{
-		int32		wanted = asked[a].quantity;
-
-		CHECK_FOR_INTERRUPTS();
-		for (int i = 0; i < n && wanted > 0; i++)
-		{
-			int32		taken = Min(wanted, lines[i].quantity - lines[i].filled);
-
-			if (taken == 0 || !line_matches(&asked[a], &lines[i]))
-				continue;
-			add_quantity(&builder, &lines[i], taken);
-			lines[i].filled += taken;
-			wanted -= taken;
-		}
-		if (wanted > 0)
-			ereport(ERROR,
-					(errcode(ICO_ERR_NOTHING_TO_CONVERT),
-					 errmsg("line %d of \"lines\" asks for more than remains", a + 1),
-					 errdetail("%d of %d are not in the order at that price, or are ordered already.",
-							   wanted, asked[a].quantity),
-					 errhint("A line is found by sku and unit_price, and by variant and product_id where given.")));
-	}
-	c->lines = ico_items_finish(&builder);
-}
-
-static void
-select_remaining(Conversion *c, const pg_uuid_t *id, IcoLine *lines, int n)
-{
-	IcoItemsBuilder builder;
-	bool		any = false;
-
-	ico_items_begin(&builder);
-	for (int i = 0; i < n; i++)
-	{
-		int32		remaining = lines[i].quantity - lines[i].filled;
-
-		if (remaining == 0)
-			continue;
-		add_quantity(&builder, &lines[i], remaining);
-		lines[i].filled = lines[i].quantity;
-		any = true;
-	}
-	if (!any && c->foreign_order == NULL)
-		nothing_to_convert(id, "It has no lines, or all of them are ordered already.");
-	c->lines = ico_items_finish(&builder);
-}
-
-/* True when every line is filled now. */
-static bool
-rebuild_items(Conversion *c, const IcoLine *lines, int n)
-{
-	IcoItemsBuilder builder;
-	bool		all = true;
-
-	ico_items_begin(&builder);
-	for (int i = 0; i < n; i++)
-	{
-		ico_items_add(&builder, &lines[i]);
-		all = all && lines[i].filled == lines[i].quantity;
-	}
-	c->items_after = ico_items_finish(&builder);
-	return all;
-}
-
-static bool
-has_filled(const LineItems *items)
-{
-	IcoLineReader reader;
-	IcoLine		line;
-
-	ico_line_reader_init(&reader, items);
-	while (ico_line_next(&reader, &line))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (line.filled > 0)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Chooses the lines of this part.  True when nothing remains after it.  An order
- * that was never filled, here or before it was captured, and is converted whole
- * keeps its lines as they stand.
- */
-static bool
-select_lines(Conversion *c, const IcoOrder *order, const LineItems *asked)
-{
-	LineItems  *items = DatumGetLineItemsP(order->items);
-	IcoLine    *lines;
-	int			n;
-
-	if (asked == NULL && order->kind != ICO_PARTIAL && !has_filled(items))
-	{
-		if (order->empty && c->foreign_order == NULL)
-			nothing_to_convert(&order->id, "It has no lines.");
-		c->lines = items;
-		return true;
-	}
-	lines = read_lines(items, &n);
-	if (asked != NULL)
-		select_asked(c, &order->id, lines, n, asked);
-	else
-		select_remaining(c, &order->id, lines, n);
-	return rebuild_items(c, lines, n);
-}
-
 /* Charges are borne by the first part, rounded to what the currency has. */
 static void
 compute_total(Conversion *c, const IcoOrder *order)
@@ -486,7 +317,7 @@ compute_total(Conversion *c, const IcoOrder *order)
 		c->charges.discount = ico_stored_money(order->charges[2]);
 		c->charges.coupon_discount = ico_stored_money(order->charges[3]);
 	}
-	c->total = ico_order_total(ico_items_total(c->lines), &c->charges, exponent);
+	c->total = ico_order_total(ico_items_total(c->chosen.lines), &c->charges, exponent);
 	if (c->total < 0)
 		ereport(ERROR,
 				(errcode(ICO_ERR_NEGATIVE_TOTAL),
@@ -562,7 +393,7 @@ make_order(Conversion *c, IcoOrder *order, IcoTaken *taken, const LineItems *ask
 	if (c->currency == (Datum) 0)
 		c->currency = order->currency;
 	c->part = next_part(c, order);
-	closes = select_lines(c, order, asked);
+	closes = ico_select_lines(order, asked, c->foreign_order != NULL, &c->chosen);
 	if (total != NULL)
 	{
 		memset(&c->charges, 0, sizeof(c->charges));
@@ -654,7 +485,7 @@ return_repeat(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *orde
 	if (order->status != ICO_CONVERTED || !find_part(c, &order->id, false))
 		return false;
 	if (asked != NULL)
-		nothing_to_convert(&order->id, "All of it is ordered already.");
+		ico_refuse_empty(&order->id, "All of it is ordered already.");
 	return_read(fcinfo);
 	return true;
 }
