@@ -131,7 +131,7 @@ AS $$
 		('cart', 'session', 'value', false), ('cart', 'locale', 'value', false), ('cart', 'time_zone', 'value', false), ('cart', 'consent', 'value', false),
 		('cart', 'order_number', 'value', false), ('cart', 'deleted_at', 'value', false), ('cart', 'updated_at', 'value', false),
 		('cart', 'completed_at', 'value', false),
-		('lines', 'table', 'table', true), ('lines', 'id', 'name', true), ('lines', 'cart', 'name', true), ('lines', 'where', 'expression', false),
+		('lines', 'table', 'table', true), ('lines', 'id', 'name', false), ('lines', 'cart', 'name', true), ('lines', 'where', 'expression', false),
 		('lines', 'sku', 'value', true), ('lines', 'name', 'value', false), ('lines', 'quantity', 'value', true), ('lines', 'unit_price', 'value', true),
 		('lines', 'product', 'value', false), ('lines', 'image', 'value', false),
 		('orders', 'table', 'table', true), ('orders', 'cart', 'name', true), ('orders', 'order', 'name', true), ('orders', 'live', 'expression', false),
@@ -364,10 +364,10 @@ BEGIN
 		-- a variant without a sku is still that variant
 		sku := format('coalesce(%s, %s::text)', sku, product);
 	END IF;
-	items := format(E'(SELECT json_agg(json_build_object(''sku'', %s, ''name'', %s::text, ''quantity'', %s, ''unit_price'', %s, ''product_id'', %s::text, ''image_url'', %s::text) ORDER BY line.%I)\n\tFROM %s AS line WHERE line.%I = cart.%I AND %s)',
+	items := format(E'(SELECT json_agg(json_build_object(''sku'', %s, ''name'', %s::text, ''quantity'', %s, ''unit_price'', %s, ''product_id'', %s::text, ''image_url'', %s::text) ORDER BY %s)\n\tFROM %s AS line WHERE line.%I = cart.%I AND %s)',
 		sku, incomplete_orders._value_sql(lines -> 'name', 'line', schemas),
 		incomplete_orders._value_sql(lines -> 'quantity', 'line', schemas), incomplete_orders._value_sql(lines -> 'unit_price', 'line', schemas),
-		product, incomplete_orders._value_sql(lines -> 'image', 'line', schemas), lines ->> 'id', rows.qualified, lines ->> 'cart', id,
+		product, incomplete_orders._value_sql(lines -> 'image', 'line', schemas), coalesce('line.' || quote_ident(lines ->> 'id'), sku), rows.qualified, lines ->> 'cart', id,
 		CASE WHEN lines ? 'where' THEN format(E'(%s\n)', lines ->> 'where') ELSE 'true' END);
 
 	read_query := format(E'SELECT cart.%I::text AS cart_key', id)
@@ -523,7 +523,7 @@ BEGIN
 		SELECT f.qualified, mapping #>> ARRAY[k.section, k.key], c.attnum, NULL FROM (VALUES ('lines', 'id'), ('orders', 'order')) k (section, key)
 		CROSS JOIN LATERAL incomplete_orders._find_table(mapping #>> ARRAY[k.section, 'table'], schemas) f
 		LEFT JOIN LATERAL incomplete_orders._column_of(f.relation, mapping #>> ARRAY[k.section, k.key]) c ON true
-		WHERE mapping ? k.section
+		WHERE mapping #> ARRAY[k.section, k.key] IS NOT NULL
 	LOOP
 		check_name := format('column %I of %s', seen.attname, seen.qualified);
 		ok := seen.attnum IS NOT NULL;

@@ -264,6 +264,13 @@ SET search_path = att;
 SELECT '{"cart": {"table": "\"Carts\"", "id": "id"}, "lines": {"table": "lines", "id": "id", "cart": "cart", "quantity": "quantity", "unit_price": "price", "sku": "kind"},
 	"money": "major", "completed": "cart.state = ''bought''"}' AS small \gset
 SELECT count(*) > 0 AS attached FROM incomplete_orders.attach('small', mapping => :'small', shop => 'att-a');
+-- Lines without an id of their own stand in the order of their sku.
+INSERT INTO "Carts" (id) VALUES (77);
+INSERT INTO lines (id, cart, kind, quantity, price) VALUES (777, 77, 'b', 1, 2), (778, 77, 'a', 1, 1);
+SELECT count(*) > 0 AS attached FROM incomplete_orders.attach('small', mapping => :'small'::jsonb #- '{lines,id}', shop => 'att-a');
+SELECT cart -> 'items' AS items FROM incomplete_orders.sample_attachment('small', 100) WHERE cart_key = '77';
+DELETE FROM lines WHERE cart = 77;
+DELETE FROM "Carts" WHERE id = 77;
 RESET search_path;
 RESET ROLE;
 SELECT export_shop ->> 'table' AS exported, export_shop -> 'row' ->> 'name' AS name FROM incomplete_orders.export_shop('att-a') WHERE export_shop ->> 'table' = 'attached_tables';
