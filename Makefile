@@ -52,9 +52,21 @@ OBJS = \
 	src/closing.o \
 	src/life.o \
 	src/invariants.o \
+	src/convert_lines.o \
 	src/convert.o \
 	src/hook.o \
+	src/attach.o \
 	src/tick.o \
+	src/mark.o \
+	src/mark_drain.o \
+	src/attach_read.o \
+	src/attach_list.o \
+	src/attach_sample.o \
+	src/attach_cart.o \
+	src/attach_apply.o \
+	src/attach_tick.o \
+	src/attach_claim.o \
+	src/reverse.o \
 	src/payment.o \
 	src/list.o
 
@@ -66,6 +78,8 @@ SQL_SETUP = \
 	sql/tables/events.sql \
 	sql/tables/rollups.sql \
 	sql/tables/jobs.sql \
+	sql/tables/attach.sql \
+	sql/tables/marks.sql \
 	sql/tables/messages.sql \
 	sql/tables/views.sql \
 	sql/tables/triggers.sql \
@@ -86,6 +100,7 @@ SQL_PARTS = \
 	sql/functions/life.sql \
 	sql/functions/convert.sql \
 	sql/functions/tick.sql \
+	sql/functions/marks.sql \
 	sql/functions/persons.sql \
 	sql/functions/rules.sql \
 	sql/functions/privacy.sql \
@@ -98,6 +113,8 @@ SQL_PARTS = \
 	sql/functions/messages.sql \
 	sql/functions/links.sql \
 	sql/functions/list.sql \
+	sql/functions/presets.sql \
+	sql/functions/attach.sql \
 	sql/functions/retention.sql \
 	sql/functions/rollups.sql \
 	sql/functions/analytics.sql \
@@ -153,7 +170,7 @@ all install installcheck clean:
 	@exit 1
 endif
 
-.PHONY: help packages checkver test bench demo demo-stop
+.PHONY: help packages checkver test test-shops bench demo demo-stop
 
 help:
 	@tools/help
@@ -168,6 +185,11 @@ checkver:
 test:
 	@tools/packages build test demo
 	@test/run $(SUITE)
+
+# Real shops, from the npm registry; make test-shops SHOPS=vendure plays one.
+test-shops:
+	@tools/packages build demo shops
+	@test/shops/run $(SHOPS)
 
 bench:
 	@tools/packages build demo bench

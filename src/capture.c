@@ -68,6 +68,14 @@
  */
 #define FACT_ARGS "ttttt" "ck" "nnn" "t" "n" "jj" "b"
 
+/* Whose cart in a shop's own tables an order is. */
+typedef struct Origin
+{
+	int32		attachment;
+	text	   *cart_key;
+	TimestampTz began;
+} Origin;
+
 static const char *const fact_sets[ICO_FACTS] = {
 	[ICO_F_EMAIL] = "email = $7",
 	[ICO_F_PHONE] = "phone = $8",
@@ -221,11 +229,11 @@ fact_or(const IcoFacts *facts, int fact, Datum other)
 }
 
 static void
-put_created_event(const Capture *capture, const pg_uuid_t *id, const LineItems *items)
+put_created_event(const Capture *capture, TimestampTz at, const pg_uuid_t *id, const LineItems *items)
 {
 	const IcoFacts *facts = &capture->facts;
 	Datum		zero = NumericGetDatum(int64_to_numeric(0));
-	IcoEvent	event = {.event = "created", .at = capture->at};
+	IcoEvent	event = {.event = "created", .at = at};
 	IcoEventRow row = {
 		.root_id = *id,
 		.episode = 1,
@@ -236,7 +244,7 @@ put_created_event(const Capture *capture, const pg_uuid_t *id, const LineItems *
 		.furthest_step = fact_or(facts, ICO_F_STEP, ico_step_datum(ICO_STEP_CART)),
 		.context = fact_or(facts, ICO_F_CONTEXT, (Datum) 0),
 		.bot = DatumGetBool(fact_or(facts, ICO_F_BOT, BoolGetDatum(false))),
-		.created_at = capture->at,
+		.created_at = at,
 		.abandoned_at = ICO_NONE,
 	};
 
@@ -247,26 +255,31 @@ put_created_event(const Capture *capture, const pg_uuid_t *id, const LineItems *
 	ico_put_event(capture->shop.shop_id, id, &event, NULL, &row);
 }
 
+#define INSERT_ORDER(columns, last_activity, values) \
+	"INSERT INTO incomplete_orders.open_orders (shop_id, id, root_id, reference, session_id, items," \
+	" created_at, last_activity_at, expires_at, next_action_at, currency, email, phone, customer_id, name," \
+	" furthest_step, kind, shipping, tax, discount, coupon_code, coupon_discount, address, context, bot" columns ")" \
+	" VALUES ($1, $2, $2, incomplete_orders._reference_of(pg_catalog.nextval('incomplete_orders.reference_seq'))," \
+	" $4, $5, $3, " last_activity ", $6, $7, COALESCE($13, $8), $9, $10, $11, $12, COALESCE($14, 'cart'), COALESCE($15, 'cart')," \
+	" COALESCE($16, 0), COALESCE($17, 0), COALESCE($18, 0), $19, COALESCE($20, 0)," \
+	" pg_catalog.jsonb_strip_nulls($21), pg_catalog.jsonb_strip_nulls($22), COALESCE($23, false)" values ")" \
+	" ON CONFLICT DO NOTHING"
+
 /*
- * False when that session has an open order.  A new id stands in no other table,
- * so the row is vouched for: the deferred trigger need not look there.
+ * False when that session, or that cart of the shop's, has an open order.  A new id
+ * stands in no other table, so the row is vouched for: the deferred trigger need not
+ * look there.
  */
 static bool
-insert_order(const Capture *capture, pg_uuid_t *id)
+insert_order(const Capture *capture, const Origin *origin, pg_uuid_t *id)
 {
-	static IcoPlan plan = {
-		"iuztlzzt" FACT_ARGS,
-		"INSERT INTO incomplete_orders.open_orders (shop_id, id, root_id, reference, session_id, items,"
-		" created_at, last_activity_at, expires_at, next_action_at, currency, email, phone, customer_id, name,"
-		" furthest_step, kind, shipping, tax, discount, coupon_code, coupon_discount, address, context, bot)"
-		" VALUES ($1, $2, $2, incomplete_orders._reference_of(pg_catalog.nextval('incomplete_orders.reference_seq')),"
-		" $4, $5, $3, $3, $6, $7, COALESCE($13, $8), $9, $10, $11, $12, COALESCE($14, 'cart'), COALESCE($15, 'cart'),"
-		" COALESCE($16, 0), COALESCE($17, 0), COALESCE($18, 0), $19, COALESCE($20, 0),"
-		" pg_catalog.jsonb_strip_nulls($21), pg_catalog.jsonb_strip_nulls($22), COALESCE($23, false))"
-		" ON CONFLICT DO NOTHING"
+	static IcoPlan plain = {"iuztlzzt" FACT_ARGS, INSERT_ORDER("", "$3", "")};
+	static IcoPlan attached = {
+		"iuztlzzt" FACT_ARGS "itz", INSERT_ORDER(", attachment, cart_key", "$26", ", $24, $25")
 	};
 	IcoArgs		args = {0};
 	LineItems  *items = capture->items;
+	TimestampTz began = origin == NULL ? capture->at : origin->began;
 	TimestampTz expires_at = capture->at + capture->shop.expiry;
 
 	if (items == NULL)
@@ -274,18 +287,24 @@ insert_order(const Capture *capture, pg_uuid_t *id)
 	ico_uuid7_make(capture->shop.shop_id, id);
 	ico_arg(&args, Int32GetDatum(capture->shop.shop_id));
 	ico_arg(&args, UUIDPGetDatum(id));
-	ico_arg(&args, TimestampTzGetDatum(capture->at));
-	ico_arg(&args, capture->session);
+	ico_arg(&args, TimestampTzGetDatum(began));
+	ico_arg_text(&args, (text *) DatumGetPointer(capture->session));
 	ico_arg(&args, PointerGetDatum(items));
 	ico_arg(&args, TimestampTzGetDatum(expires_at));
 	ico_arg(&args, TimestampTzGetDatum(ico_items_lines(items) == 0 ? expires_at :
 									   Min(expires_at, capture->at + capture->shop.cut_off)));
 	ico_arg(&args, CStringGetTextDatum(capture->shop.currency));
 	fact_args(&args, &capture->facts);
+	if (origin != NULL)
+	{
+		ico_arg(&args, Int32GetDatum(origin->attachment));
+		ico_arg(&args, PointerGetDatum(origin->cart_key));
+		ico_arg(&args, TimestampTzGetDatum(capture->at));
+	}
 	ico_vouch_next();
-	if (ico_execute(&plan, args.values, args.nulls) == 0)
+	if (ico_execute(origin == NULL ? &plain : &attached, args.values, args.nulls) == 0)
 		return false;
-	put_created_event(capture, id, items);
+	put_created_event(capture, began, id, items);
 	return true;
 }
 
@@ -345,21 +364,33 @@ carry_filled(const LineItems *old, const LineItems *new)
 	return ico_items_finish(&builder);
 }
 
-/* A payment in flight is ended by the shop alone; kind cart says that it was. */
-static void
-withdraw_payment(IcoOrder *order, const Capture *capture)
+void
+ico_withdraw_payment(IcoOrder *order, const IcoShop *shop, TimestampTz at)
 {
-	IcoEvent	event = {.event = "payment_withdrawn", .at = capture->at};
+	IcoEvent	event = {.event = "payment_withdrawn", .at = at};
 	IcoStatus	before = order->status;
 
-	if (before != ICO_PAYMENT_PENDING || !(capture->facts.given & ICO_FACT_BIT(ICO_F_KIND)) ||
-		ico_kind_of(capture->facts.values[ICO_F_KIND]) != ICO_CART)
-		return;
 	order->status = ICO_PENDING;
 	order->payment_deadline = ICO_NONE;
 	/* the payment may have kept it open beyond that */
-	order->expires_at = Max(order->expires_at, capture->at + capture->shop.expiry);
-	ico_write_change(order, &capture->shop, before, &event);
+	order->expires_at = Max(order->expires_at, at + shop->expiry);
+	ico_write_change(order, shop, before, &event);
+}
+
+/* A payment in flight is ended by the shop alone; kind cart says that it was. */
+static bool
+is_withdrawal(const IcoOrder *order, const Capture *capture)
+{
+	return order->status == ICO_PAYMENT_PENDING && (capture->facts.given & ICO_FACT_BIT(ICO_F_KIND)) &&
+		ico_kind_of(capture->facts.values[ICO_F_KIND]) == ICO_CART;
+}
+
+/* Reports count what is not pending by what is in it, and all by currency and bot. */
+static void
+recount_written(const IcoOrder *order, const Capture *capture, TimestampTz at)
+{
+	if (order->status != ICO_PENDING || (capture->facts.given & COUNTED_FACTS))
+		ico_recount(order->shop_id, &order->id, at, (Datum) 0, (Datum) 0, (Datum) 0);
 }
 
 /* False when there is no open order of that session (any more). */
@@ -373,28 +404,42 @@ update_slowly(Capture *capture, pg_uuid_t *id)
 		!ico_settle(&order, &capture->shop, capture->at))
 		return false;
 	ico_reanimate(&order, &capture->shop, capture->at);
-	withdraw_payment(&order, capture);
+	if (is_withdrawal(&order, capture))
+		ico_withdraw_payment(&order, &capture->shop, capture->at);
 	if (order.kind == ICO_PARTIAL && given != NULL)
 		capture->items = carry_filled(DatumGetLineItemsP(order.items), given);
 	if (!run_update(capture, BY_ID, UUIDPGetDatum(&order.id), id))
 		elog(ERROR, "open order vanished under its lock");
-	if (order.status != ICO_PENDING || (capture->facts.given & COUNTED_FACTS))
-		ico_recount(capture->shop.shop_id, id, capture->at, (Datum) 0, (Datum) 0, (Datum) 0);
+	recount_written(&order, capture, capture->at);
 	capture->items = given;
 	return true;
 }
 
-int32
-ico_write_edit(const IcoOrder *order, const IcoShop *shop, LineItems *items, const IcoFacts *facts)
+static int32
+write_by_id(const IcoOrder *order, const IcoShop *shop, LineItems *items, const IcoFacts *facts, TimestampTz at,
+			TimestampTz activity, int how)
 {
-	Capture		capture = {.shop = *shop, .items = items, .facts = *facts, .at = order->last_activity_at};
+	Capture		capture = {.shop = *shop, .items = items, .facts = *facts, .at = activity};
 	pg_uuid_t	id;
 
 	if (order->kind == ICO_PARTIAL && items != NULL)
 		capture.items = carry_filled(DatumGetLineItemsP(order->items), items);
-	if (!run_update(&capture, BY_ID | EDIT, UUIDPGetDatum(&order->id), &id))
+	if (!run_update(&capture, BY_ID | how, UUIDPGetDatum(&order->id), &id))
 		elog(ERROR, "open order vanished under its lock");
+	recount_written(order, &capture, at);
 	return order->version + 1;
+}
+
+int32
+ico_write_edit(const IcoOrder *order, const IcoShop *shop, LineItems *items, const IcoFacts *facts, TimestampTz at)
+{
+	return write_by_id(order, shop, items, facts, at, order->last_activity_at, EDIT);
+}
+
+void
+ico_write_capture(const IcoOrder *order, const IcoShop *shop, LineItems *items, const IcoFacts *facts, TimestampTz at)
+{
+	(void) write_by_id(order, shop, items, facts, at, at, 0);
 }
 
 static bool
@@ -419,7 +464,7 @@ store(Capture *capture, pg_uuid_t *id)
 		CHECK_FOR_INTERRUPTS();
 		/* more captures are the first of their session than need the slow way */
 		if (update_ordinary(capture, id) ||
-			insert_order(capture, id) ||
+			insert_order(capture, NULL, id) ||
 			update_slowly(capture, id))
 			return;
 	}
@@ -445,7 +490,18 @@ ico_begin_order(const IcoShop *shop, text *session_id, LineItems *items, const I
 	Capture		capture = {.shop = *shop, .items = items, .facts = *facts, .at = at};
 
 	capture.session = PointerGetDatum(session_id);
-	return insert_order(&capture, id);
+	return insert_order(&capture, NULL, id);
+}
+
+bool
+ico_begin_attached(const IcoShop *shop, int32 attachment, text *cart_key, text *session_id, LineItems *items,
+				   const IcoFacts *facts, TimestampTz began, TimestampTz at, pg_uuid_t *id)
+{
+	Capture		capture = {.shop = *shop, .items = items, .facts = *facts, .at = at};
+	Origin		origin = {attachment, cart_key, began};
+
+	capture.session = PointerGetDatum(session_id);
+	return insert_order(&capture, &origin, id);
 }
 
 Datum

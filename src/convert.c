@@ -35,6 +35,7 @@
 #include "closing.h"
 #include "compat.h"
 #include "convert.h"
+#include "convert_lines.h"
 #include "coupon.h"
 #include "errors.h"
 #include "facts.h"
@@ -66,9 +67,9 @@ typedef struct Conversion
 
 	pg_uuid_t	order_id;
 	int32		part;
-	LineItems  *lines;			/* what is ordered */
-	LineItems  *items_after;	/* the incomplete order's lines with filled moved on, or NULL */
+	IcoPart		chosen;			/* lines */
 	bool		late;
+	bool		again;			/* order_id is given: of the row that was taken back */
 	bool		settled;		/* the payment came: nothing is refused */
 	IcoCharges	charges;		/* that this part bears */
 	int64		total;
@@ -145,14 +146,14 @@ conversion_args(IcoArgs *args, const Conversion *c, const pg_uuid_t *id, const I
 	ico_arg(args, BoolGetDatum(c->late));
 	ico_arg_text(args, c->idempotency_key);
 	ico_arg(args, Int64GetDatum(c->request_hash));
-	if (c->lines == NULL)
+	if (c->chosen.lines == NULL)
 		ico_arg_null(args);
 	else
-		ico_arg(args, PointerGetDatum(c->lines));
-	if (c->items_after == NULL)
+		ico_arg(args, PointerGetDatum(c->chosen.lines));
+	if (c->chosen.items_after == NULL)
 		ico_arg_null(args);
 	else
-		ico_arg(args, PointerGetDatum(c->items_after));
+		ico_arg(args, PointerGetDatum(c->chosen.items_after));
 	if (c->paid)
 		ico_arg(args, total);
 	else
@@ -227,7 +228,7 @@ close_order(const Conversion *c, const IcoTaken *taken, const IcoOrder *order, t
 	static IcoPlan insert_order = {CONVERT_ARGS, INSERT_ORDER};
 	static IcoPlan insert_items = {"iul", INSERT_ITEMS("$1", "$2", "$3")};
 	Datum		items_args[3] = {
-		Int32GetDatum(order->shop_id), UUIDPGetDatum(&c->order_id), PointerGetDatum(c->lines)
+		Int32GetDatum(order->shop_id), UUIDPGetDatum(&c->order_id), PointerGetDatum(c->chosen.lines)
 	};
 	IcoArgs		args;
 	IcoEvent	event = {.event = "converted", .at = c->at};
@@ -239,14 +240,14 @@ close_order(const Conversion *c, const IcoTaken *taken, const IcoOrder *order, t
 	if (order->status == ICO_ABANDONED)
 		ico_cancel_messages(order, "converted", c->at);
 	conversion_args(&args, c, &order->id, &order->status, true, number);
-	ico_put_closed(taken, ICO_CONVERTED, c->items_after, &event, c->late);
+	ico_put_closed(taken, ICO_CONVERTED, c->chosen.items_after, &event, c->late);
 	ico_vouch_next();
 	ico_require_rows("orders", run_conversion(&insert_order, &args, number), 1);
 	ico_vouch_next();
-	ico_require_rows("order_items", ico_execute(&insert_items, items_args, NULL), ico_items_lines(c->lines));
+	ico_require_rows("order_items", ico_execute(&insert_items, items_args, NULL), ico_items_lines(c->chosen.lines));
 	if (c->paid)
 		sale.paid_amount = args.values[CONVERT_TOTAL];
-	ico_put_closed_event(taken, order, c->items_after, &event, ICO_CONVERTED, &sale);
+	ico_put_closed_event(taken, order, c->chosen.items_after, &event, ICO_CONVERTED, &sale);
 	ico_taken_person(taken, &customer_id, &email, &phone);
 	ico_note_purchase(order->shop_id, &c->order_id, c->at, customer_id, email, phone);
 }
@@ -310,175 +311,6 @@ find_part(const Conversion *c, const pg_uuid_t *id, bool by_key)
 	return ico_execute(by_key ? &keyed : &last, values, NULL) > 0;
 }
 
-static void
-nothing_to_convert(const pg_uuid_t *id, const char *why)
-{
-	ereport(ERROR,
-			(errcode(ICO_ERR_NOTHING_TO_CONVERT),
-			 errmsg("nothing to convert in order %s",
-					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
-			 errdetail("%s", why),
-			 errhint("Call can_convert(id) first, or capture the cart again.")));
-}
-
-/* Whether a line that was asked for means this line of the order. */
-static bool
-line_matches(const IcoLine *asked, const IcoLine *line)
-{
-#define MATCHES(field) \
-	(asked->field == NULL || \
-	 (line->field != NULL && asked->field##_len == line->field##_len && \
-	  memcmp(asked->field, line->field, asked->field##_len) == 0))
-	return MATCHES(sku) && MATCHES(variant) && MATCHES(product_id) && asked->unit_price == line->unit_price;
-#undef MATCHES
-}
-
-static void
-add_quantity(IcoItemsBuilder *builder, const IcoLine *line, int32 quantity)
-{
-	IcoLine		part = *line;
-
-	part.quantity = quantity;
-	part.filled = 0;
-	ico_items_add(builder, &part);
-}
-
-static IcoLine *
-read_lines(const LineItems *items, int *n)
-{
-	IcoLineReader reader;
-	IcoLine    *lines;
-
-	*n = ico_items_lines(items);
-	lines = palloc((*n + 1) * sizeof(IcoLine));
-	ico_line_reader_init(&reader, items);
-	for (int i = 0; i < *n; i++)
-		(void) ico_line_next(&reader, &lines[i]);
-	return lines;
-}
-
-/*
- * Takes the asked quantities out of what remains, first line first; a line is
- * named by sku and price, and by variant and product_id where they are given.
- */
-static void
-select_asked(Conversion *c, const pg_uuid_t *id, IcoLine *lines, int n, const LineItems *asked_items)
-{
-	IcoItemsBuilder builder;
-	int			n_asked;
-	IcoLine    *asked = read_lines(asked_items, &n_asked);
-
-	if (n_asked == 0)
-		nothing_to_convert(id, "The argument \"lines\" is empty.");
-	ico_items_begin(&builder);
-	for (int a = 0; a < n_asked; a++)
-	{
-		int32		wanted = asked[a].quantity;
-
-		CHECK_FOR_INTERRUPTS();
-		for (int i = 0; i < n && wanted > 0; i++)
-		{
-			int32		taken = Min(wanted, lines[i].quantity - lines[i].filled);
-
-			if (taken == 0 || !line_matches(&asked[a], &lines[i]))
-				continue;
-			add_quantity(&builder, &lines[i], taken);
-			lines[i].filled += taken;
-			wanted -= taken;
-		}
-		if (wanted > 0)
-			ereport(ERROR,
-					(errcode(ICO_ERR_NOTHING_TO_CONVERT),
-					 errmsg("line %d of \"lines\" asks for more than remains", a + 1),
-					 errdetail("%d of %d are not in the order at that price, or are ordered already.",
-							   wanted, asked[a].quantity),
-					 errhint("A line is found by sku and unit_price, and by variant and product_id where given.")));
-	}
-	c->lines = ico_items_finish(&builder);
-}
-
-static void
-select_remaining(Conversion *c, const pg_uuid_t *id, IcoLine *lines, int n)
-{
-	IcoItemsBuilder builder;
-	bool		any = false;
-
-	ico_items_begin(&builder);
-	for (int i = 0; i < n; i++)
-	{
-		int32		remaining = lines[i].quantity - lines[i].filled;
-
-		if (remaining == 0)
-			continue;
-		add_quantity(&builder, &lines[i], remaining);
-		lines[i].filled = lines[i].quantity;
-		any = true;
-	}
-	if (!any && c->foreign_order == NULL)
-		nothing_to_convert(id, "It has no lines, or all of them are ordered already.");
-	c->lines = ico_items_finish(&builder);
-}
-
-/* True when every line is filled now. */
-static bool
-rebuild_items(Conversion *c, const IcoLine *lines, int n)
-{
-	IcoItemsBuilder builder;
-	bool		all = true;
-
-	ico_items_begin(&builder);
-	for (int i = 0; i < n; i++)
-	{
-		ico_items_add(&builder, &lines[i]);
-		all = all && lines[i].filled == lines[i].quantity;
-	}
-	c->items_after = ico_items_finish(&builder);
-	return all;
-}
-
-static bool
-has_filled(const LineItems *items)
-{
-	IcoLineReader reader;
-	IcoLine		line;
-
-	ico_line_reader_init(&reader, items);
-	while (ico_line_next(&reader, &line))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (line.filled > 0)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Chooses the lines of this part.  True when nothing remains after it.  An order
- * that was never filled, here or before it was captured, and is converted whole
- * keeps its lines as they stand.
- */
-static bool
-select_lines(Conversion *c, const IcoOrder *order, const LineItems *asked)
-{
-	LineItems  *items = DatumGetLineItemsP(order->items);
-	IcoLine    *lines;
-	int			n;
-
-	if (asked == NULL && order->kind != ICO_PARTIAL && !has_filled(items))
-	{
-		if (order->empty && c->foreign_order == NULL)
-			nothing_to_convert(&order->id, "It has no lines.");
-		c->lines = items;
-		return true;
-	}
-	lines = read_lines(items, &n);
-	if (asked != NULL)
-		select_asked(c, &order->id, lines, n, asked);
-	else
-		select_remaining(c, &order->id, lines, n);
-	return rebuild_items(c, lines, n);
-}
-
 /* Charges are borne by the first part, rounded to what the currency has. */
 static void
 compute_total(Conversion *c, const IcoOrder *order)
@@ -493,7 +325,7 @@ compute_total(Conversion *c, const IcoOrder *order)
 		c->charges.discount = ico_stored_money(order->charges[2]);
 		c->charges.coupon_discount = ico_stored_money(order->charges[3]);
 	}
-	c->total = ico_order_total(ico_items_total(c->lines), &c->charges, exponent);
+	c->total = ico_order_total(ico_items_total(c->chosen.lines), &c->charges, exponent);
 	if (c->total < 0)
 		ereport(ERROR,
 				(errcode(ICO_ERR_NEGATIVE_TOTAL),
@@ -592,7 +424,7 @@ make_order(Conversion *c, IcoOrder *order, IcoTaken *taken, const LineItems *ask
 	if (c->currency == (Datum) 0)
 		c->currency = order->currency;
 	c->part = next_part(c, order);
-	closes = select_lines(c, order, asked);
+	closes = ico_select_lines(order, asked, c->foreign_order != NULL, &c->chosen);
 	if (total != NULL)
 	{
 		memset(&c->charges, 0, sizeof(c->charges));
@@ -608,9 +440,10 @@ make_order(Conversion *c, IcoOrder *order, IcoTaken *taken, const LineItems *ask
 										order->status != ICO_PAYMENT_PENDING);
 	if (!closes)
 		ico_reanimate(order, &c->shop, c->at);	/* whoever buys a part is back */
-	if (total != NULL || (closes && c->items_after != NULL) || !same_currency(c->currency, order->currency))
+	if (total != NULL || (closes && c->chosen.items_after != NULL) || !same_currency(c->currency, order->currency))
 		count_as_sold(c, order);
-	ico_uuid7_make(c->shop.shop_id, &c->order_id);
+	if (!c->again)
+		ico_uuid7_make(c->shop.shop_id, &c->order_id);
 	before = order->status;
 	number = order_number_of(c);
 	if (closes && !order->closed)
@@ -685,7 +518,7 @@ return_repeat(FunctionCallInfo fcinfo, const Conversion *c, const IcoOrder *orde
 	if (order->status != ICO_CONVERTED || !find_part(c, &order->id, false))
 		return false;
 	if (asked != NULL)
-		nothing_to_convert(&order->id, "All of it is ordered already.");
+		ico_refuse_empty(&order->id, "All of it is ordered already.");
 	return_read(fcinfo);
 	return true;
 }
@@ -926,6 +759,135 @@ ico_record_order(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 	return (Datum) 0;
+}
+
+/* --- orders of an attached shop ------------------------------------------------ */
+
+/*
+ * The shop completes again what it took back, under the same reference: that order's
+ * row makes room for the new one, which has its id.
+ */
+static void
+take_up(Conversion *c, const pg_uuid_t *order_id)
+{
+	static IcoPlan items = {"iu", "DELETE FROM incomplete_orders.order_items i WHERE i.shop_id" EQ "$1 AND i.order_id" EQ "$2"};
+	static IcoPlan row = {"iu", "DELETE FROM incomplete_orders.orders r WHERE r.shop_id" EQ "$1 AND r.order_id" EQ "$2"};
+	Datum		values[2] = {Int32GetDatum(c->shop.shop_id), UUIDPGetDatum(&c->order_id)};
+
+	c->again = true;
+	c->order_id = *order_id;
+	(void) ico_execute(&items, values, NULL);
+	(void) ico_execute(&row, values, NULL);
+}
+
+/* What was given back of an order before it was taken up again still was. */
+static void
+keep_refunds(const Conversion *c)
+{
+	static IcoPlan plan = {
+		"iu",
+		"UPDATE incomplete_orders.orders r SET refunded = f.amount"
+		" FROM (SELECT pg_catalog.sum(q.amount) AS amount FROM incomplete_orders.order_refunds q"
+		"  WHERE q.shop_id" EQ "$1 AND q.order_id" EQ "$2) f"
+		" WHERE r.shop_id" EQ "$1 AND r.order_id" EQ "$2 AND f.amount IS NOT NULL"
+	};
+	Datum		values[2] = {Int32GetDatum(c->shop.shop_id), UUIDPGetDatum(&c->order_id)};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
+/* The order that was made of it has this reference and total now. */
+static void
+rename_foreign(const Conversion *c, const IcoOrder *order, const int64 *total)
+{
+	static IcoPlan plan = {
+		"iutn",
+		"UPDATE incomplete_orders.orders r SET foreign_order = $3, total = COALESCE($4, r.total),"
+		" order_number = CASE WHEN r.order_number" EQ "r.foreign_order THEN $3 ELSE r.order_number END"
+		" WHERE r.shop_id" EQ "$1 AND r.order_id" EQ "$2"
+	};
+	IcoArgs		args = {0};
+	pg_uuid_t  *order_id;
+	Datum		before;
+	bool		isnull;
+	int			exponent = ico_currency_exponent(text_to_cstring(DatumGetTextPP(order->currency)));
+
+	if (!find_part(c, &order->id, false))
+		return;
+	order_id = DatumGetUUIDP(ico_column(0, 1, &isnull));
+	before = ico_column(0, 5, &isnull);
+	ico_arg(&args, Int32GetDatum(c->shop.shop_id));
+	ico_arg(&args, UUIDPGetDatum(order_id));
+	ico_arg(&args, PointerGetDatum(c->foreign_order));
+	if (total == NULL)
+		ico_arg_null(&args);
+	else
+		ico_arg(&args, NumericGetDatum(ico_amount_numeric(*total, exponent)));
+	(void) ico_execute(&plan, args.values, args.nulls);
+	if (total != NULL)
+		ico_recount_adopted(c->shop.shop_id, &order->id, order_id, c->at, before);
+}
+
+/*
+ * Who has the reference already: nobody, this order, one that was taken back (its
+ * row is taken up), or another one.
+ */
+typedef enum Holder
+{
+	HELD_BY_NOBODY, HELD_BY_THIS, HELD_BY_OTHER
+} Holder;
+
+static Holder
+find_holder(Conversion *c, const IcoOrder *order)
+{
+	IcoOrder	other;
+	pg_uuid_t	order_id;
+	pg_uuid_t	incomplete;
+	Datum		value;
+	bool		isnull;
+
+	lock_foreign(c);
+	if (!find_foreign(c))
+		return HELD_BY_NOBODY;
+	order_id = *DatumGetUUIDP(ico_column(0, 1, &isnull));
+	value = ico_column(0, 3, &isnull);
+	if (isnull)
+	{
+		/* recorded before anything was known of its cart */
+		take_up(c, &order_id);
+		return HELD_BY_NOBODY;
+	}
+	incomplete = *DatumGetUUIDP(value);
+	if (memcmp(&incomplete, &order->id, sizeof(pg_uuid_t)) == 0)
+		return HELD_BY_THIS;
+	if (!ico_read_order(c->shop.shop_id, &incomplete, false, &other) || other.status != ICO_REVERSED)
+		return HELD_BY_OTHER;
+	take_up(c, &order_id);
+	return HELD_BY_NOBODY;
+}
+
+bool
+ico_complete(IcoOrder *order, const IcoShop *shop, text *foreign_order, const int64 *total, TimestampTz at)
+{
+	Conversion	c = {
+		.shop = *shop, .paid = true, .settled = true, .foreign_order = foreign_order, .order_number = foreign_order, .at = at
+	};
+	IcoTaken	taken = {0};
+	Holder		holder = find_holder(&c, order);
+
+	if (holder != HELD_BY_NOBODY)
+		return holder == HELD_BY_THIS;
+	if (order->status == ICO_CONVERTED)
+		rename_foreign(&c, order, total);
+	else
+	{
+		if (order->closed)
+			require_late(&c, order, NULL);
+		(void) make_order(&c, order, &taken, NULL, total);
+		if (c.again)
+			keep_refunds(&c);
+	}
+	return true;
 }
 
 /* Why an order cannot be converted, paid for now; NULL when it can. */

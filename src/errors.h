@@ -19,7 +19,8 @@
 #define ICO_ERR_NEGATIVE_TOTAL		ICO_SQLSTATE('0', '0', '7')
 #define ICO_ERR_KEY_REUSED			ICO_SQLSTATE('0', '0', '8')
 #define ICO_ERR_STALE_VERSION		ICO_SQLSTATE('0', '0', '9')
-/* IC010 (bad mapping) is kept for attach */
+/* a mapping of attach does not fit the shop's tables */
+#define ICO_ERR_BAD_MAPPING			ICO_SQLSTATE('0', '1', '0')
 /* a link that is forged, expired, or of another kind or shop */
 #define ICO_ERR_BAD_TOKEN			ICO_SQLSTATE('0', '1', '1')
 /* a deferred invariant does not hold at commit */

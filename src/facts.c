@@ -63,6 +63,8 @@ static const KeyRule context_keys[] = {
 
 /* set while an edit is read: its author can mend what a customer's page cannot */
 static bool strict = false;
+/* set while a table is read: nobody listens who could mend it */
+static bool quiet = false;
 
 static void
 notice(const char *what, const char *fact, const char *why)
@@ -72,6 +74,8 @@ notice(const char *what, const char *fact, const char *why)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("fact \"%s\" cannot be stored", fact),
 				 errdetail("%s", why)));
+	if (quiet)
+		return;
 	ereport(NOTICE,
 			(errmsg("fact \"%s\" was %s", fact, what),
 			 errdetail("%s", why)));
@@ -392,7 +396,7 @@ static const char *const names[] = {
 void
 ico_read_facts(FunctionCallInfo fcinfo, int first, IcoFacts *facts)
 {
-	strict = false;
+	strict = quiet = false;
 	facts->given = 0;
 	for (int fact = ICO_F_EMAIL; fact <= ICO_F_CONTEXT; fact++)
 	{
@@ -538,12 +542,21 @@ ico_read_json_fact(IcoFacts *facts, const char *name, JsonbValue *value)
 {
 	int			fact = fact_by_name(name);
 
-	strict = false;
+	strict = quiet = false;
 	if (fact == ICO_FACTS)
 		return false;
 	if (value->type != jbvNull)
 		read_json_fact(facts, (IcoFact) fact, value);
 	return true;
+}
+
+void
+ico_read_told_fact(IcoFacts *facts, IcoFact fact, JsonbValue *value)
+{
+	strict = false;
+	quiet = true;
+	read_json_fact(facts, fact, value);
+	quiet = false;
 }
 
 LineItems *
@@ -555,6 +568,7 @@ ico_read_edit(Jsonb *changes, IcoFacts *facts)
 	LineItems  *items = NULL;
 
 	strict = true;
+	quiet = false;
 	facts->given = 0;
 	if (JB_ROOT_IS_SCALAR(changes) || !JB_ROOT_IS_OBJECT(changes))
 		ereport(ERROR,

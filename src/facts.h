@@ -42,6 +42,9 @@ extern void ico_read_facts(FunctionCallInfo fcinfo, int first, IcoFacts *facts);
  */
 extern bool ico_read_json_fact(IcoFacts *facts, const char *name, JsonbValue *value);
 
+/* the same of a fact that a table tells, without a NOTICE */
+extern void ico_read_told_fact(IcoFacts *facts, IcoFact fact, JsonbValue *value);
+
 /*
  * Reads the changes of edit_order: an object of the same facts by name, and
  * items.  Null and '' clear.  Whatever cannot be stored as given is an error

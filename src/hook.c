@@ -107,13 +107,50 @@ ico_try_undone(void (*step) (void *), void *arg)
 	return try_step(step, arg, true);
 }
 
+/* What a query of ours on a shop's tables must not depend on, beside search_path. */
+static const char *const pinned[][2] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	{"row_security", "on"}, {"timezone", "UTC"}, {"datestyle", "ISO, YMD"}, {"intervalstyle", "postgres"}, {"jit", "off"}
+};
+
+/*
+ * A subtransaction gives back what it was when it ends.  Only a query that writes
+ * itself is refused by SPI's read_only; this refuses what functions do, too.
+ */
+static void
+forbid_writing(void)
+{
+	XactReadOnly = true;
+}
+
+static int
+execute(IcoHook *hook)
+{
+	Oid		   *types = hook->types;
+	Datum	   *values = hook->values;
+	char		nulls[ICO_HOOK_ARGS];
+
+	for (int i = 0; i < hook->n_args; i++)
+		nulls[i] = hook->nulls[i] == 'n' ? 'n' : ' ';
+	if (hook->plan == NULL)
+		return SPI_execute_with_args(hook->query, hook->n_args, types, values, nulls, false, hook->most);
+	if (*hook->plan == NULL)
+	{
+		SPIPlanPtr	made = SPI_prepare(hook->query, hook->n_args, types);
+
+		if (made == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(made);
+		*hook->plan = made;
+	}
+	return SPI_execute_plan(*hook->plan, values, nulls, false, hook->most);
+}
+
 /* The call itself; an error leaves what is to be set back to the subtransaction. */
 static void
 call(void *arg)
 {
-	const IcoHook *hook = arg;
-	Oid			types[1] = {hook->type};
-	Datum		values[1] = {hook->argument};
+	IcoHook    *hook = arg;
 	Oid			role = get_role_oid(hook->role, false);
 	Oid			acting;
 	Oid			user;
@@ -122,15 +159,26 @@ call(void *arg)
 
 	GetUserIdAndSecContext(&user, &security);
 	guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	for (int i = 0; i < (hook->reading ? lengthof(pinned) : 1); i++)
+		(void) set_config_option(pinned[i][0], pinned[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	if (hook->reading)
+		forbid_writing();
 	acting = ico_act_as(role);
 	SetUserIdAndSecContext(role, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-	if (SPI_execute_with_args(hook->query, 1, types, values, NULL, false, hook->most) == SPI_OK_SELECT)
+	if (execute(hook) == SPI_OK_SELECT)
 		hook->read(hook->arg, SPI_processed);
 	SetUserIdAndSecContext(user, security);
 	(void) ico_act_as(acting);
 	AtEOXact_GUC(false, guc_level);
+}
+
+/* The name still means the role that was meant, and that one may do it. */
+static bool
+role_holds(const IcoHook *hook)
+{
+	return (!OidIsValid(hook->role_oid) || get_role_oid(hook->role, true) == hook->role_oid) &&
+		ico_role_may(hook->role, ICO_RIGHT_configure_shop, hook->shop_id);
 }
 
 bool
@@ -138,7 +186,8 @@ ico_call_hook(IcoHook *hook, int *sqlstate)
 {
 	ErrorData  *volatile error = NULL;
 
-	if (!ico_role_may(hook->role, ICO_RIGHT_configure_shop, hook->shop_id))
+	hook->error = NULL;
+	if (!role_holds(hook))
 	{
 		*sqlstate = ERRCODE_INSUFFICIENT_PRIVILEGE;
 		return false;
@@ -162,6 +211,7 @@ ico_call_hook(IcoHook *hook, int *sqlstate)
 			QueryCancelPending = false;
 	}
 	PG_END_TRY();
+	hook->error = error;
 	if (error != NULL)
 		*sqlstate = error->sqlerrcode;
 	return error == NULL;
@@ -183,7 +233,7 @@ ico_call_text_hook(int32 shop_id, const char *function, const char *role, text *
 	TextAnswer	text_answer = {NULL, CurrentMemoryContext};
 	IcoHook		hook = {
 		.shop_id = shop_id, .role = role, .query = psprintf("SELECT %s($1)::pg_catalog.text", function),
-		.type = TEXTOID, .argument = PointerGetDatum(argument), .most = 1, .read = read_text, .arg = &text_answer
+		.n_args = 1, .types = {TEXTOID}, .values = {PointerGetDatum(argument)}, .most = 1, .read = read_text, .arg = &text_answer
 	};
 	bool		done = ico_call_hook(&hook, sqlstate);
 

@@ -5,6 +5,8 @@
 #ifndef ICO_HOOK_H
 #define ICO_HOOK_H
 
+#include "executor/spi.h"
+
 /*
  * Runs step(arg) in a subtransaction.  Its error, in the current context, when it
  * failed and was undone, else NULL; only a cancel passes.
@@ -14,20 +16,31 @@ extern ErrorData *ico_try(void (*step) (void *), void *arg);
 extern ErrorData *ico_try_undone(void (*step) (void *), void *arg);
 
 /*
- * A call: query, with one argument and at most so many rows, as role.  read() takes
+ * A call: query, with its arguments and at most so many rows, as role.  read() takes
  * the rows from SPI_tuptable, with the role's rights and in the subtransaction: it
  * copies what is to stay.
+ *
+ * reading: it is a query of ours on the shop's own tables.  Then nothing that it
+ * calls can write, and what the session has set of time zone, formats, row security
+ * and JIT does not count.
  */
+#define ICO_HOOK_ARGS 2
 typedef struct IcoHook
 {
 	int32		shop_id;
 	const char *role;
+	Oid			role_oid;		/* that the role must have, or InvalidOid: any */
 	const char *query;
-	Oid			type;			/* of the argument */
-	Datum		argument;
-	long		most;
+	int			n_args;
+	Oid			types[ICO_HOOK_ARGS];
+	Datum		values[ICO_HOOK_ARGS];
+	char		nulls[ICO_HOOK_ARGS];	/* ' ' or 'n', or 0: not null */
+	SPIPlanPtr *plan;			/* where the plan is kept, or NULL */
+	bool		reading;
+	long		most;			/* rows, 0: all */
 	void		(*read) (void *arg, uint64 rows);
 	void	   *arg;
+	ErrorData  *error;			/* set when it failed for more than the role's want of rights */
 } IcoHook;
 
 /*

@@ -15,6 +15,7 @@
 #include "direct.h"
 #include "direct_row.h"
 #include "guc.h"
+#include "mark.h"
 #include "plan.h"
 #include "secret.h"
 #include "tenant.h"
@@ -34,4 +35,5 @@ _PG_init(void)
 	ico_row_init();
 	ico_append_init();
 	ico_closing_init();
+	ico_mark_init();
 }

@@ -385,14 +385,13 @@ ico_edit_order(PG_FUNCTION_ARGS)
 				 errhint("Add a note with add_note(id, note).")));
 	check_version(&call.order, fcinfo, 2);
 	before = editable_facts(&call.order);
-	version = ico_write_edit(&call.order, &call.shop, items, &facts);
+	version = ico_write_edit(&call.order, &call.shop, items, &facts, call.at);
 	after = editable_facts(&call.order);
 	if (!DatumGetBool(DirectFunctionCall2(jsonb_eq, before, after)))
 	{
 		event.at = call.at;
 		ico_append_event(call.shop.shop_id, &call.order.id, &event);
 		write_changes(&call.order, before, after);
-		ico_recount(call.shop.shop_id, &call.order.id, call.at, (Datum) 0, (Datum) 0, (Datum) 0);
 	}
 	SPI_finish();
 	PG_RETURN_INT32(version);

@@ -84,18 +84,39 @@ ico_require_move(const pg_uuid_t *id, IcoStatus from, IcoStatus to)
 					 : "The next capture of that session starts a new order.")));
 }
 
-#define READ_COLUMNS \
-	"o.id, o.root_id, o.kind, o.status, o.episode, o.version, incomplete_orders.item_count(o.items)" EQ "0," \
-	" o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline," \
-	" o.items, o.currency, o.shipping, o.tax, o.discount, o.coupon_discount"
-
 static TimestampTz
-instant(int column)
+instant(int row, int column)
 {
 	bool		isnull;
-	Datum		value = ico_column(0, column, &isnull);
+	Datum		value = ico_column(row, column, &isnull);
 
 	return isnull ? ICO_NONE : DatumGetTimestampTz(value);
+}
+
+void
+ico_order_of_row(int row, int32 shop_id, bool closed, IcoOrder *order)
+{
+	bool		isnull;
+
+	order->shop_id = shop_id;
+	order->closed = closed;
+	order->id = *DatumGetUUIDP(ico_column(row, 1, &isnull));
+	order->root_id = *DatumGetUUIDP(ico_column(row, 2, &isnull));
+	order->kind = ico_kind_of(ico_column(row, 3, &isnull));
+	order->status = ico_status_of(ico_column(row, 4, &isnull));
+	order->episode = DatumGetInt32(ico_column(row, 5, &isnull));
+	order->version = DatumGetInt32(ico_column(row, 6, &isnull));
+	order->empty = DatumGetBool(ico_column(row, 7, &isnull));
+	order->last_activity_at = instant(row, 8);
+	order->abandoned_at = instant(row, 9);
+	order->lost_at = instant(row, 10);
+	order->expires_at = instant(row, 11);
+	order->payment_deadline = instant(row, 12);
+	order->items = ico_column(row, 13, &isnull);
+	order->currency = ico_column(row, 14, &isnull);
+	for (int i = 0; i < lengthof(order->charges); i++)
+		order->charges[i] = ico_column(row, 15 + i, &isnull);
+	order->merged = DatumGetBool(ico_column(row, 19, &isnull)) && !isnull;
 }
 
 /* snapshot: NULL for the newest state */
@@ -103,34 +124,15 @@ static bool
 read_row(IcoPlan *plan, int32 shop_id, Datum key, bool closed, Snapshot snapshot, IcoOrder *order)
 {
 	Datum		values[2] = {Int32GetDatum(shop_id), key};
-	bool		isnull;
 
 	if ((snapshot == NULL ? ico_execute(plan, values, NULL) : ico_execute_read(plan, values, NULL, snapshot)) == 0)
 		return false;
-	order->shop_id = shop_id;
-	order->closed = closed;
-	order->id = *DatumGetUUIDP(ico_column(0, 1, &isnull));
-	order->root_id = *DatumGetUUIDP(ico_column(0, 2, &isnull));
-	order->kind = ico_kind_of(ico_column(0, 3, &isnull));
-	order->status = ico_status_of(ico_column(0, 4, &isnull));
-	order->episode = DatumGetInt32(ico_column(0, 5, &isnull));
-	order->version = DatumGetInt32(ico_column(0, 6, &isnull));
-	order->empty = DatumGetBool(ico_column(0, 7, &isnull));
-	order->last_activity_at = instant(8);
-	order->abandoned_at = instant(9);
-	order->lost_at = instant(10);
-	order->expires_at = instant(11);
-	order->payment_deadline = instant(12);
-	order->items = ico_column(0, 13, &isnull);
-	order->currency = ico_column(0, 14, &isnull);
-	for (int i = 0; i < lengthof(order->charges); i++)
-		order->charges[i] = ico_column(0, 15 + i, &isnull);
-	order->merged = DatumGetBool(ico_column(0, 19, &isnull)) && !isnull;
+	ico_order_of_row(0, shop_id, closed, order);
 	return true;
 }
 
 #define READ(table, key, merged, lock) \
-	"SELECT " READ_COLUMNS ", " merged " FROM incomplete_orders." table " o WHERE o.shop_id" EQ "$1 AND o." key EQ "$2" lock
+	"SELECT " ICO_ORDER_COLUMNS ", " merged " FROM incomplete_orders." table " o WHERE o.shop_id" EQ "$1 AND o." key EQ "$2" lock
 
 #define READ_CLOSED(lock) READ("closed_orders", "id", "o.close_reason" EQ "'merged'", lock)
 static IcoPlan looking_open = {"iu", READ("open_orders", "id", "false", "")};

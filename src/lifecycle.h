@@ -54,6 +54,17 @@ extern bool ico_move_allowed(IcoStatus from, IcoStatus to);
 extern void ico_require_move(const pg_uuid_t *id, IcoStatus from, IcoStatus to);
 
 /*
+ * What an IcoOrder is read from, of the row o; a truth follows, whether it was merged
+ * into another one, and more columns may.
+ */
+#define ICO_ORDER_COLUMNS \
+	"o.id, o.root_id, o.kind, o.status, o.episode, o.version, incomplete_orders.item_count(o.items)" EQ "0," \
+	" o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline," \
+	" o.items, o.currency, o.shipping, o.tax, o.discount, o.coupon_discount"
+#define ICO_ORDER_COLUMNS_COUNT 19
+extern void ico_order_of_row(int row, int32 shop_id, bool closed, IcoOrder *order);
+
+/*
  * Reads an order: open ones with FOR UPDATE when `lock`.  False when there is
  * none.  ico_read_order() looks among the closed ones too.
  */

@@ -43,6 +43,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "attach.h"
 #include "compat.h"
 #include "coupon.h"
 #include "errors.h"
@@ -64,6 +65,9 @@
 /* a scan that took longer than this is not repeated at once when the list is used up */
 #define SLOW_SCAN (20 * 1000)
 
+/* how long one waits for tick to read the cart that it is about */
+#define CART_WAIT USECS_PER_MINUTE
+
 /* a shop with something due, and the last place in its queue that was looked at */
 typedef struct DueShop
 {
@@ -71,6 +75,7 @@ typedef struct DueShop
 	TimestampTz due_at;
 	pg_uuid_t	id;
 	bool		asks;			/* it names availability() */
+	bool		attached;		/* it has attachments */
 } DueShop;
 
 static MemoryContext QueueContext = NULL;
@@ -96,6 +101,7 @@ typedef struct Claiming
 	bool		has_locks;		/* and so asks no shop any more */
 	IcoStock  **stocks;			/* what shops can still sell */
 	int			n_stocks;
+	IcoTold		told;			/* carts that are as they were */
 	ReturnSetInfo *rsinfo;
 } Claiming;
 
@@ -171,13 +177,14 @@ first_waiting(int *n)
 	return found;
 }
 
-/* Which of the shops in the list name availability(). */
+/* Which of the shops in the list name availability(), and which are attached. */
 static void
 note_asking(void)
 {
 	static IcoPlan plan = {
-		"A", "SELECT s.shop_id FROM incomplete_orders.shops s WHERE s.shop_id" EQ "ANY ($1) AND s.availability IS NOT NULL"
-		" ORDER BY s.shop_id"
+		"A", "SELECT s.shop_id, s.availability IS NOT NULL,"
+		" EXISTS (SELECT FROM incomplete_orders.attached_tables a WHERE a.shop_id" EQ "s.shop_id)"
+		" FROM incomplete_orders.shops s WHERE s.shop_id" EQ "ANY ($1) ORDER BY s.shop_id"
 	};
 	Datum	   *ids = palloc((n_due_shops + 1) * sizeof(Datum));
 	Datum		values[1];
@@ -197,7 +204,8 @@ note_asking(void)
 
 		while (due_shops[s].shop_id != shop_id)
 			s++;
-		due_shops[s].asks = true;
+		due_shops[s].asks = DatumGetBool(ico_column(i, 2, &isnull));
+		due_shops[s].attached = DatumGetBool(ico_column(i, 3, &isnull));
 	}
 }
 
@@ -418,7 +426,7 @@ ask_shops(Claiming *claiming)
 {
 	TimestampTz start = GetCurrentTimestamp();
 	int			n = Min(claiming->batch, n_due_shops);
-	int			before = claiming->n_stocks;
+	bool		asked = false;
 
 	claiming->stocks = repalloc(claiming->stocks, (claiming->n_stocks + n) * sizeof(IcoStock *));
 	for (int i = 0; i < n; i++)
@@ -426,13 +434,20 @@ ask_shops(Claiming *claiming)
 		const DueShop *shop = &due_shops[(turn + i) % n_due_shops];
 		IcoStock   *stock;
 
-		if (!shop->asks || GetCurrentTimestamp() - start >= (int64) ico_hook_timeout * 1000)
+		if (GetCurrentTimestamp() - start >= (int64) ico_hook_timeout * 1000)
+			continue;
+		if (shop->attached)
+			asked |= ico_ask_carts(shop->shop_id, &(IcoPlace) {shop->due_at, shop->id}, claiming->now, claiming->batch,
+								   &claiming->told);
+		if (!shop->asks)
 			continue;
 		stock = ask_shop(claiming, shop);
-		if (stock != NULL)
-			claiming->stocks[claiming->n_stocks++] = stock;
+		if (stock == NULL)
+			continue;
+		claiming->stocks[claiming->n_stocks++] = stock;
+		asked = true;
 	}
-	if (claiming->n_stocks == before)
+	if (!asked)
 		return;
 	/* the lease does not begin before it is one */
 	claiming->now = GetCurrentTimestamp();
@@ -483,6 +498,29 @@ apply_stock(Claiming *claiming)
 	ico_move_claims(delayed, n);
 }
 
+/*
+ * The cart of an attached shop that was not found as it is here waits: it was
+ * bought or changed, or nobody could say.
+ */
+static void
+apply_told(Claiming *claiming)
+{
+	IcoClaim  **delayed = palloc((claiming->n + 1) * sizeof(IcoClaim *));
+	int			n = 0;
+
+	for (int i = 0; i < claiming->n; i++)
+	{
+		IcoClaim   *c = claiming->claims[i];
+
+		if (!c->attached || c->reason != NULL || c->later || ico_was_told(&claiming->told, &c->order_id))
+			continue;
+		c->later = true;
+		c->due_at = claiming->now + CART_WAIT;
+		delayed[n++] = c;
+	}
+	ico_move_claims(delayed, n);
+}
+
 /* ---- orders ---- */
 
 static void
@@ -513,7 +551,8 @@ read_order(IcoClaim *c, int row)
 	c->cap_per_person = DatumGetInt32(ico_column(row, 26, &isnull));
 	c->left_out = DatumGetBool(ico_column(row, 27, &isnull));
 	c->asks = DatumGetBool(ico_column(row, 28, &isnull));
-	c->unsold = text_column(row, 29);
+	c->attached = DatumGetBool(ico_column(row, 29, &isnull));
+	c->unsold = text_column(row, 30);
 	if (ico_status_of(ico_column(row, 2, &isnull)) != ICO_ABANDONED ||
 		DatumGetInt32(ico_column(row, 3, &isnull)) != c->episode)
 		c->reason = "customer_returned";
@@ -595,7 +634,8 @@ lock_orders(void *arg)
 		ICO_UNWANTED("o", "s", "incomplete_orders._person_keys(o.shop_id, o.customer_id, o.email, o.phone)") ", "
 		ICO_AWAKE("o", "s", "$4") ", s.min_gap, s.cap_per_episode, s.cap_per_person,"
 		" incomplete_orders.item_count(incomplete_orders._mailed_items(o.items, s.exclusions))" LT "incomplete_orders.item_count(o.items),"
-		" s.availability IS NOT NULL, incomplete_orders._sale_fault(o.shop_id, o.currency, o.items, s.exclusions)"
+		" s.availability IS NOT NULL, o.attachment IS NOT NULL,"
+		" incomplete_orders._sale_fault(o.shop_id, o.currency, o.items, s.exclusions)"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) k (n, shop_id, id) CROSS JOIN LATERAL (SELECT q.*"
 		"  FROM incomplete_orders.open_orders q WHERE q.shop_id" EQ "k.shop_id AND q.id" EQ "k.id"
 		"  LIMIT 1 FOR SHARE SKIP LOCKED) o JOIN incomplete_orders.shops s ON s.shop_id" EQ "o.shop_id"
@@ -795,6 +835,7 @@ settle_lot(Claiming *claiming)
 	ico_decide_by(claiming->stocks, claiming->n_stocks, lock_orders, claiming);
 	check_persons(claiming);
 	ico_time_claims(claiming->claims, claiming->n, claiming->now);
+	apply_told(claiming);
 	apply_stock(claiming);
 	end_messages(claiming, false);
 	end_messages(claiming, true);

@@ -72,6 +72,7 @@ typedef struct IcoClaim
 	int32		cap_per_person;
 	text	   *unwanted;		/* by the shop's settings: why it is not mailed, or NULL */
 	bool		asks;			/* the shop names availability() */
+	bool		attached;		/* its cart is one of the shop's own tables */
 	text	   *unsold;			/* why what can be sold is not mailed, or NULL */
 	IcoStock   *stock;			/* what it answered, or NULL */
 	text	   *discount_offer;	/* what the reader is told of a discount */

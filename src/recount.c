@@ -62,7 +62,7 @@ ico_recount(int32 shop_id, const pg_uuid_t *id, TimestampTz at, Datum currency, 
 		"WITH f AS (" FACTS("open_orders") " UNION ALL " FACTS("closed_orders") "),"
 		" l AS (SELECT c.status_after, c.currency, c.value, c.furthest_step, c.bot FROM incomplete_orders.order_events c"
 		"  WHERE c.shop_id" EQ "$1 AND c.order_id" EQ "$2 AND c.status_after IS NOT NULL"
-		"  AND (c.event" EQ "ANY ('{created,recounted}') OR c.status_before" NE "c.status_after)"
+		"  AND (c.event" EQ "ANY ('{created,continued,recounted}') OR c.status_before" NE "c.status_after)"
 		"  ORDER BY c.event_id DESC LIMIT 1),"
 		" n AS (SELECT f.shop_id, f.id, f.root_id, f.episode, f.kind, f.items, f.context, f.created_at, f.abandoned_at, d.*"
 		"  FROM f JOIN l ON l.status_after" EQ "f.status"

@@ -7,7 +7,8 @@
  * there.  A closed one never reopens: its lines go into a new order, or into the
  * one that the session has, where each is raised to the quantity that it had
  * here, so that restoring again changes nothing.  Of a person nothing is copied:
- * who follows the link need not be the one it was sent to.
+ * who follows the link need not be the one it was sent to.  A cart of attached
+ * tables stays where it is, in the shop: the visitor is sent there.
  *
  * Both carts show what the shop can still sell (stock.c), and name what they leave
  * out.  The order itself keeps its lines: what is sold out today may be there again
@@ -187,11 +188,15 @@ Datum
 ico_preview_cart(PG_FUNCTION_ARGS)
 {
 #define ORDER_FACTS(table) \
-	"SELECT x.reference, x.context FROM incomplete_orders." table " x WHERE x.shop_id" EQ "$1 AND x.id" EQ "$2"
+	"SELECT x.reference, x.context, x.attachment, x.cart_key, x.session_id FROM incomplete_orders." table " x WHERE x.shop_id" EQ "$1 AND x.id" EQ "$2"
 	static IcoPlan plan = {
 		"iu",
 		"SELECT s.shop, s.name, COALESCE(o.context" ARROW_TEXT "'locale', s.locale), o.reference, s.logo_url, s.colour,"
-		" s.restore_url, s.base_url FROM incomplete_orders.shops s,"
+		" COALESCE((SELECT CASE WHEN pg_catalog.strpos(a.restore_url, '{session}')" GT "0"
+		"  THEN pg_catalog.replace(pg_catalog.replace(a.restore_url, '{id}', incomplete_orders._url_part(o.cart_key)), '{session}', incomplete_orders._url_part(o.session_id))"
+		"  ELSE pg_catalog.replace(a.restore_url, '{id}', incomplete_orders._url_part(o.cart_key)) END"
+		"  FROM incomplete_orders.attached_tables a WHERE a.shop_id" EQ "$1 AND a.attachment" EQ "o.attachment), s.restore_url),"
+		" s.base_url FROM incomplete_orders.shops s,"
 		" (" ORDER_FACTS("open_orders") " UNION ALL " ORDER_FACTS("closed_orders") " LIMIT 1) o WHERE s.shop_id" EQ "$1"
 	};
 	/* where each column of the plan goes */
@@ -468,12 +473,29 @@ restore_closed(Restore *restore, const IcoOrder *closed, pg_uuid_t *id)
 			 errhint("Try again.")));
 }
 
+/* Whether the shop's own tables have the cart: then it is there, and nowhere else. */
+static bool
+is_attached(int32 shop_id, const pg_uuid_t *id)
+{
+#define ATTACHMENT_OF(table) "SELECT x.attachment FROM incomplete_orders." table " x WHERE x.shop_id" EQ "$1 AND x.id" EQ "$2"
+	static IcoPlan plan = {
+		"iu", "SELECT FROM (" ATTACHMENT_OF("open_orders") " UNION ALL " ATTACHMENT_OF("closed_orders") ") o,"
+		" incomplete_orders.attached_tables a WHERE a.shop_id" EQ "$1 AND a.attachment" EQ "o.attachment"
+	};
+	Datum		values[2] = {Int32GetDatum(shop_id), UUIDPGetDatum(id)};
+
+	return ico_execute(&plan, values, NULL) > 0;
+}
+
 static void
 restore_order(Restore *restore, IcoOrder *order)
 {
 	int32		shop_id = restore->token.shop.shop_id;
+	bool		attached = is_attached(shop_id, &order->id);
 	pg_uuid_t	id;
 
+	if (attached)
+		restore->session_id = NULL;
 	if (!ico_bring_order(&restore->token.shop, &order->id, restore->session_id, restore->at, &id))
 	{
 		id = order->id;
@@ -486,6 +508,8 @@ restore_order(Restore *restore, IcoOrder *order)
 					 errmsg("the cart of this link was ordered already"),
 					 errdetail("What was ordered is not put into a cart again."),
 					 errhint("The next capture of the session starts a new order.")));
+		if (attached)
+			return;
 		restore_closed(restore, order, &id);
 	}
 	if (!ico_read_open(shop_id, &id, false, order))

@@ -74,6 +74,9 @@
 	R(F, unsubscribe, ICO_APP | ICO_SENDER | ICO_ADMIN) \
 	R(F, rotate_link_key, 0) \
 	R(P, tick, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_marks, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_attachments, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_carts, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_batch, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_payments, ICO_SENDER | ICO_ADMIN) \
 	R(F, _tick_campaigns, ICO_SENDER | ICO_ADMIN) \
@@ -143,6 +146,13 @@
 	R(F, delete_template, ICO_ADMIN) \
 	R(F, preview_message, ICO_ADMIN) \
 	R(F, _next_message_due, ICO_SENDER | ICO_ADMIN) \
+	R(F, attach, ICO_ADMIN) \
+	R(F, detach, ICO_ADMIN) \
+	R(F, reconcile, ICO_ADMIN) \
+	R(F, sample_attachment, ICO_ADMIN) \
+	R(F, attach_mapping, ICO_ADMIN) \
+	R(F, _mark_cart, ICO_ADMIN) \
+	R(V, attachments, ICO_ADMIN) \
 	R(V, incomplete_orders, ICO_ADMIN) \
 	R(F, _visible_shops, ICO_SENDER | ICO_ADMIN) \
 	R(F, _order_total, ICO_ADMIN)

@@ -161,11 +161,11 @@ static void
 ask(IcoStock *stock, const char *function, const char *role)
 {
 	Datum	   *skus = palloc(stock->n * sizeof(Datum));
-	IcoHook		hook = {.shop_id = stock->shop_id, .role = role, .type = TEXTARRAYOID, .read = read_answer, .arg = stock};
+	IcoHook		hook = {.shop_id = stock->shop_id, .role = role, .n_args = 1, .types = {TEXTARRAYOID}, .read = read_answer, .arg = stock};
 
 	for (int i = 0; i < stock->n; i++)
 		skus[i] = PointerGetDatum(stock->skus[i].sku);
-	hook.argument = ico_array_of(skus, stock->n, TEXTOID);
+	hook.values[0] = ico_array_of(skus, stock->n, TEXTOID);
 	hook.query = psprintf("SELECT a.sku::pg_catalog.text, a.available::pg_catalog.int4, a.unit_price::pg_catalog.numeric"
 						  " FROM %s($1) a WHERE a.sku" EQ "ANY ($1)", function);
 	/* one more shows that a sku is there twice */

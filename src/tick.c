@@ -39,6 +39,7 @@
 #include "hook.h"
 #include "lifecycle.h"
 #include "line_items.h"
+#include "mark.h"
 #include "plan.h"
 #include "tenant.h"
 #include "tick.h"
@@ -51,6 +52,8 @@
 #define BATCH_SHOPS 1000
 /* events in one batch: large, because what they add up to is written once */
 #define BATCH_EVENTS 50000
+/* carts of an attached shop that are read at once */
+#define BATCH_CARTS 500
 /* advisory lock of tick: class and number, in this database */
 #define TICK_LOCK 0x49434f01
 
@@ -157,6 +160,11 @@ look_again(const IcoOrder *order, TimestampTz at)
 	"c.shop_id, c.id, c.root_id, c.episode, c.kind, c.currency, c.items, c.shipping, c.tax, c.discount," \
 	" c.coupon_discount, c.furthest_step, c.context, c.bot, c.created_at, c.abandoned_at, c.abandonment_reason, c.before, c.step, c.due_at, "
 
+/* whether the cart that the order o is of has changes in its shop that were not read yet */
+#define UNREAD(o) \
+	"(" o ".attachment IS NOT NULL AND EXISTS (SELECT FROM incomplete_orders.due_carts c WHERE c.attachment" EQ o ".attachment" \
+	" AND c.path" EQ "ANY ('{-1,0,1,2}') AND c.key" EQ "ANY (ARRAY[" o ".cart_key, ''])))"
+
 /*
  * One statement for a whole batch: take due rows, decide, write the changes,
  * close what expired, append the events, and count by shop.
@@ -184,7 +192,10 @@ batch_plan(void)
 					 "  ORDER BY q.next_action_at LIMIT $3 FOR UPDATE SKIP LOCKED) o"
 					 " CROSS JOIN LATERAL incomplete_orders._due_step(o.status, incomplete_orders.item_count(o.items)" EQ "0,"
 					 "  o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.payment_deadline,"
-					 "  s.cut_off, s.attribution_window) d LIMIT $4),"
+					 "  s.cut_off, s.attribution_window) n"
+					 /* nothing falls due for a cart that is to be read again: look in a minute */
+					 " CROSS JOIN LATERAL (SELECT n.step, n.next_at, CASE WHEN " UNREAD("o") " THEN $2" PLUS "interval '1 minute'"
+					 "  ELSE n.due_at END AS due_at) d LIMIT $4),"
 					 " changed AS (UPDATE incomplete_orders.open_orders o SET status = 'abandoned',"
 					 "  abandoned_at = CASE WHEN d.step" EQ "'abandoned' THEN d.due_at ELSE o.abandoned_at END,"
 					 "  lost_at = CASE WHEN d.step" EQ "'lost' THEN d.due_at ELSE o.lost_at END, next_action_at = d.next_at,"
@@ -376,7 +387,7 @@ run_singly(Batch *batch)
 		"  WHERE s.shop_id" EQ "ANY ($1) ORDER BY s.shop_id) s"
 		" CROSS JOIN LATERAL (SELECT q.shop_id, q.id FROM incomplete_orders.open_orders q"
 		"  WHERE q.shop_id" EQ "s.shop_id AND q.next_action_at" LE "$2 AND (q.status" NE "$5 OR s.payment_state IS NULL)"
-		"  ORDER BY q.next_action_at LIMIT $3 FOR UPDATE SKIP LOCKED) o LIMIT $4"
+		"  AND " UNREAD("q") " IS NOT TRUE ORDER BY q.next_action_at LIMIT $3 FOR UPDATE SKIP LOCKED) o LIMIT $4"
 	};
 	Datum		values[5];
 	SPITupleTable *due;
@@ -411,19 +422,30 @@ ico_settle_shop(int32 shop_id, TimestampTz at)
 	} while (batch.more);
 }
 
+static IcoRight
+right_at(TimestampTz at)
+{
+	return at > GetCurrentTimestamp() ? ICO_RIGHT_mark_abandoned : ICO_RIGHT_tick;
+}
+
+bool
+ico_may_tick(int32 shop_id, TimestampTz at)
+{
+	return !TIMESTAMP_NOT_FINITE(at) && ico_keep_permitted(right_at(at), &shop_id, 1) == 1;
+}
+
 /* Who may tick a shop may not make its future happen: that is for admins. */
 void
 ico_check_tick_right(ArrayType *shops, TimestampTz at)
 {
 	int			n = ArrayGetNItems(ARR_NDIM(shops), ARR_DIMS(shops));
-	IcoRight	right = at > GetCurrentTimestamp() ? ICO_RIGHT_mark_abandoned : ICO_RIGHT_tick;
 
 	if (TIMESTAMP_NOT_FINITE(at))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"at\" must be a finite instant"),
 				 errhint("Leave it out for now().")));
-	if (ARR_HASNULL(shops) || ico_keep_permitted(right, (int32 *) ARR_DATA_PTR(shops), n) != n)
+	if (ARR_HASNULL(shops) || ico_keep_permitted(right_at(at), (int32 *) ARR_DATA_PTR(shops), n) != n)
 		ereport(ERROR,
 				(errcode(ICO_ERR_NO_SUCH_SHOP),
 				 errmsg("no such shop, or no right to it"),
@@ -632,6 +654,8 @@ typedef struct Tick
 	int64		expired;
 	int64		queued;
 	int64		skipped;
+	int64		carts;			/* of attached shops, read */
+	int64		refused;		/* of those */
 	int64		payments;
 	int64		folded;
 	int64		purged;
@@ -639,13 +663,25 @@ typedef struct Tick
 	int			batches;
 } Tick;
 
+/*
+ * A new transaction, READ COMMITTED whatever the session's default: one that is
+ * SERIALIZABLE would read the shops' tables, and their own writes could fail for it.
+ */
+static void
+begin_batch(Tick *tick)
+{
+	if (!tick->nonatomic)
+		return;
+	SPI_commit();
+	XactIsoLevel = XACT_READ_COMMITTED;
+}
+
 /* A batch is done: whatever comes later cannot undo it. */
 static void
 commit_batch(Tick *tick)
 {
 	tick->batches++;
-	if (tick->nonatomic)
-		SPI_commit();
+	begin_batch(tick);
 	CHECK_FOR_INTERRUPTS();
 }
 
@@ -751,6 +787,83 @@ tick_rounds(Tick *tick, IcoPlan *plan, int64 *const *sums, int n_sums, bool once
 	return true;
 }
 
+/* What changed in attached tables.  Where it cannot commit, no lock is held until somebody else does. */
+static void
+tick_marks(Tick *tick)
+{
+	static IcoPlan plan = {"ib", "SELECT incomplete_orders._tick_marks($1, $2)"};
+
+	for (int segment = 0; segment < ICO_SEGMENTS && !tick->busy; segment++)
+	{
+		Datum		values[2] = {Int32GetDatum(segment), BoolGetDatum(tick->nonatomic)};
+		bool		isnull;
+
+		(void) ico_execute(&plan, values, NULL);
+		tick->busy = !DatumGetBool(ico_column(0, 1, &isnull));
+		commit_batch(tick);
+	}
+}
+
+/* One batch of an attachment; false: another tick is at work. *more: it has others. */
+static bool
+tick_cart_batch(Tick *tick, int32 attachment, bool *more)
+{
+	static IcoPlan plan = {
+		"izi", "SELECT c.free, c.carts, c.refused, c.more FROM incomplete_orders._tick_carts($1, $2, $3) c"
+	};
+	Datum		values[3] = {Int32GetDatum(attachment), TimestampTzGetDatum(tick->at), Int32GetDatum(BATCH_CARTS)};
+	bool		isnull;
+
+	(void) ico_execute(&plan, values, NULL);
+	tick->busy = !DatumGetBool(ico_column(0, 1, &isnull));
+	tick->carts += DatumGetInt32(ico_column(0, 2, &isnull));
+	tick->refused += DatumGetInt32(ico_column(0, 3, &isnull));
+	*more = DatumGetBool(ico_column(0, 4, &isnull));
+	commit_batch(tick);
+	return !tick->busy;
+}
+
+/*
+ * The carts of attached shops, in rounds: each attachment has one batch in each.  They
+ * have half of the time; whatever else is due must not wait for a backlog.
+ */
+static bool
+tick_carts(Tick *tick, MemoryContext context)
+{
+	static IcoPlan plan = {"Az", "SELECT incomplete_orders._tick_attachments($1, $2)"};
+	Datum		values[2] = {array_of_shops(tick->shops, tick->n_shops), TimestampTzGetDatum(tick->at)};
+	TimestampTz until = tick->began + (tick->until - tick->began) / 2;
+	ArrayType  *array;
+	int32	   *attachments;
+	int			n;
+	bool		isnull;
+
+	(void) ico_execute(&plan, values, NULL);
+	array = DatumGetArrayTypeP(ico_column(0, 1, &isnull));
+	n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	attachments = MemoryContextAlloc(context, (n + 1) * sizeof(int32));
+	memcpy(attachments, ARR_DATA_PTR(array), n * sizeof(int32));
+	while (n > 0)
+	{
+		int			again = 0;
+
+		for (int i = 0; i < n; i++)
+		{
+			int32		attachment = attachments[i];
+			bool		more;
+
+			if (!tick_cart_batch(tick, attachment, &more))
+				return false;
+			if (more)
+				attachments[again++] = attachment;
+			if (GetCurrentTimestamp() >= until)
+				return again == 0 && i == n - 1;
+		}
+		n = again;
+	}
+	return true;
+}
+
 static bool
 tick_orders(Tick *tick)
 {
@@ -838,11 +951,11 @@ report(const Tick *tick, bool finished)
 	double		seconds = (GetCurrentTimestamp() - tick->began) / (double) USECS_PER_SEC;
 	char	   *json = psprintf("{\"busy\":%s,\"finished\":%s,\"seconds\":%.3f,\"batches\":%d,"
 								"\"abandoned\":" INT64_FORMAT ",\"lost\":" INT64_FORMAT ",\"expired\":" INT64_FORMAT
-								",\"queued\":" INT64_FORMAT ",\"skipped\":" INT64_FORMAT
+								",\"carts\":" INT64_FORMAT ",\"refused\":" INT64_FORMAT ",\"queued\":" INT64_FORMAT ",\"skipped\":" INT64_FORMAT
 								",\"payments\":" INT64_FORMAT ",\"folded\":" INT64_FORMAT ",\"purged\":" INT64_FORMAT ",\"partitions\":" INT64_FORMAT "}",
 								tick->busy ? "true" : "false", finished ? "true" : "false", seconds, tick->batches,
-								tick->abandoned, tick->lost, tick->expired, tick->queued, tick->skipped, tick->payments, tick->folded,
-								tick->purged, tick->partitions);
+								tick->abandoned, tick->lost, tick->expired, tick->carts, tick->refused, tick->queued, tick->skipped, tick->payments,
+								tick->folded, tick->purged, tick->partitions);
 
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
 }
@@ -878,10 +991,16 @@ ico_tick(PG_FUNCTION_ARGS)
 	tick.at = PG_ARGISNULL(1) ? tick.began : PG_GETARG_TIMESTAMPTZ(1);
 	tick.until = tick.began + (int64) (PG_ARGISNULL(2) ? 50 : Max(PG_GETARG_INT32(2), 1)) * USECS_PER_SEC;
 	SPI_connect_ext(tick.nonatomic ? SPI_OPT_NONATOMIC : 0);
+	if (IsolationUsesXactSnapshot())
+		begin_batch(&tick);
 	read_shops(&tick, caller);
-	tick_payments(&tick, array_of_shops(tick.shops, tick.n_shops));
+	tick_marks(&tick);
 	if (!tick.busy)
-		finished = tick_orders(&tick);
+		finished = tick_carts(&tick, caller);
+	if (!tick.busy)
+		tick_payments(&tick, array_of_shops(tick.shops, tick.n_shops));
+	if (!tick.busy)
+		finished = tick_orders(&tick) && finished;
 	if (!tick.busy)
 		finished = tick_messages(&tick, caller) && finished;
 	if (!tick.busy)

@@ -16,6 +16,7 @@
 extern bool ico_try_lock_tick(void);
 /* IC002 unless the acting role may tick all of these shops at that instant */
 extern void ico_check_tick_right(ArrayType *shops, TimestampTz at);
+extern bool ico_may_tick(int32 shop_id, TimestampTz at);
 /* writes what is due for the orders of one shop, in this transaction, but payments to be asked for */
 extern void ico_settle_shop(int32 shop_id, TimestampTz at);
 /* for health(): what tick did for that shop failed */

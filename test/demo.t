@@ -39,10 +39,10 @@ gone() {
 }
 query() { .demo/psql -XAtc "$1"; }
 
-# until_true COMMAND...: polls for up to a minute.
+# until_true COMMAND...: polls for up to five minutes; a busy machine builds slowly.
 until_true() {
 	local turn
-	for ((turn = 0; turn < 600; turn++)); do
+	for ((turn = 0; turn < 3000; turn++)); do
 		"$@" 2>/dev/null && return
 		sleep 0.1
 	done

@@ -89,6 +89,46 @@ BEGIN
 		WHEN seen.n > 0 THEN 'The orders concerned wait until the function answers. It runs with the rights of the role that named it: call it as that role.' END;
 	RETURN NEXT;
 
+	-- what cannot be read keeps its marks, and is read once it can be again
+	check_name := 'attachments';
+	SELECT count(*) AS n, string_agg(format('"%s" of shop "%s" since %s: %s', a.name, a.shop, to_char(a.problem_at, 'YYYY-MM-DD HH24:MI UTC'), a.problem), '; ') AS names,
+		bool_or(a.problem_at < clock - interval '1 hour') AS long, bool_or(a.problem_sqlstate = '57014') AS slow INTO seen
+	FROM (SELECT a.*, s.shop FROM incomplete_orders.attached_tables a JOIN incomplete_orders.shops s USING (shop_id)
+		WHERE a.shop_id = ANY (shop_ids) AND a.state = 'broken' ORDER BY a.problem_at LIMIT 10) a;
+	state := CASE WHEN seen.long THEN 'alarm' WHEN seen.n > 0 THEN 'warn' ELSE 'ok' END;
+	value := CASE WHEN seen.n > 0 THEN seen.names ELSE 'all can be read' END;
+	advice := CASE WHEN seen.slow THEN 'Reading is slow: the lines need an index on their column of the cart; incomplete_orders.hook_timeout is how long it may take.'
+		WHEN seen.n > 0 THEN 'The shop''s tables, a right or the role changed: GRANT what is missing, or call attach() again with that name and what it is called now. Nothing is lost meanwhile, and carts that changed since are neither abandoned nor mailed; tick reads them as soon as it can.' END;
+	RETURN NEXT;
+
+	check_name := 'attached tables';
+	SELECT count(*) AS n, string_agg(format('"%s" of shop "%s": %s', u.name, u.shop, u.fault), '; ') AS names INTO seen
+	FROM (SELECT * FROM incomplete_orders._unwatched_tables(shop_ids) LIMIT 10) u;
+	state := CASE WHEN seen.n > 0 THEN 'alarm' ELSE 'ok' END;
+	value := CASE WHEN seen.n > 0 THEN seen.names ELSE 'all are watched' END;
+	advice := CASE WHEN seen.n > 0 THEN 'Carts that change there are not heard of: call attach() again with that name, which makes the triggers anew and reads all carts, or enable the triggers and call reconcile().' END;
+	RETURN NEXT;
+
+	check_name := 'attached carts';
+	SELECT count(*) AS n, string_agg(DISTINCT format('"%s" of shop "%s": %s (cart %s)', c.name, c.shop, c.problem, c.hash), '; ') AS names INTO seen
+	FROM (SELECT a.name, s.shop, d.problem, left(encode(sha256(convert_to(d.key, 'UTF8')), 'hex'), 12) AS hash
+		FROM incomplete_orders.attached_tables a JOIN incomplete_orders.shops s USING (shop_id)
+		CROSS JOIN LATERAL (SELECT q.key, q.problem FROM incomplete_orders.due_carts q WHERE q.attachment = a.attachment AND q.problem IS NOT NULL LIMIT 5) d
+		WHERE a.shop_id = ANY (shop_ids) LIMIT 10) c;
+	state := CASE WHEN seen.n > 0 THEN 'warn' ELSE 'ok' END;
+	value := CASE WHEN seen.n > 0 THEN seen.names ELSE 'none is refused' END;
+	advice := CASE WHEN seen.n > 0 THEN 'Such a cart is neither abandoned nor mailed until the shop''s tables say something that an order can have; it is tried again at its next change, and every quarter of an hour. Its name here is the beginning of the sha256 of its id.' END;
+	RETURN NEXT;
+
+	check_name := 'unread carts';
+	SELECT a.name, s.shop, clock - (SELECT min(d.first_marked_at) FROM incomplete_orders.due_carts d WHERE d.attachment = a.attachment AND d.problem IS NULL) AS age INTO seen
+	FROM incomplete_orders.attached_tables a JOIN incomplete_orders.shops s USING (shop_id)
+	WHERE a.shop_id = ANY (shop_ids) AND a.state = 'ok' ORDER BY 3 DESC NULLS LAST LIMIT 1;
+	state := CASE WHEN seen.age > 2 * every + interval '1 hour' THEN 'alarm' WHEN seen.age > 2 * every + interval '5 minutes' THEN 'warn' ELSE 'ok' END;
+	value := CASE WHEN seen.age IS NULL THEN 'none' ELSE format('changed %s ago, in "%s" of shop "%s"', date_trunc('second', greatest(seen.age, interval '0')), seen.name, seen.shop) END;
+	advice := CASE WHEN state <> 'ok' THEN 'Tick does not keep up, or does not run as a role that is sender or admin of that shop.' END;
+	RETURN NEXT;
+
 	check_name := 'campaigns';
 	SELECT count(DISTINCT s.shop_id) AS n, string_agg(DISTINCT format('shop "%s" has no %s', s.shop, array_to_string(l.missing, ', ')), '; ') FILTER (WHERE l.missing <> '{}') AS lacking INTO seen
 	FROM incomplete_orders.campaigns c JOIN incomplete_orders.shops s USING (shop_id) CROSS JOIN LATERAL (SELECT incomplete_orders._missing_settings(s.from_email, s.base_url, s.postal_address) AS missing) l

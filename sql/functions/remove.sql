@@ -39,34 +39,39 @@ BEGIN
 			format('job %s', j.job) AS which, format('SELECT cron.unschedule(%s)', j.jobid) AS command
 		FROM incomplete_orders._cron_jobs() j
 		UNION ALL
-		SELECT 1, row_number() OVER (ORDER BY m.role_name, m.purpose), 'revoke',
+		-- before the roles lose their rights: triggers are dropped as who made them
+		SELECT 1, row_number() OVER (ORDER BY a.attachment), 'detach', format('attachment %s of shop %s', a.name, s.shop),
+			format('SELECT incomplete_orders._detach(%s, %s, false)', a.shop_id, a.attachment)
+		FROM incomplete_orders.attached_tables a JOIN incomplete_orders.shops s USING (shop_id)
+		UNION ALL
+		SELECT 2, row_number() OVER (ORDER BY m.role_name, m.purpose), 'revoke',
 			format('%s from role %I', m.purpose, m.role_name),
 			format('SELECT incomplete_orders.revoke_from(%L, %L)', m.role_name, m.purpose)
 		FROM (SELECT DISTINCT s.role_name, s.purpose FROM incomplete_orders.shop_members s) m
 		UNION ALL
-		SELECT 2, 1, 'create', 'schema incomplete_orders_kept', 'CREATE SCHEMA incomplete_orders_kept'
+		SELECT 3, 1, 'create', 'schema incomplete_orders_kept', 'CREATE SCHEMA incomplete_orders_kept'
 		WHERE keep_orders IS NOT FALSE AND to_regnamespace('incomplete_orders_kept') IS NULL
 		UNION ALL
-		SELECT 3, 1, 'drop', 'view ' || r.relation, format('DROP VIEW incomplete_orders.%I', r.relation)
+		SELECT 4, 1, 'drop', 'view ' || r.relation, format('DROP VIEW incomplete_orders.%I', r.relation)
 		FROM incomplete_orders._relations() r WHERE r.kind = 'view'
 		UNION ALL
-		SELECT 4, row_number() OVER (ORDER BY c.relname, t.tgname), 'drop', format('trigger %I on %I', t.tgname, c.relname),
+		SELECT 5, row_number() OVER (ORDER BY c.relname, t.tgname), 'drop', format('trigger %I on %I', t.tgname, c.relname),
 			format('DROP TRIGGER %I ON incomplete_orders.%I', t.tgname, c.relname)
 		FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
 		WHERE c.relnamespace = 'incomplete_orders'::regnamespace AND c.relname = ANY (kept)
 			AND p.pronamespace = 'incomplete_orders'::regnamespace AND NOT t.tgisinternal
 		UNION ALL
-		SELECT 5, r.ordinality, 'keep', format('table %I as incomplete_orders_kept.%1$I', r.relation),
+		SELECT 6, r.ordinality, 'keep', format('table %I as incomplete_orders_kept.%1$I', r.relation),
 			format('ALTER TABLE incomplete_orders.%1$I SET SCHEMA incomplete_orders_kept; ALTER TABLE incomplete_orders_kept.%1$I OWNER TO %2$I',
 				r.relation, me)
 		FROM unnest(kept) WITH ORDINALITY AS r (relation, ordinality)
 		UNION ALL
 		-- in one command, whatever refers to what
-		SELECT 6, 1, 'drop', 'tables ' || string_agg(format('%I', r.relation), ', '),
+		SELECT 7, 1, 'drop', 'tables ' || string_agg(format('%I', r.relation), ', '),
 			'DROP TABLE ' || string_agg(format('incomplete_orders.%I', r.relation), ', ')
 		FROM incomplete_orders._relations() r WHERE r.kind = 'table' AND r.relation <> ALL (kept)
 		UNION ALL
-		SELECT 7, row_number() OVER (ORDER BY r.relation), 'drop', 'sequence ' || r.relation, format('DROP SEQUENCE incomplete_orders.%I', r.relation)
+		SELECT 8, row_number() OVER (ORDER BY r.relation), 'drop', 'sequence ' || r.relation, format('DROP SEQUENCE incomplete_orders.%I', r.relation)
 		FROM incomplete_orders._relations() r WHERE r.kind = 'sequence'
 	) s;
 	IF (SELECT c.place = 'elsewhere' OR c.place = 'here' AND NOT c.usable FROM incomplete_orders._cron() c) THEN
@@ -84,4 +89,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION incomplete_orders.remove(boolean, boolean) IS
-	'Undoes setup(), with dry_run it only lists how: unschedules the jobs, takes back what grant_to() gave and drops views, tables and sequences. With keep_orders the tables orders, order_items and order_refunds stay, without our triggers, as plain tables of the caller in schema incomplete_orders_kept. Then DROP EXTENSION works, and setup() too. Superuser or a member of incomplete_orders_owner';
+	'Undoes setup(), with dry_run it only lists how: unschedules the jobs, detaches shops'' tables, takes back what grant_to() gave and drops views, tables and sequences. With keep_orders the tables orders, order_items and order_refunds stay, without our triggers, as plain tables of the caller in schema incomplete_orders_kept. Then DROP EXTENSION works, and setup() too. Superuser or a member of incomplete_orders_owner';

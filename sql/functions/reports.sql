@@ -47,7 +47,7 @@ BEGIN
 	RETURN QUERY EXECUTE format($q$
 		WITH %s, %s, %s, %s,
 		orders AS (
-			SELECT day, currency, pending + payment_pending + payment_failed + abandoned + converted + expired + dismissed + deleted + reversed AS total,
+			SELECT day, currency, pending + payment_pending + payment_failed + abandoned + converted + expired + dismissed + deleted AS total,
 				converted, converted_value FROM states
 		),
 		shown AS (
@@ -393,7 +393,7 @@ BEGIN
 		-- how far they came: who bought came all the way
 		reached AS (
 			SELECT r.currency, r.stage, sum(r.orders) AS orders FROM (
-				SELECT x.currency, s.stage, x.payment_pending + x.payment_failed + x.abandoned + x.expired + x.dismissed + x.deleted + x.reversed AS orders
+				SELECT x.currency, s.stage, x.payment_pending + x.payment_failed + x.abandoned + x.expired + x.dismissed + x.deleted AS orders
 				FROM states x JOIN stages s ON s.word = x.step::text
 				UNION ALL SELECT x.currency, 6, x.converted FROM states x
 				UNION ALL SELECT o.currency, s.stage, o.orders FROM open o JOIN stages s ON s.word = o.step::text

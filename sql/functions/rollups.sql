@@ -27,7 +27,7 @@ AS $$
 		FROM (SELECT e.*, CASE WHEN e.status_after = 'deleted' AND e.reason_code = 'merged' THEN 'merged' ELSE e.status_after::text END AS after,
 				e.status_before::text AS before
 			FROM %s e
-			WHERE e.event = 'created' OR e.event = 'recounted' OR e.status_before IS NOT NULL AND e.status_before <> e.status_after) e
+			WHERE e.event IN ('created', 'continued', 'recounted') OR e.status_before IS NOT NULL AND e.status_before <> e.status_after) e
 		JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
 		GROUP BY 1, 2, 3, 4, 5
 	$q$,
@@ -47,8 +47,8 @@ AS $$
 	SELECT format($q$
 		SELECT e.shop_id, %2$s AS question, e.day, e.currency, e.bot, coalesce(%3$s) AS bucket,
 			count(*) FILTER (WHERE e.event = 'created') AS created,
-			count(*) FILTER (WHERE e.event = 'converted') AS direct,
-			coalesce(sum(e.value) FILTER (WHERE e.event = 'converted'), 0) AS direct_value,
+			count(*) FILTER (WHERE e.event = 'converted') - count(*) FILTER (WHERE e.event = 'reversed') AS direct,
+			coalesce(sum(e.value) FILTER (WHERE e.event = 'converted'), 0) - coalesce(sum(e.value) FILTER (WHERE e.event = 'reversed'), 0) AS direct_value,
 			count(*) FILTER (WHERE e.event = 'abandoned') AS abandoned,
 			coalesce(sum(e.value) FILTER (WHERE e.event = 'abandoned'), 0) AS abandoned_value,
 			count(*) FILTER (WHERE e.event IN ('message_queued', 'holdout')) AS recoverable,
@@ -61,9 +61,9 @@ AS $$
 				CASE WHEN e.event = 'abandoned' THEN coalesce(e.reason_code, '') ELSE '' END AS by_reason, coalesce(e.device, '') AS by_device, coalesce(e.source, '') AS by_source
 			FROM %1$s e
 			JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
-			CROSS JOIN LATERAL (SELECT CASE WHEN e.event IN ('created', 'converted') THEN e.created_at ELSE e.abandoned_at END AT TIME ZONE s.time_zone AS local OFFSET 0) t
+			CROSS JOIN LATERAL (SELECT CASE WHEN e.event IN ('created', 'converted', 'reversed') THEN e.created_at ELSE e.abandoned_at END AT TIME ZONE s.time_zone AS local OFFSET 0) t
 			WHERE e.event IN ('created', 'abandoned', 'lost')
-				OR e.event = 'converted' AND e.episode = 1 AND e.status_before <> 'abandoned' AND e.abandoned_at IS NULL
+				OR e.event IN ('converted', 'reversed') AND e.episode = 1 AND e.status_before <> 'abandoned' AND e.abandoned_at IS NULL
 				OR e.event IN ('message_queued', 'holdout') AND e.reason_code = 'first' AND e.abandoned_at IS NOT NULL
 		) e
 		GROUP BY GROUPING SETS (%4$s)

@@ -9,6 +9,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	VALUES
 		('incomplete_orders', 'view', false),
+		('attachments', 'view', false),
 		('open_orders', 'table', true),
 		('closed_orders', 'table', true),
 		('orders', 'table', true),
@@ -41,6 +42,10 @@ AS $$
 		('person_orders', 'table', true),
 		('person_messages', 'table', true),
 		('person_arms', 'table', true),
+		('attached_tables', 'table', true),
+		('cart_marks', 'table', false),
+		('cart_mark_progress', 'table', false),
+		('due_carts', 'table', false),
 		('secret_keys', 'table', false),
 		('heartbeats', 'table', false),
 		('hook_failures', 'table', true),
@@ -48,7 +53,8 @@ AS $$
 		('shops', 'table', true),
 		('reference_seq', 'sequence', false),
 		('order_number_seq', 'sequence', false),
-		('event_seq', 'sequence', false)
+		('event_seq', 'sequence', false),
+		('attachment_seq', 'sequence', false)
 $$;
 COMMENT ON FUNCTION incomplete_orders._relations() IS 'Every relation that setup() makes, but the partitions; by_shop: rows belong to the shop of their shop_id';
 
@@ -509,6 +515,11 @@ BEGIN
 		RETURN;
 	END IF;
 
+	FOR action, object IN SELECT d.action, d.object FROM incomplete_orders.attached_tables a,
+		LATERAL incomplete_orders._detach(a.shop_id, a.attachment, false) d WHERE a.shop_id = own_id ORDER BY a.attachment
+	LOOP
+		RETURN NEXT;
+	END LOOP;
 	SELECT jsonb_agg(DISTINCT jsonb_build_array(m.role_name, m.purpose)) INTO members
 	FROM incomplete_orders.shop_members m JOIN pg_roles r ON r.oid = m.role_oid AND r.rolname = m.role_name
 	WHERE m.shop_id = own_id;
@@ -540,4 +551,4 @@ END
 $$;
 ALTER FUNCTION incomplete_orders.delete_shop(text, boolean) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.delete_shop(text, boolean) IS
-	'Deletes a shop with all its rows in one transaction, with dry_run it only counts them. Never the shop default (IC014). Stop the shop''s programs first: its last step shuts out the writers of all shops until the commit, and with calls for this shop under way it can fail as a deadlock, deleting nothing. Superuser or a member of incomplete_orders_owner; READ COMMITTED only';
+	'Deletes a shop with all its rows, and the triggers on its attached tables, in one transaction, with dry_run it only counts them. Never the shop default (IC014). Stop the shop''s programs first: its last step shuts out the writers of all shops until the commit, and with calls for this shop under way it can fail as a deadlock, deleting nothing. Superuser or a member of incomplete_orders_owner; READ COMMITTED only';

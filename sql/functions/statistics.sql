@@ -149,11 +149,11 @@ AS $$
 		by_currency AS (
 			SELECT currency, sum(pending) AS pending, sum(payment_pending) AS payment_pending, sum(payment_failed) AS payment_failed,
 				sum(abandoned) AS abandoned, sum(converted) AS converted, sum(expired) AS expired, sum(dismissed) AS dismissed,
-				sum(deleted + reversed) AS deleted, sum(payment_pending_value + payment_failed_value + abandoned_value + converted_value
+				sum(deleted) AS deleted, sum(payment_pending_value + payment_failed_value + abandoned_value + converted_value
 					+ expired_value + dismissed_value) AS value, sum(abandoned_value) AS abandoned_value, sum(converted_value) AS converted_value,
 				sum(days_to_abandon) AS days_to_abandon, sum(first_abandoned) AS first_abandoned,
 				sum(converted) FILTER (WHERE step <> 'cart') AS checkouts_converted,
-				sum(payment_pending + payment_failed + abandoned + converted + expired + dismissed + deleted + reversed) FILTER (WHERE step <> 'cart') AS checkouts
+				sum(payment_pending + payment_failed + abandoned + converted + expired + dismissed + deleted) FILTER (WHERE step <> 'cart') AS checkouts
 			FROM states GROUP BY currency
 		),
 		orders AS (
@@ -227,7 +227,7 @@ ALTER FUNCTION incomplete_orders.statistics(text, date, date) OWNER TO incomplet
 COMMENT ON FUNCTION incomplete_orders.statistics(text, date, date) IS
 $c$Figures of a shop ('*': all that the caller may see) and the days from since to before until, in the shop's time zone; by default the last 30. One row for each currency: nothing is added up across currencies. Bots are left out. Source: order_events, by the rollups.
 Orders, by the day they were begun (event created):
-  total = all of them, but those merged into another; deleted and reversed ones too. pending, payment_pending, payment_failed, abandoned, converted, expired, dismissed = how many of them are in that state now (status_after of the last event).
+  total = all of them, but those merged into another, and those that the shop took back, which another one continues; deleted ones too. pending, payment_pending, payment_failed, abandoned, converted, expired, dismissed = how many of them are in that state now (status_after of the last event).
   total_value = what is in them now (value; open_orders where pending). abandoned_value, converted_value = what is in those abandoned now; the totals of the orders made.
   direct = bought before ever being abandoned.
   conversion_rate = converted / total. abandonment_rate = 1 - converted / total. checkout_abandonment_rate = the same of orders that came beyond the step cart (furthest_step) and are not pending.

@@ -45,6 +45,12 @@ LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_check_order';
 ALTER FUNCTION incomplete_orders._check_order() OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._check_order() IS 'Holds the invariants of an incomplete order and its orders at every commit';
 
+-- On a shop's own tables: CREATE TRIGGER asks for the right to execute it, a
+-- write of the shop does not.
+CREATE FUNCTION incomplete_orders._mark_cart() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'ico_mark_cart';
+COMMENT ON FUNCTION incomplete_orders._mark_cart() IS 'Leaves a mark for the cart that a row of a shop''s own table belongs to; made by attach(). It asks for no right of the role that writes, and never fails';
+
 CREATE FUNCTION incomplete_orders._refuse_truncate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'ico_refuse_truncate';
 COMMENT ON FUNCTION incomplete_orders._refuse_truncate() IS 'TRUNCATE would pass by every other trigger';

@@ -23,6 +23,13 @@
 	SET role_oid = r.oid, cluster_id = incomplete_orders._cluster_id()
 	FROM pg_roles r
 	WHERE r.rolname = m.role_name AND m.cluster_id <> incomplete_orders._cluster_id();
+	UPDATE incomplete_orders.attached_tables a
+	SET role_oid = r.oid, cluster_id = incomplete_orders._cluster_id()
+	FROM pg_roles r
+	WHERE r.rolname = a.role_name AND a.cluster_id <> incomplete_orders._cluster_id();
+	-- After a restore the tables have other oids: they are where our triggers are.
+	UPDATE incomplete_orders.attached_tables a SET tables = incomplete_orders._resolved_tables(a.attachment, a.tables)
+	WHERE a.tables <> incomplete_orders._resolved_tables(a.attachment, a.tables);
 	SET CONSTRAINTS ALL IMMEDIATE;
 
 	-- the rights of an older version's functions are remembered as members
@@ -70,10 +77,16 @@
 	COMMENT ON TABLE incomplete_orders.person_orders IS 'When a person ordered, by keyed hashes: what stops recovery messages to them';
 	COMMENT ON TABLE incomplete_orders.person_messages IS 'Which recovery messages were queued to a person, by keyed hashes: what gap and caps count';
 	COMMENT ON TABLE incomplete_orders.person_arms IS 'Who is held out of recovery messages, by keyed hashes, where the shop measures by a holdout';
+	COMMENT ON TABLE incomplete_orders.attached_tables IS 'Tables of shops that are watched, and how they are read';
+	COMMENT ON TABLE incomplete_orders.cart_mark_progress IS 'How far tick has read each partition of cart_marks';
+	COMMENT ON TABLE incomplete_orders.cart_marks IS 'Which carts of attached tables changed, as the triggers left it';
+	COMMENT ON TABLE incomplete_orders.due_carts IS 'Which carts of attached tables are to be read';
+	COMMENT ON VIEW incomplete_orders.attachments IS 'The attached tables of the shops that the acting role may see';
 	COMMENT ON VIEW incomplete_orders.incomplete_orders IS 'Every incomplete order, open and closed, of the shops that the acting role may see';
 	COMMENT ON SEQUENCE incomplete_orders.reference_seq IS 'Source of the INC- references';
 	COMMENT ON SEQUENCE incomplete_orders.order_number_seq IS 'Order numbers where the shop gives none of its own';
 	COMMENT ON SEQUENCE incomplete_orders.event_seq IS 'Event ids';
+	COMMENT ON SEQUENCE incomplete_orders.attachment_seq IS 'Numbers of attachments';
 END
 $setup$;
 ALTER FUNCTION incomplete_orders.setup() OWNER TO incomplete_orders_owner;

@@ -74,6 +74,7 @@
 		CREATE INDEX closed_orders_customer ON incomplete_orders.closed_orders (shop_id, customer_id) WHERE customer_id IS NOT NULL;
 		CREATE INDEX closed_orders_phone ON incomplete_orders.closed_orders (shop_id, translate(phone, ' ()-./+', '')) WHERE phone IS NOT NULL;
 		CREATE INDEX closed_orders_created ON incomplete_orders.closed_orders (shop_id, created_at, id);
+		CREATE INDEX closed_orders_cart_key ON incomplete_orders.closed_orders (shop_id, attachment, cart_key) WHERE cart_key IS NOT NULL;
 		-- whether a month's retention is over; rows come in the order of closed_at
 		CREATE INDEX closed_orders_closed ON incomplete_orders.closed_orders USING brin (closed_at);
 		CREATE TABLE incomplete_orders.closed_orders_default PARTITION OF incomplete_orders.closed_orders DEFAULT;

@@ -35,3 +35,14 @@
 	JOIN incomplete_orders.shops s USING (shop_id)
 	-- a sub-select, so that it is asked once and not for every row
 	WHERE o.shop_id = ANY ((SELECT incomplete_orders._visible_shops('incomplete_orders', '*'))::integer[]);
+
+	-- An attachment whose role is gone is shown too: that is what it is broken by.
+	CREATE OR REPLACE VIEW incomplete_orders.attachments WITH (security_barrier) AS
+	SELECT a.name, s.shop, a.attachment, a.preset,
+		ARRAY(SELECT t ->> 'table' FROM jsonb_array_elements(a.tables) t ORDER BY (t ->> 'path')::integer) AS tables,
+		a.role_name AS role, a.state, a.problem, a.problem_at,
+		(SELECT count(*) FROM incomplete_orders.due_carts d WHERE d.attachment = a.attachment) AS waiting,
+		(SELECT min(d.first_marked_at) FROM incomplete_orders.due_carts d WHERE d.attachment = a.attachment) AS waiting_since,
+		a.attached_at, a.last_read_at, a.mapping
+	FROM incomplete_orders.attached_tables a JOIN incomplete_orders.shops s USING (shop_id)
+	WHERE a.shop_id = ANY ((SELECT incomplete_orders._visible_shops('attachments', '*'))::integer[]);

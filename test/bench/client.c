@@ -18,6 +18,9 @@
  * the row's first columns as parameters.  A variant named NAME@DATABASE runs on
  * connections to that database.
  *
+ * A transaction of several statements has them behind lines "then:"; each takes
+ * as many of the parameters as it names.
+ *
  * The latency of a transaction is the time from sending its message to having
  * its result; where there are two statements, that of the first one.  Output: a
  * line for each slot but those of the first round, which warms up: name, round,
@@ -41,13 +44,17 @@
 #define MAX_VARIANTS 16
 #define MAX_CLIENTS 64
 #define MAX_VALUES 8
+#define MAX_STATEMENTS 8
 #define MAX_SAMPLES (4 * 1024 * 1024)
 
 typedef struct Variant
 {
 	const char *name;
 	const char *database;		/* NULL: that of the environment */
-	const char *statement;
+	int			nstatements;
+	char	   *statements[MAX_STATEMENTS];
+	char		names[MAX_STATEMENTS][64];	/* of them as prepared statements */
+	int			nparameters[MAX_STATEMENTS];
 	const char *for_each;		/* or NULL */
 	char		each_name[64];	/* name of for_each as a prepared statement */
 	int			each_values;
@@ -152,6 +159,7 @@ read_parameters(Variant *variant, const char *path)
 }
 
 #define FOR_EACH "\nfor each:\n"
+#define THEN "\nthen:\n"
 
 static void
 set_variant(Variant *variant, char *name, char *statement)
@@ -160,7 +168,6 @@ set_variant(Variant *variant, char *name, char *statement)
 	char	   *for_each = strstr(statement, FOR_EACH);
 
 	variant->name = name;
-	variant->statement = statement;
 	if (database != NULL)
 	{
 		*database = '\0';
@@ -170,6 +177,18 @@ set_variant(Variant *variant, char *name, char *statement)
 	{
 		*for_each = '\0';
 		variant->for_each = for_each + strlen(FOR_EACH);
+	}
+	for (char *next; statement != NULL; statement = next)
+	{
+		if (variant->nstatements == MAX_STATEMENTS)
+			fail(name, "too many statements");
+		next = strstr(statement, THEN);
+		if (next != NULL)
+		{
+			*next = '\0';
+			next += strlen(THEN);
+		}
+		variant->statements[variant->nstatements++] = statement;
 	}
 }
 
@@ -196,12 +215,26 @@ connect_to(const char *database, const char *setup)
 	return conn;
 }
 
+/* The number of its parameters. */
+static int
+prepare(PGconn *conn, const char *name, const char *statement)
+{
+	PGresult   *result;
+	int			n;
+
+	check(conn, PQprepare(conn, name, statement, 0, NULL), name);
+	result = PQdescribePrepared(conn, name);
+	n = PQnparams(result);
+	check(conn, result, name);
+	if (n > MAX_VALUES)
+		fail(statement, "too many values");
+	return n;
+}
+
 /* Variants of one database share a connection. */
 static void
 open_connection(Variant *variant, const char *setup)
 {
-	PGresult   *result;
-
 	for (Variant *other = variants; other < variant && variant->conn == NULL; other++)
 	{
 		if (strcmp(other->database ? other->database : "", variant->database ? variant->database : "") == 0)
@@ -209,16 +242,17 @@ open_connection(Variant *variant, const char *setup)
 	}
 	if (variant->conn == NULL)
 		variant->conn = connect_to(variant->database, setup);
-	check(variant->conn, PQprepare(variant->conn, variant->name, variant->statement, 0, NULL), variant->name);
+	for (int i = 0; i < variant->nstatements; i++)
+	{
+		snprintf(variant->names[i], sizeof(variant->names[i]), "%s %d", variant->name, i);
+		variant->nparameters[i] = prepare(variant->conn, variant->names[i], variant->statements[i]);
+		if (variant->nparameters[i] > variant->nvalues)
+			fail(variant->statements[i], "more parameters than values");
+	}
 	if (variant->for_each == NULL)
 		return;
 	snprintf(variant->each_name, sizeof(variant->each_name), "each %s", variant->name);
-	check(variant->conn, PQprepare(variant->conn, variant->each_name, variant->for_each, 0, NULL), variant->each_name);
-	result = PQdescribePrepared(variant->conn, variant->each_name);
-	variant->each_values = PQnparams(result);
-	check(variant->conn, result, variant->each_name);
-	if (variant->each_values > MAX_VALUES)
-		fail(variant->for_each, "too many values");
+	variant->each_values = prepare(variant->conn, variant->each_name, variant->for_each);
 }
 
 /* Runs the second statement for each row of the first one's result. */
@@ -234,6 +268,21 @@ run_for_each(Variant *variant, PGresult *rows)
 		check(variant->conn, PQexecPrepared(variant->conn, variant->each_name, variant->each_values, values, NULL, NULL, 0),
 			  variant->each_name);
 	}
+}
+
+/* The last one's result. */
+static PGresult *
+run_statements(Variant *variant, const char *const *values)
+{
+	PGresult   *result = NULL;
+
+	for (int i = 0; i < variant->nstatements; i++)
+	{
+		if (i > 0)
+			check(variant->conn, result, variant->names[i - 1]);
+		result = PQexecPrepared(variant->conn, variant->names[i], variant->nparameters[i], values, NULL, NULL, 0);
+	}
+	return result;
 }
 
 /* One transaction, and those for its rows. */
@@ -253,7 +302,7 @@ run_one(Variant *variant, Sample *sample)
 	values = (const char *const *) variant->values + (size_t) variant->next * variant->nvalues;
 	variant->next += nclients;
 	start = now();
-	result = PQexecPrepared(variant->conn, variant->name, variant->nvalues, values, NULL, NULL, 0);
+	result = run_statements(variant, values);
 	sample->micros = (now() - start) * 1e6;
 	sample->rows = 0;
 	if (variant->for_each != NULL && PQresultStatus(result) == PGRES_TUPLES_OK)

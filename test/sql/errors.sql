@@ -46,6 +46,9 @@ SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.convert_order(%L)
 SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.convert_order(%L, paid => false, idempotency_key => ''k'')', :'done'));
 -- IC009: somebody else was quicker
 SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.edit_order(%L, ''{"name":"x"}'', 7)', :'open'));
+-- IC010: a mapping that does not fit
+SELECT * FROM pg_temp.refusal('SELECT * FROM incomplete_orders.attach(''main'', ''magento'')');
+SELECT * FROM pg_temp.refusal('SELECT * FROM incomplete_orders.attach(''main'', ''spree'')');
 -- IC011: a link that is forged; expired is said only of a true one
 SELECT * FROM pg_temp.refusal('SELECT incomplete_orders.unsubscribe(''AaIDaulZchKAAAAAUQ-YWwABCdWpJVBL199pr1z-fZ4'')');
 SELECT r.* FROM incomplete_orders._link_tokens(:'open', now() - interval '6 years') t, pg_temp.refusal(format('SELECT incomplete_orders.unsubscribe(%L)', t.not_me)) r;

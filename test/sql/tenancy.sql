@@ -27,11 +27,35 @@ ALTER TABLE ten.made ADD COLUMN message uuid;
 UPDATE ten.made t SET message = m.id FROM incomplete_orders.messages m WHERE m.order_id = t.id;
 SELECT count(r.order_id) AS recorded FROM ten.made m, incomplete_orders.record_order('F-1', total => 3, currency => 'USD', shop => m.shop) r;
 
+-- an attachment of the same tables in both
+CREATE TABLE ten.carts (id integer PRIMARY KEY, done boolean);
+CREATE TABLE ten.lines (id integer PRIMARY KEY, cart integer, sku text, quantity integer, price numeric);
+ALTER TABLE ten.carts OWNER TO regress_ten_b;
+ALTER TABLE ten.lines OWNER TO regress_ten_b;
+INSERT INTO ten.carts VALUES (1, false);
+\set mapping '{"cart": {"table": "ten.carts", "id": "id"}, "lines": {"table": "ten.lines", "id": "id", "cart": "cart", "sku": "sku", "quantity": "quantity", "unit_price": "price"}, "money": "major", "completed": "cart.done"}'
+SELECT count(*) > 0 AS attached FROM incomplete_orders.attach('ten-att', mapping => :'mapping', shop => 'ten-a');
+SET ROLE regress_ten_b;
+SELECT count(*) > 0 AS attached FROM incomplete_orders.attach('ten-att', mapping => :'mapping');
+RESET ROLE;
+
 -- How each function and view is called for somebody's order or shop:
 -- {id} open, {sold} converted, {other} open, {order} its order, {shop},
 -- {message} one that was sent, {restore} and so on: the tokens of its links.
 CREATE TABLE ten.calls (n integer GENERATED ALWAYS AS IDENTITY, object text, call text);
 INSERT INTO ten.calls (object, call) VALUES
+	('attach', 'SELECT a.check_name FROM incomplete_orders.attach(''ten-new'', mapping => ''' || :'mapping' || ''', shop => {shop}) a'),
+	('attach', 'SELECT a.check_name FROM incomplete_orders.attach(''ten-att'', mapping => ''' || :'mapping' || ''', shop => {shop}) a'),
+	('attach', 'SELECT a.check_name FROM incomplete_orders.attach(''ten-new'', ''spree'', shop => {shop}, dry_run => true) a'),
+	('attach_mapping', 'SELECT pg_catalog.jsonb_typeof(incomplete_orders.attach_mapping(''vendure''))'),
+	('reconcile', 'SELECT incomplete_orders.reconcile(''ten-att'', {shop})'),
+	('sample_attachment', 'SELECT s.cart_key FROM incomplete_orders.sample_attachment(''ten-att'', shop => {shop}) s'),
+	('detach', 'SELECT d.action FROM incomplete_orders.detach(''ten-att'', {shop}) d'),
+	('attachments', 'SELECT a.name, a.tables FROM incomplete_orders.attachments a WHERE a.shop OPERATOR(pg_catalog.=) {shop}'),
+	('_mark_cart', 'SELECT incomplete_orders._mark_cart()::pg_catalog.text'),
+	('_tick_marks', 'SELECT incomplete_orders._tick_marks(0, false)'),
+	('_tick_attachments', 'SELECT * FROM incomplete_orders._tick_attachments(ARRAY[incomplete_orders.shop_of({id})], pg_catalog.now())'),
+	('_tick_carts', 'SELECT t.free FROM incomplete_orders._tick_carts({attachment}, pg_catalog.now(), 10) t'),
 	('setup', 'SELECT incomplete_orders.setup()'),
 	('remove', 'SELECT * FROM incomplete_orders.remove(false, false)'),
 	('create_shop', 'SELECT incomplete_orders.create_shop({shop}, ''x'')'),
@@ -215,6 +239,7 @@ BEGIN
 	FOR link IN SELECT e.key, e.value FROM incomplete_orders._link_tokens(message, now()) t, jsonb_each_text(to_jsonb(t)) e LOOP
 		call := replace(call, '{' || link.key || '}', quote_literal(link.value));
 	END LOOP;
+	call := replace(call, '{attachment}', coalesce((SELECT a.attachment FROM incomplete_orders.attached_tables a JOIN incomplete_orders.shops s USING (shop_id) WHERE s.shop = fill.shop), 999999)::text);
 	RETURN replace(replace(replace(replace(replace(replace(call, '{id}', quote_literal(id) || '::pg_catalog.uuid'), '{sold}', quote_literal(sold) || '::pg_catalog.uuid'),
 		'{other}', quote_literal(other) || '::pg_catalog.uuid'), '{order}', quote_literal(order_id) || '::pg_catalog.uuid'),
 		'{message}', quote_literal(message) || '::pg_catalog.uuid'), '{shop}', quote_literal(shop));
@@ -260,6 +285,7 @@ FROM (VALUES ('open_orders', 'table'), ('closed_orders', 'table'), ('orders', 't
 	('order_events', 'table'), ('order_event_tail', 'table'), ('rollup_states', 'table'), ('rollup_episodes', 'table'), ('rollup_messages', 'table'), ('rollup_arms', 'table'), ('rollup_products', 'table'), ('rollup_recovered_products', 'table'), ('product_names', 'table'), ('order_outcomes', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
 	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('step_variants', 'table'), ('coupons', 'table'), ('issued_coupons', 'table'), ('coupon_persons', 'table'), ('templates', 'table'),
 	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('consents', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'), ('person_arms', 'table'),
+	('attached_tables', 'table'), ('due_carts', 'table'), ('cart_marks', 'table'), ('cart_marks_0', 'table'), ('cart_mark_progress', 'table'), ('attachment_seq', 'sequence'),
 	('shops', 'table'), ('reference_seq', 'sequence'), ('order_number_seq', 'sequence'), ('event_seq', 'sequence')) r (relation, kind);
 SELECT incomplete_orders._visible_shops('export_shop', '*') = ARRAY[:b] AS only_own;
 SELECT DISTINCT shop_id = :b AS only_own FROM incomplete_orders.list_orders('*', page_size => 100);

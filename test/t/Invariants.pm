@@ -16,7 +16,7 @@ r AS MATERIALIZED (
 		SELECT sum(i.quantity * i.unit_price) AS lines, sum(i.quantity) AS quantity
 		FROM incomplete_orders.order_items i WHERE (i.shop_id, i.order_id) = (r.shop_id, r.order_id)) l ON true),
 e AS MATERIALIZED (SELECT * FROM incomplete_orders.order_events),
-story AS MATERIALIZED (SELECT order_id AS id, count(*) FILTER (WHERE event = 'created') AS created,
+story AS MATERIALIZED (SELECT order_id AS id, count(*) FILTER (WHERE event IN ('created', 'continued')) AS created,
 	count(*) FILTER (WHERE event IN ('converted', 'partly_converted')) AS conversions,
 	(array_agg(status_after ORDER BY event_id DESC))[1] AS last_status FROM e GROUP BY 1),
 per AS (SELECT incomplete_order_id AS id, count(*) AS parts, max(part) AS last, sum(quantity) AS quantity, bool_or(foreign_order IS NOT NULL) AS outside
@@ -41,7 +41,7 @@ UNION ALL SELECT 'reports count other orders: ' || coalesce(shop_id, 0) || ' ' |
 	FROM (SELECT shop_id, status::text AS state, count(*) AS there FROM o GROUP BY 1, 2) x FULL JOIN counted USING (shop_id, state)
 	WHERE coalesce(counted, 0) <> coalesce(there, 0)
 UNION ALL SELECT 'converted without order: ' || id FROM o WHERE status = 'converted' AND NOT EXISTS (SELECT FROM per WHERE per.id = o.id)
-UNION ALL SELECT 'order of what is neither converted nor partial: ' || id FROM o JOIN per USING (id) WHERE status <> 'converted' AND kind <> 'partial'
+UNION ALL SELECT 'order of what is neither converted nor partial: ' || id FROM o JOIN per USING (id) WHERE status NOT IN ('converted', 'reversed') AND kind <> 'partial'
 UNION ALL SELECT 'order of no incomplete one: ' || id FROM per WHERE NOT EXISTS (SELECT FROM o WHERE o.id = per.id)
 UNION ALL SELECT 'parts are not 1, 2, 3: ' || id FROM per WHERE parts <> last
 UNION ALL SELECT 'conversions other than events: ' || id FROM per JOIN story USING (id) WHERE parts <> conversions

@@ -38,7 +38,11 @@ INSERT INTO impersonal VALUES
 	('message_skips', 'campaign reason'),
 	('suppressions', 'scope reason'),
 	('consents', 'purpose status'),
+	-- ids of carts, for as long as these wait to be read
+	('cart_marks', 'key'),
+	('due_carts', 'key sqlstate problem'),
 	-- of the shop and the server
+	('attached_tables', 'name preset mapping role_name tables read_query list_query key_queries restore_url state problem problem_sqlstate list_after'),
 	('secret_keys', 'purpose secret'),
 	('heartbeats', 'job report'),
 	('hook_failures', 'hook sqlstate'),
@@ -47,7 +51,7 @@ INSERT INTO impersonal VALUES
 		availability availability_role payment_state payment_state_role allowed_origins');
 -- What these say is the same wherever they stand: which row, when, how many, how much.
 CREATE TEMP TABLE neutral AS SELECT regexp_split_to_table('shop_id id order_id root_id message_id event_id note_id skip_id consent_id key_id incomplete_order_id continues_id order_ref used_by attachment
-	role_oid cluster_id request_hash token version episode step sequence_step ordinal line part refund attempts failures recovery_attempts weight
+	role_oid cluster_id database_oid xid snapshot segment path list_phase list_mark always settle marked_at first_marked_at drained_at drained_by attached_at last_read_at retry_at problem_at request_hash token version episode step sequence_step ordinal line part refund attempts failures recovery_attempts weight
 	at created_at changed_at recorded_at last_activity_at next_action_at next_message_at expires_at abandoned_at lost_at closed_at converted_at paid_at refunded_at last_recovery_at payment_deadline
 	not_before due_at queued_at give_up_at sent_at delivered_at opened_at clicked_at replied_at bounced_at complained_at unsubscribed_at issued_at used_at ordered_at assigned_at drawn_for drawn_at counted granted_at failed_at
 	day paid_day message_step revenue kept

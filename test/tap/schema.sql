@@ -19,6 +19,7 @@ INSERT INTO promised VALUES
 		coupon_discount furthest_step episode recovery_attempts last_recovery_at abandonment_reason address context version
 		created_at last_activity_at abandoned_at lost_at expires_at next_action_at payment_reference payment_deadline root_id continues_id bot
 		attachment cart_key closed_at close_reason late shop total item_count is_guest is_expired days_old can_convert order_number'),
+	('attachments', 'name shop attachment preset tables role state problem problem_at waiting waiting_since attached_at last_read_at mapping'),
 	('orders', 'shop_id order_id order_number incomplete_order_id part foreign_order total currency paid paid_at refunded converted_at'),
 	('order_events', 'recorded_at event_id shop_id order_id root_id episode event at actor status_before status_after kind currency value item_count
 		furthest_step reason_code device source bot created_at abandoned_at campaign step variant holdout message_id machine order_ref paid_amount
@@ -75,6 +76,11 @@ INSERT INTO functions VALUES
 		: order_id order_number incomplete_order_id part total currency paid converted_at'),
 	('record_order', 'foreign_order id session_id customer_id total currency paid shop at
 		: order_id order_number incomplete_order_id part total currency paid converted_at'),
+	('attach', 'name preset mapping shop dry_run : check_name result'),
+	('detach', 'name shop : action object'),
+	('reconcile', 'name shop'),
+	('sample_attachment', 'name n shop : cart_key state cart problem'),
+	('attach_mapping', 'preset'),
 	('record_payment', 'order_id at'),
 	('record_refund', 'order_id amount idempotency_key at'),
 	('claim_messages', 'worker batch lease : message_id token shop recipient message'),
@@ -186,7 +192,7 @@ SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'incomplete_
 	AND (relowner <> 'incomplete_orders_owner'::regrole OR EXISTS (SELECT FROM aclexplode(relacl) WHERE grantee = 0))$$,
 	'tables, views and sequences belong to it, and PUBLIC has no right to them');
 SELECT is_empty($$SELECT relname FROM pg_class c WHERE relnamespace = 'incomplete_orders'::regnamespace AND relkind IN ('r', 'p')
-	AND relname <> 'cart_marks' AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)$$,
+	AND relname !~ '^cart_marks(_[0-9]+)?$' AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)$$,
 	'every table has a primary key');
 SELECT is_empty($$SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = indrelid WHERE relnamespace = 'incomplete_orders'::regnamespace
 	AND indisprimary AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'shop_id')
