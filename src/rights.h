@@ -33,10 +33,13 @@
 	R(F, delete_shop, 0) \
 	R(F, grant_to, 0) \
 	R(F, revoke_from, 0) \
+	R(F, rotate_publishable_key, ICO_ADMIN) \
+	R(F, shop_of_key, ICO_STAFF_OR_APP) \
 	R(F, capture_cart, ICO_STAFF_OR_APP) \
 	R(F, capture_carts, ICO_STAFF_OR_APP) \
 	R(F, save_checkout, ICO_STAFF_OR_APP) \
 	R(F, track_abandonment, ICO_STAFF_OR_APP) \
+	R(F, track_engagement, ICO_STAFF_OR_APP) \
 	R(F, record_checkout_error, ICO_STAFF_OR_APP) \
 	R(F, identify_cart, ICO_STAFF_OR_APP) \
 	R(F, merge_carts, ICO_STAFF_OR_APP) \

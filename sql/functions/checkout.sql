@@ -21,6 +21,46 @@ ALTER FUNCTION incomplete_orders.track_abandonment OWNER TO incomplete_orders_ow
 COMMENT ON FUNCTION incomplete_orders.track_abandonment IS
 	'The customer left: at the stage cart, checkout, shipping or payment, or by session_timeout or browser_close. Notes how far the customer came, and the reason; the cut-off alone makes an order abandoned. Leaving is an act of the customer, session_timeout is not. Once in the history per stage and episode. Returns the id, or null when the session has no open order';
 
+-- Looking at pages says nothing of the cart: a tab that is left open must not keep it from being abandoned.
+CREATE FUNCTION incomplete_orders.track_engagement(session_id text, views integer DEFAULT 1, seconds integer DEFAULT NULL, scroll integer DEFAULT NULL,
+	shop text DEFAULT NULL, at timestamptz DEFAULT now()) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	own_id integer := incomplete_orders._enter_shop('track_engagement', track_engagement.shop, track_engagement.at);
+	most CONSTANT integer := 1000000;
+	found_id uuid;
+BEGIN
+	IF track_engagement.session_id IS NULL OR octet_length(track_engagement.session_id) NOT BETWEEN 1 AND 255 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'argument "session_id" must not be null or empty',
+			HINT = 'It has 1 to 255 bytes and no control characters.';
+	END IF;
+	IF views NOT BETWEEN 0 AND 1000 OR seconds NOT BETWEEN 0 AND 86400 OR scroll NOT BETWEEN 0 AND 100 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('argument "%s" is out of range', CASE WHEN views NOT BETWEEN 0 AND 1000 THEN 'views' WHEN seconds NOT BETWEEN 0 AND 86400 THEN 'seconds' ELSE 'scroll' END),
+			DETAIL = 'views: 0 to 1000, seconds: 0 to 86400, scroll: 0 to 100 percent.';
+	END IF;
+	UPDATE incomplete_orders.open_orders o SET version = o.version + 1,
+		context = coalesce(o.context, '{}') || jsonb_build_object('engagement', jsonb_build_object(
+			'views', least(e.views + coalesce(track_engagement.views, 0), most),
+			'seconds', least(e.seconds + coalesce(track_engagement.seconds, 0), most),
+			'scroll', greatest(e.scroll, coalesce(track_engagement.scroll, 0))))
+	-- what somebody else stored under that name need not be ours
+	FROM incomplete_orders.open_orders f, LATERAL (SELECT
+		CASE WHEN f.context #>> '{engagement,views}' ~ '^[0-9]{1,7}$' THEN (f.context #>> '{engagement,views}')::integer ELSE 0 END AS views,
+		CASE WHEN f.context #>> '{engagement,seconds}' ~ '^[0-9]{1,7}$' THEN (f.context #>> '{engagement,seconds}')::integer ELSE 0 END AS seconds,
+		CASE WHEN f.context #>> '{engagement,scroll}' ~ '^[0-9]{1,3}$' THEN (f.context #>> '{engagement,scroll}')::integer ELSE 0 END AS scroll) e
+	WHERE o.shop_id = own_id AND o.session_id = track_engagement.session_id AND f.shop_id = own_id AND f.id = o.id
+	RETURNING o.id INTO found_id;
+	RETURN found_id;
+END
+$$;
+ALTER FUNCTION incomplete_orders.track_engagement(text, integer, integer, integer, text, timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.track_engagement(text, integer, integer, integer, text, timestamptz) IS
+	'How much a customer looks at the shop: views and seconds are added to context.engagement of the session''s open order, of scroll (percent) the furthest is kept. It is no activity: it neither puts off nor ends an abandonment. Returns the id, or null when the session has no open order. 22023';
+
 CREATE FUNCTION incomplete_orders.record_checkout_error(id uuid, error_kind text, reason text DEFAULT NULL,
 	at timestamptz DEFAULT now()) RETURNS incomplete_orders.order_status
 LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_record_checkout_error';

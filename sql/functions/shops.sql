@@ -266,6 +266,14 @@ BEGIN
 		PERFORM incomplete_orders._refuse_setting('allowed_origins', 'It must be at most 100 origins, each scheme://host or scheme://host:port.', 'For example ["https://shop.example"], without a path.');
 	END IF;
 
+	IF NEW.page_prices NOT IN ('refuse', 'accept') THEN
+		PERFORM incomplete_orders._refuse_setting('page_prices', 'It must be refuse or accept.', NULL);
+	END IF;
+	IF NEW.publishable_key IS NULL THEN
+		NEW.former_key := NULL;
+		NEW.former_key_until := NULL;
+	END IF;
+
 	-- a hook runs with the rights of the role that named it
 	NEW.availability_role := CASE WHEN NEW.availability IS NULL THEN NULL
 		WHEN NEW.availability_role IS NULL OR NEW.availability IS DISTINCT FROM OLD.availability AND NEW.availability_role IS NOT DISTINCT FROM OLD.availability_role
@@ -371,7 +379,8 @@ AS $$
 		('cap_per_episode', 'number', 'integer'), ('cap_per_person', 'number', 'integer'),
 		('quiet_from', 'string', 'time'), ('quiet_to', 'string', 'time'), ('holdout', 'number', 'numeric'),
 		('consent_rule', 'string', 'text'), ('exclusions', 'object', 'jsonb'), ('availability', 'string', 'text'),
-		('payment_state', 'string', 'text'), ('allowed_origins', 'array', 'text[]')
+		('payment_state', 'string', 'text'), ('allowed_origins', 'array', 'text[]'), ('page_prices', 'string', 'text'),
+		('publishable_key', 'string', 'text')
 $$;
 COMMENT ON FUNCTION incomplete_orders._setting_types() IS 'The settings of a shop: name, JSON type, SQL type';
 
@@ -436,6 +445,13 @@ BEGIN
 	IF settings -> 'name' = 'null' THEN
 		PERFORM incomplete_orders._refuse_setting('name', 'It has no default that null could bring back.', NULL);
 	END IF;
+	-- a key that somebody chose could be one that another shop's pages use
+	IF settings -> 'publishable_key' IS DISTINCT FROM 'null' AND settings ? 'publishable_key' AND NOT EXISTS (
+		SELECT FROM incomplete_orders.shops s WHERE s.shop_id = own_id AND to_jsonb(s.publishable_key) = settings -> 'publishable_key')
+	THEN
+		PERFORM incomplete_orders._refuse_setting('publishable_key', 'It is made by the server; only null can be set, which shuts the shop''s pages out.',
+			'incomplete_orders.rotate_publishable_key() makes a new one.');
+	END IF;
 	SELECT string_agg(incomplete_orders._assignment(s.key, s.value), ', ') INTO assignments FROM jsonb_each(settings) s;
 	-- a hook whose role was dropped goes over to the role that names it again
 	FOREACH hook IN ARRAY ARRAY['availability', 'payment_state'] LOOP
@@ -465,6 +481,62 @@ END
 $$;
 ALTER FUNCTION incomplete_orders.shop_settings(text) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.shop_settings(text) IS 'All settings of a shop, as configure_shop() takes them';
+
+-- ---- the key of a shop's pages ----
+
+CREATE FUNCTION incomplete_orders.rotate_publishable_key(shop text DEFAULT NULL, keep interval DEFAULT '7 days', at timestamptz DEFAULT now()) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	own_id integer := incomplete_orders._enter_shop('rotate_publishable_key', shop, rotate_publishable_key.at);
+	since timestamptz := coalesce(rotate_publishable_key.at, now());
+	made text := 'pk_' || translate(encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'base64'), '+/=', '-_');
+BEGIN
+	IF keep IS NULL OR NOT isfinite(keep) OR keep < interval '0' OR keep > interval '1 year' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'argument "keep" must be between 0 and 1 year',
+			DETAIL = 'For so long the shop''s former key is valid beside the new one.',
+			HINT = 'Use 0 when the former key must be of no use at once.';
+	END IF;
+	UPDATE incomplete_orders.shops s SET publishable_key = made,
+		former_key = CASE WHEN keep > interval '0' THEN s.publishable_key END,
+		former_key_until = CASE WHEN keep > interval '0' AND s.publishable_key IS NOT NULL THEN since + keep END
+	WHERE s.shop_id = own_id;
+	RETURN made;
+END
+$$;
+ALTER FUNCTION incomplete_orders.rotate_publishable_key(text, interval, timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.rotate_publishable_key(text, interval, timestamptz) IS
+	'Makes the key by which a shop''s pages are known, and returns it; shop_settings() shows it. The one before it stays valid for keep (0: not at all), one that is older does not. A page with the key can write the open order of a session that it knows, and nothing else: it is no secret. IC002, 22023';
+
+CREATE FUNCTION incomplete_orders.shop_of_key(publishable_key text)
+RETURNS TABLE (shop text, allowed_origins text[], consent_rule text, page_prices text, valid_until timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	found_shop text := '';
+BEGIN
+	-- the empty name first, which is of no shop: IC001 before the table is asked
+	FOR tries IN 1 .. 2 LOOP
+		BEGIN
+			PERFORM incomplete_orders._enter_shop('shop_of_key', found_shop, NULL);
+			RETURN QUERY SELECT s.shop, s.allowed_origins, s.consent_rule, s.page_prices,
+				CASE WHEN s.publishable_key = shop_of_key.publishable_key THEN timestamptz 'infinity' ELSE s.former_key_until END
+			FROM incomplete_orders.shops s WHERE s.shop = found_shop;
+			RETURN;
+		EXCEPTION WHEN SQLSTATE 'IC002' THEN
+			SELECT s.shop INTO found_shop FROM incomplete_orders.shops s
+			WHERE s.publishable_key = shop_of_key.publishable_key OR s.former_key = shop_of_key.publishable_key AND s.former_key_until > now();
+			EXIT WHEN NOT FOUND;
+		END;
+	END LOOP;
+END
+$$;
+ALTER FUNCTION incomplete_orders.shop_of_key(text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.shop_of_key(text) IS
+	'The shop whose publishable key that is, and what the program that serves its pages must know of it; valid_until: of the key, infinity for the present one. No row for a key that is unknown, has run out, or is of a shop that the acting role has nothing to do with';
 
 CREATE FUNCTION incomplete_orders.export_shop(shop text DEFAULT NULL) RETURNS SETOF jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres' SET timezone = 'UTC'

@@ -12,7 +12,8 @@ INSERT INTO good VALUES ('{
 	"expiry": "1 mon", "retention": "2 years", "attribution_window": "00:00:00", "min_gap": "1 day", "cap_per_episode": 0,
 	"cap_per_person": 2147483647, "quiet_from": "23:59:59", "quiet_to": "00:00:00", "holdout": 0.125, "consent_rule": "none",
 	"exclusions": {"minimum_value": 5.5, "products": ["A-1"], "domains": ["example.com"], "customers": [], "addresses": ["a@example.com"], "bots": true},
-	"availability": null, "payment_state": null, "allowed_origins": ["https://shop.example", "http://localhost:3000", "capacitor://localhost"]}');
+	"availability": null, "payment_state": null, "allowed_origins": ["https://shop.example", "http://localhost:3000", "capacitor://localhost"],
+	"page_prices": "accept", "publishable_key": null}');
 SELECT incomplete_orders.configure_shop('set', settings) FROM good;
 SELECT incomplete_orders.shop_settings('set') = settings AS the_same FROM good;
 SELECT incomplete_orders.configure_shop('set', '{"currency": "CHF"}');
@@ -57,6 +58,7 @@ SELECT jsonb_build_object(key, value::jsonb) FROM (VALUES
 	('words', '[]'), ('words', '{"french": []}'), ('words', '{"fr": "Total"}'), ('words', '{"f r": {}}'), ('words', '{"de-AT": {}, "de_at": {}}'), ('words', '{"fr": {"totals": "x"}}'),
 	('words', '{"fr": {"total": 1}}'), ('words', '{"fr": {"total": ""}}'), ('words', '{"fr": {"total": "a\nb"}}'), ('words', '{"fr": {"more": "et autres"}}'), ('words', '{"fr": {"more": "%s %s"}}'),
 	('words', '{"fr": {"was": "%n"}}'),
+	('page_prices', '"check"'), ('page_prices', 'true'), ('publishable_key', '"pk_x"'), ('publishable_key', '1'),
 	('allowed_origins', '"https://a.example"'), ('allowed_origins', '[1]'), ('allowed_origins', '[null]'), ('allowed_origins', '["*"]'),
 	('allowed_origins', '["https://a.example/"]'), ('allowed_origins', '["https://u@a.example"]'), ('allowed_origins', '["null"]'),
 	('allowed_origins', '["https://a.example\r\nx"]'), ('allowed_origins', '[["https://a.example"]]'),

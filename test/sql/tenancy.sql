@@ -27,6 +27,9 @@ ALTER TABLE ten.made ADD COLUMN message uuid;
 UPDATE ten.made t SET message = m.id FROM incomplete_orders.messages m WHERE m.order_id = t.id;
 SELECT count(r.order_id) AS recorded FROM ten.made m, incomplete_orders.record_order('F-1', total => 3, currency => 'USD', shop => m.shop) r;
 
+-- pages with a key
+SELECT count(incomplete_orders.rotate_publishable_key(shop)) AS keys FROM ten.made;
+
 -- an attachment of the same tables in both
 CREATE TABLE ten.carts (id integer PRIMARY KEY, done boolean);
 CREATE TABLE ten.lines (id integer PRIMARY KEY, cart integer, sku text, quantity integer, price numeric);
@@ -41,7 +44,7 @@ RESET ROLE;
 
 -- How each function and view is called for somebody's order or shop:
 -- {id} open, {sold} converted, {other} open, {order} its order, {shop},
--- {message} one that was sent, {restore} and so on: the tokens of its links.
+-- {key} of the pages, {message} one that was sent, {restore} and so on: the tokens of its links.
 CREATE TABLE ten.calls (n integer GENERATED ALWAYS AS IDENTITY, object text, call text);
 INSERT INTO ten.calls (object, call) VALUES
 	('attach', 'SELECT a.check_name FROM incomplete_orders.attach(''ten-new'', mapping => ''' || :'mapping' || ''', shop => {shop}) a'),
@@ -65,10 +68,13 @@ INSERT INTO ten.calls (object, call) VALUES
 	('delete_shop', 'SELECT * FROM incomplete_orders.delete_shop({shop}, false)'),
 	('grant_to', 'SELECT incomplete_orders.grant_to(''regress_ten_b'', ''admin'', {shop})'),
 	('revoke_from', 'SELECT incomplete_orders.revoke_from(''regress_ten_b'', ''admin'', {shop})'),
+	('rotate_publishable_key', 'SELECT incomplete_orders.rotate_publishable_key({shop}) OPERATOR(pg_catalog.~) ''^pk_'''),
+	('shop_of_key', 'SELECT k.allowed_origins FROM incomplete_orders.shop_of_key({key}) k'),
 	('capture_cart', 'SELECT incomplete_orders.capture_cart(''ten-1'', ''[]'', shop => {shop})'),
 	('capture_carts', 'SELECT c.n, c.error FROM incomplete_orders.capture_carts(''[{"session_id": "ten-1", "items": []}, {"session_id": "ten-9", "items": []}]'', {shop}) c'),
 	('save_checkout', 'SELECT incomplete_orders.save_checkout(''ten-1'', ''{"email": "x@example.com"}'', {shop})'),
 	('track_abandonment', 'SELECT incomplete_orders.track_abandonment(''ten-1'', shop => {shop})'),
+	('track_engagement', 'SELECT incomplete_orders.track_engagement(''ten-1'', 1, 5, 50, {shop})'),
 	('record_checkout_error', 'SELECT incomplete_orders.record_checkout_error({id}, ''general'', ''x'')'),
 	('identify_cart', 'SELECT incomplete_orders.identify_cart(''ten-1'', ''c'', ''x@example.com'', {shop})'),
 	('merge_carts', 'SELECT incomplete_orders.merge_carts(''ten-1'', ''ten-3'', shop => {shop})'),
@@ -240,6 +246,7 @@ BEGIN
 		call := replace(call, '{' || link.key || '}', quote_literal(link.value));
 	END LOOP;
 	call := replace(call, '{attachment}', coalesce((SELECT a.attachment FROM incomplete_orders.attached_tables a JOIN incomplete_orders.shops s USING (shop_id) WHERE s.shop = fill.shop), 999999)::text);
+	call := replace(call, '{key}', quote_literal(coalesce((SELECT s.publishable_key FROM incomplete_orders.shops s WHERE s.shop = fill.shop), 'pk_none')));
 	RETURN replace(replace(replace(replace(replace(replace(call, '{id}', quote_literal(id) || '::pg_catalog.uuid'), '{sold}', quote_literal(sold) || '::pg_catalog.uuid'),
 		'{other}', quote_literal(other) || '::pg_catalog.uuid'), '{order}', quote_literal(order_id) || '::pg_catalog.uuid'),
 		'{message}', quote_literal(message) || '::pg_catalog.uuid'), '{shop}', quote_literal(shop));

@@ -48,12 +48,12 @@ INSERT INTO impersonal VALUES
 	('hook_failures', 'hook sqlstate'),
 	('shop_members', 'role_name purpose granted_by'),
 	('shops', 'shop name currency time_zone locale words base_url restore_url from_email reply_to postal_address logo_url colour consent_rule
-		availability availability_role payment_state payment_state_role allowed_origins');
+		availability availability_role payment_state payment_state_role allowed_origins page_prices publishable_key former_key');
 -- What these say is the same wherever they stand: which row, when, how many, how much.
 CREATE TEMP TABLE neutral AS SELECT regexp_split_to_table('shop_id id order_id root_id message_id event_id note_id skip_id consent_id key_id incomplete_order_id continues_id order_ref used_by attachment
 	role_oid cluster_id database_oid xid snapshot segment path list_phase list_mark always settle marked_at first_marked_at drained_at drained_by attached_at last_read_at retry_at problem_at request_hash token version episode step sequence_step ordinal line part refund attempts failures recovery_attempts weight
 	at created_at changed_at recorded_at last_activity_at next_action_at next_message_at expires_at abandoned_at lost_at closed_at converted_at paid_at refunded_at last_recovery_at payment_deadline
-	not_before due_at queued_at give_up_at sent_at delivered_at opened_at clicked_at replied_at bounced_at complained_at unsubscribed_at issued_at used_at ordered_at assigned_at drawn_for drawn_at counted granted_at failed_at
+	not_before due_at queued_at give_up_at sent_at delivered_at opened_at clicked_at replied_at bounced_at complained_at unsubscribed_at issued_at used_at ordered_at assigned_at drawn_for drawn_at counted granted_at failed_at former_key_until
 	day paid_day message_step revenue kept
 	kind status status_before status_after furthest_step bot late paid holdout machine enabled
 	shipping tax discount coupon_discount total refunded amount value item_count quantity unit_price minimum_value cost paid_amount refund_amount coupon_cost

@@ -1,0 +1,80 @@
+-- What a shop's pages are known by, and how much they are looked at.
+\set VERBOSITY terse
+SELECT incomplete_orders.create_shop('page-a', 'A') > 0 AND incomplete_orders.create_shop('page-b', 'B') > 0 AS made;
+SELECT incomplete_orders.configure_shop('page-a', '{"allowed_origins": ["https://a.example", "http://localhost:3000"], "page_prices": "accept", "consent_rule": "none"}');
+CREATE ROLE regress_page_app;
+CREATE ROLE regress_page_both;
+SELECT incomplete_orders.grant_to('regress_page_app', 'app', 'page-a'), incomplete_orders.grant_to('regress_page_both', 'app');
+
+-- There is none until it is asked for; each is new and long.
+SELECT incomplete_orders.shop_settings('page-a') ->> 'publishable_key' AS none;
+SELECT count(*) AS nobody FROM incomplete_orders.shop_of_key(NULL);
+SELECT incomplete_orders.rotate_publishable_key('page-a') AS first \gset
+SELECT incomplete_orders.rotate_publishable_key('page-b') AS other \gset
+SELECT :'first' ~ '^pk_[A-Za-z0-9_-]{43}$' AS long, :'first' <> :'other' AS new, incomplete_orders.shop_settings('page-a') ->> 'publishable_key' = :'first' AS shown;
+SELECT * FROM incomplete_orders.shop_of_key(:'first');
+SELECT * FROM incomplete_orders.shop_of_key(:'other');
+SELECT count(*) AS nobody FROM unnest(ARRAY['', 'pk_', upper(:'first'), :'first' || ' ', left(:'first', -1), 'page-a']) k, incomplete_orders.shop_of_key(k);
+
+-- A role learns only of the shops that it serves.
+SET ROLE regress_page_app;
+SELECT shop FROM incomplete_orders.shop_of_key(:'first');
+SELECT count(*) AS nobody FROM incomplete_orders.shop_of_key(:'other');
+SELECT incomplete_orders.rotate_publishable_key('page-a');
+SET ROLE regress_page_both;
+SELECT count(*) AS both FROM unnest(ARRAY[:'first', :'other']) k, incomplete_orders.shop_of_key(k);
+RESET ROLE;
+
+-- Two are valid while pages change over; a third ends the first.
+SELECT incomplete_orders.rotate_publishable_key('page-a', '2 days') AS second \gset
+SELECT k.n, s.shop, CASE WHEN isfinite(s.valid_until) THEN round(extract(epoch FROM s.valid_until - now()) / 86400) END AS days FROM (VALUES (1, :'first'), (2, :'second')) k (n, key), incomplete_orders.shop_of_key(k.key) s ORDER BY 1;
+SELECT incomplete_orders.rotate_publishable_key('page-a') AS third \gset
+SELECT k.n, s.shop FROM (VALUES (1, :'first'), (2, :'second'), (3, :'third')) k (n, key), incomplete_orders.shop_of_key(k.key) s ORDER BY 1;
+-- The former one runs out, or is of no use at once.
+SELECT incomplete_orders.rotate_publishable_key('page-a', '1 day', now() - interval '2 days') AS fourth \gset
+SELECT k.n FROM (VALUES (3, :'third'), (4, :'fourth')) k (n, key), incomplete_orders.shop_of_key(k.key) s ORDER BY 1;
+SELECT incomplete_orders.rotate_publishable_key('page-a') AS fifth \gset
+SELECT incomplete_orders.rotate_publishable_key('page-a', '0') AS sixth \gset
+SELECT k.n FROM (VALUES (4, :'fourth'), (5, :'fifth'), (6, :'sixth')) k (n, key), incomplete_orders.shop_of_key(k.key) s ORDER BY 1;
+SELECT incomplete_orders.rotate_publishable_key('page-a', keep) FROM unnest(ARRAY[NULL, interval '-1 s']) keep;
+SELECT incomplete_orders.rotate_publishable_key('page-a', '2 years');
+
+-- Nobody chooses a key: it could be one that another shop's pages still use.
+SELECT incomplete_orders.configure_shop('page-b', jsonb_build_object('publishable_key', :'fifth'));
+SELECT incomplete_orders.configure_shop('page-b', jsonb_build_object('publishable_key', :'other'));
+SELECT incomplete_orders.configure_shop('page-b', '{"publishable_key": null}');
+SELECT count(*) AS shut_out FROM incomplete_orders.shop_of_key(:'other');
+SELECT incomplete_orders.configure_shop('page-a', '{"publishable_key": null}');
+SELECT publishable_key, former_key, former_key_until FROM incomplete_orders.shops WHERE shop = 'page-a';
+
+-- Engagement is added up, of scroll the furthest is kept; nothing else of the order changes but its version.
+SELECT incomplete_orders.capture_cart('page-1', '[{"sku":"A","quantity":1,"unit_price":"2"}]', context => '{"device": "phone", "engagement": "soon"}', shop => 'page-a') AS id \gset
+CREATE TEMP TABLE before AS SELECT * FROM incomplete_orders.open_orders WHERE id = :'id';
+SELECT incomplete_orders.track_engagement('page-1', 1, 30, 80, 'page-a') = :'id' AS same;
+SELECT incomplete_orders.track_engagement('page-1', seconds => 12, scroll => 40, shop => 'page-a') = :'id' AS same;
+SELECT incomplete_orders.track_engagement('page-1', 0, shop => 'page-a') = :'id' AS same;
+SELECT context FROM incomplete_orders.open_orders WHERE id = :'id';
+SELECT o.version - b.version AS versions, (to_jsonb(o) - 'context' - 'version') = (to_jsonb(b) - 'context' - 'version') AS else_the_same
+FROM incomplete_orders.open_orders o JOIN before b USING (shop_id, id);
+SELECT count(*) AS events FROM incomplete_orders.order_history(:'id');
+-- It keeps no tab alive.
+SELECT incomplete_orders.mark_abandoned(:'id');
+SELECT incomplete_orders.track_engagement('page-1', shop => 'page-a') = :'id' AS same;
+SELECT status FROM incomplete_orders.open_orders WHERE id = :'id';
+-- No order of that session, in that shop, or any more.
+SELECT incomplete_orders.track_engagement('page-2', shop => 'page-a'), incomplete_orders.track_engagement('page-1', shop => 'page-b');
+SELECT incomplete_orders.dismiss_order(:'id');
+SELECT incomplete_orders.track_engagement('page-1', shop => 'page-a');
+SELECT incomplete_orders.track_engagement('page-1', -1, shop => 'page-a');
+SELECT incomplete_orders.track_engagement('page-1', 1, 86401, shop => 'page-a');
+SELECT incomplete_orders.track_engagement('page-1', 1, 1, 101, shop => 'page-a');
+SELECT incomplete_orders.track_engagement('');
+-- What was counted does not run over.
+SELECT incomplete_orders.capture_cart('page-3', '[]', context => '{"engagement": {"views": 999999, "seconds": 1e30, "scroll": 7}}', shop => 'page-a') IS NOT NULL AS captured;
+SELECT incomplete_orders.track_engagement('page-3', 1000, 86400, shop => 'page-a') IS NOT NULL AS counted;
+SELECT context -> 'engagement' AS engagement FROM incomplete_orders.open_orders WHERE session_id = 'page-3';
+
+SELECT count(*) > 0 AS deleted FROM unnest(ARRAY['page-a', 'page-b']) s, incomplete_orders.delete_shop(s, false);
+SET client_min_messages = warning;
+DROP OWNED BY regress_page_app, regress_page_both;
+DROP ROLE regress_page_app, regress_page_both;
