@@ -155,7 +155,7 @@ on_notice(void *arg, const PGresult *result)
 void
 db_init(Db *db, Loop *loop, const char *dbname)
 {
-	db->conn = NULL;
+	memset(db, 0, sizeof(*db));
 	db->dbname = dbname;
 	db->loop = loop;
 }
@@ -242,9 +242,41 @@ fail_from_connection(PGconn *conn, Failure *failure)
 
 typedef struct ConnectParameters
 {
-	const char *keywords[4];
-	const char *values[4];
+	const char *keywords[7];
+	const char *values[7];
+	char	   *options;
 } ConnectParameters;
+
+/* The options of the connection string, or of the environment. */
+static char *
+given_options(const char *dbname)
+{
+	PQconninfoOption *options = dbname != NULL ? PQconninfoParse(dbname, NULL) : NULL;
+	const char *found = getenv("PGOPTIONS");
+	char	   *copy;
+
+	for (PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++)
+	{
+		if (strcmp(option->keyword, "options") == 0 && option->val != NULL)
+			found = option->val;
+	}
+	copy = strdup(found != NULL ? found : "");
+	PQconninfoFree(options);
+	return copy;
+}
+
+/* With the search_path that statements rely on behind them: the last one counts. */
+static char *
+options_with_path(const Db *db)
+{
+	char	   *given = given_options(db->dbname);
+	char	   *options = NULL;
+
+	if (given == NULL || asprintf(&options, "%s -c search_path=%s", given, db->search_path) < 0)
+		options = NULL;
+	free(given);
+	return options;
+}
 
 static void
 connect_parameters(const Db *db, ConnectParameters *parameters)
@@ -260,6 +292,20 @@ connect_parameters(const Db *db, ConnectParameters *parameters)
 	{
 		parameters->keywords[n] = "dbname";
 		parameters->values[n++] = db->dbname;
+	}
+	/* Behind dbname, so that they win over what a connection string says. */
+	if (db->user != NULL)
+	{
+		parameters->keywords[n] = "user";
+		parameters->values[n++] = db->user;
+		parameters->keywords[n] = "password";
+		parameters->values[n++] = db->password;
+	}
+	if (db->search_path != NULL)
+	{
+		parameters->options = options_with_path(db);
+		parameters->keywords[n] = "options";
+		parameters->values[n++] = parameters->options;
 	}
 }
 
@@ -304,9 +350,11 @@ db_connect_begin(Db *db, Connecting *connecting, Failure *failure)
 	ConnectParameters parameters;
 
 	connect_parameters(db, &parameters);
-	db->conn = PQconnectStartParams(parameters.keywords, parameters.values, 1);
+	if (db->search_path == NULL || parameters.options != NULL)
+		db->conn = PQconnectStartParams(parameters.keywords, parameters.values, 1);
 	if (db->conn == NULL)
 	{
+		free(parameters.options);
 		failure_set(failure, EX_OSERR, "out of memory");
 		return false;
 	}
@@ -318,9 +366,11 @@ db_connect_begin(Db *db, Connecting *connecting, Failure *failure)
 		/* Was it tried at all? */
 		if (PQpingParams(parameters.keywords, parameters.values, 1) == PQPING_NO_ATTEMPT)
 			failure->code = EX_CONFIG;
+		free(parameters.options);
 		db_close(db);
 		return false;
 	}
+	free(parameters.options);
 	connecting->limit = connect_limit(db->conn);
 	connecting->deadline = deadline_after(connecting->limit);
 	connecting->fd = PQsocket(db->conn);

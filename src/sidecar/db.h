@@ -16,6 +16,9 @@ typedef struct Db
 {
 	PGconn	   *conn;			/* NULL: there is none */
 	const char *dbname;			/* what -d says, or NULL */
+	const char *user;			/* or NULL: as dbname and the environment say */
+	const char *password;
+	const char *search_path;	/* or NULL: the database's */
 	Loop	   *loop;
 } Db;
 

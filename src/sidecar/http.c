@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -33,20 +34,24 @@
 #define CONNECTIONS_MOST 512
 #define CONNECTION_MEMORY 16384
 #define IDLE_LIMIT 15			/* seconds */
-#define REQUEST_LIMIT (30 * SECOND)
+#define REQUEST_LIMIT 30		/* seconds */
 /* of a body without a length that turned out too large: what is read to be able to say so */
 #define DISCARD_MOST 65536
 #define SWEEP_EVERY SECOND
+/* of a body in pieces: what is sent at once, and what is held for a client that reads slowly */
+#define STREAM_PIECE 32768
+#define STREAM_MOST 262144
 /* what the log shows of a parameter */
 #define SHOWN_MOST 6
 
 static const char nothing_allowed[] = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/* A client's connection: since when its present request has been awaited. */
+/* A client's connection: since when we have been waiting for it. */
 typedef struct Client
 {
 	int			fd;
 	int64_t		since;
+	bool		waits;			/* it waits for us */
 	struct Client *next;
 	struct Client *before;
 } Client;
@@ -101,6 +106,15 @@ fits(const char *pattern, char *path, char **parameters)
 	return true;
 }
 
+/* Without what a proxy puts before it; a proxy may take it off itself. */
+static const char *
+without_prefix(const Http *http, const char *path)
+{
+	size_t		length = http->setup.prefix != NULL ? strlen(http->setup.prefix) : 0;
+
+	return length > 0 && strncmp(path, http->setup.prefix, length) == 0 && path[length] == '/' ? path + length : path;
+}
+
 static bool
 is_method(const Route *route, const char *method)
 {
@@ -126,7 +140,7 @@ find_route(Request *request, const Route *routes)
 		}
 		request->refusal = HTTP_METHOD_NOT_ALLOWED;
 	}
-	if (request->route == NULL)
+	if (request->route == NULL && (request->http->setup.find == NULL || !request->http->setup.find(request->http->setup.find_arg, request)))
 		request->refusal = HTTP_NOT_FOUND;
 }
 
@@ -159,6 +173,66 @@ http_header(const Request *request, const char *name)
 	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
+typedef struct Each
+{
+	bool		(*use) (void *arg, const char *name, const char *value);
+	void	   *arg;
+	bool		ended;
+} Each;
+
+static enum MHD_Result
+on_each(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	Each	   *each = arg;
+
+	each->ended = !each->use(each->arg, name, value);
+	return each->ended ? MHD_NO : MHD_YES;
+}
+
+static bool
+use_each(const Request *request, enum MHD_ValueKind kind, bool (*use) (void *arg, const char *name, const char *value), void *arg)
+{
+	Each		each = {use, arg, false};
+
+	(void) MHD_get_connection_values(request->connection, kind, on_each, &each);
+	return !each.ended;
+}
+
+/* Every header in its order, until use() says false; then so do we. */
+bool
+http_each_header(const Request *request, bool (*use) (void *arg, const char *name, const char *value), void *arg)
+{
+	return use_each(request, MHD_HEADER_KIND, use, arg);
+}
+
+/* The same for what stands behind the "?": as it was sent, but + for blanks; value may be NULL. */
+bool
+http_each_argument(const Request *request, bool (*use) (void *arg, const char *name, const char *value), void *arg)
+{
+	return use_each(request, MHD_GET_ARGUMENT_KIND, use, arg);
+}
+
+int
+http_status(const Request *request)
+{
+	return request->status;
+}
+
+/* Who is connected, "" if that cannot be said: a proxy, or the client. */
+void
+http_peer(const Request *request, char *address, size_t size)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	socklen_t	length;
+
+	address[0] = '\0';
+	if (info == NULL || info->client_addr == NULL)
+		return;
+	length = info->client_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+	if (getnameinfo(info->client_addr, length, address, size, NULL, 0, NI_NUMERICHOST) != 0)
+		address[0] = '\0';
+}
+
 bool
 http_is_head(const Request *request)
 {
@@ -172,7 +246,7 @@ make_request(Http *http, struct MHD_Connection *connection, const char *path, co
 
 	if (request == NULL)
 		return NULL;
-	request->path = strdup(path);
+	request->path = strdup(without_prefix(http, path));
 	if (request->path == NULL)
 	{
 		free(request);
@@ -182,6 +256,7 @@ make_request(Http *http, struct MHD_Connection *connection, const char *path, co
 	request->context = http->setup.context;
 	request->connection = connection;
 	request->method = method;
+	request->body_most = HTTP_BODY_MOST;
 	request->began = loop_now();
 	request->next = http->requests;
 	if (request->next != NULL)
@@ -204,10 +279,16 @@ free_request(Request *request)
 		MHD_destroy_response(request->response);
 	for (int i = 0; i < HTTP_PARAMETERS; i++)
 		free(request->values[i]);
+	for (int i = 0; i < request->headers; i++)
+		free(request->header_values[i]);
+	if (request->free_own != NULL)
+		request->free_own(request->own);
 	free(request->path);
 	free(request->body);
 	free(request);
 }
+
+static void end_of_stream(Request *request);
 
 static void
 log_request(const Request *request, bool whole)
@@ -230,7 +311,7 @@ log_request(const Request *request, bool whole)
 	path[length] = '\0';
 	log_begin(&line, "info", "request");
 	log_text(&line, "method", request->method);
-	log_text(&line, "path", path);
+	log_text(&line, "path", request->label != NULL ? request->label : path);
 	if (line.stream != NULL)
 		fprintf(line.stream, " status=%d ms=%.1f", request->status, (double) (loop_now() - request->began) / 1000);
 	log_text(&line, "note", request->note);
@@ -239,23 +320,42 @@ log_request(const Request *request, bool whole)
 	log_end(&line);
 }
 
+/* Room for so much more of the body, and a 0 byte. */
+static bool
+make_room(Request *request, size_t size)
+{
+	size_t		room = request->body_room;
+	char	   *body;
+
+	if (request->body_length + size < room)
+		return true;
+	room = request->body_length + size + 1 > 2 * room ? request->body_length + size + 1 : 2 * room;
+	if (room > request->body_most + 1)
+		room = request->body_most + 1;
+	body = realloc(request->body, room);
+	if (body == NULL)
+		return false;
+	request->body = body;
+	request->body_room = room;
+	return true;
+}
+
 /* Keeps a piece of the body; a body that is too large is read on for a while, to answer. */
 static bool
 take_body(Request *request, const char *data, size_t size)
 {
-	if (request->refusal != 0 || request->body_length + size > HTTP_BODY_MOST)
+	if (request->refusal != 0 || size > request->body_most - request->body_length)
 	{
 		if (request->refusal == 0)
 			request->refusal = HTTP_TOO_LARGE;
 		request->discarded += size;
 		return request->discarded <= DISCARD_MOST;
 	}
-	if (request->body == NULL)
-		request->body = calloc(1, HTTP_BODY_MOST + 1);
-	if (request->body == NULL)
+	if (!make_room(request, size))
 		return false;
 	memcpy(request->body + request->body_length, data, size);
 	request->body_length += size;
+	request->body[request->body_length] = '\0';
 	return true;
 }
 
@@ -270,7 +370,7 @@ announces_too_much(const Request *request)
 		return false;
 	length += strspn(length, "0");
 	digits = strspn(length, "0123456789");
-	return digits > 6 || atoi(length) > HTTP_BODY_MOST;
+	return digits > 9 || (size_t) atol(length) > request->body_most;
 }
 
 static enum MHD_Result
@@ -279,10 +379,45 @@ send_answer(Request *request)
 	return MHD_queue_response(request->connection, (unsigned) request->status, request->response);
 }
 
+static Client *
+client_of(const Request *request)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info != NULL ? info->socket_context : NULL;
+}
+
+static void
+suspend(Request *request)
+{
+	Client	   *client = client_of(request);
+
+	request->waiting = true;
+	if (client != NULL)
+		client->waits = true;
+	MHD_suspend_connection(request->connection);
+}
+
+static void
+resume(Request *request)
+{
+	Client	   *client = client_of(request);
+
+	request->waiting = false;
+	if (client != NULL)
+	{
+		client->waits = false;
+		client->since = loop_now();
+	}
+	MHD_resume_connection(request->connection);
+}
+
 static void
 handle(Request *request)
 {
-	if (request->refusal != 0)
+	if (request->handler != NULL)
+		request->handler(request);
+	else if (request->refusal != 0)
 		request->http->setup.refuse(request);
 	else
 		request->route->handler(request);
@@ -319,8 +454,7 @@ on_request(void *arg, struct MHD_Connection *connection, const char *path, const
 		handle(request);
 		if (request->response == NULL && request->status == -1)
 		{
-			request->waiting = true;
-			MHD_suspend_connection(connection);
+			suspend(request);
 			return MHD_YES;
 		}
 	}
@@ -339,8 +473,12 @@ on_completed(void *arg, struct MHD_Connection *connection, void **state, enum MH
 	*state = NULL;
 	if (request == NULL)
 		return;
+	if (request->stream != NULL)
+		end_of_stream(request);
 	if (http->setup.verbose)
 		log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+	if (http->setup.completed != NULL)
+		http->setup.completed(http->setup.completed_arg, request, loop_now() - request->began);
 	free_request(request);
 }
 
@@ -358,6 +496,8 @@ add_header(struct MHD_Response *response, const char *name, const char *value)
 static void
 add_headers(const Request *request, const Answer *answer, struct MHD_Response *response)
 {
+	for (int i = 0; i < request->headers; i++)
+		add_header(response, request->names[i], request->header_values[i]);
 	add_header(response, "Cache-Control", "no-store");
 	add_header(response, "Content-Security-Policy", answer->policy != NULL ? answer->policy : nothing_allowed);
 	add_header(response, "Referrer-Policy", "no-referrer");
@@ -396,10 +536,140 @@ http_answer(Request *request, const Answer *answer)
 	request->response = response;
 	request->status = answer->status;
 	if (request->waiting)
+		resume(request);
+}
+
+/* A header of the answer to come; the name is a constant.  Those of security have no use for it. */
+void
+http_add_header(Request *request, const char *name, const char *value)
+{
+	if (request->headers == HTTP_HEADERS)
+		return;
+	request->names[request->headers] = name;
+	request->header_values[request->headers] = strdup(value);
+	if (request->header_values[request->headers] != NULL)
+		request->headers++;
+}
+
+/* ---------------------------------------------------------------------------
+ * Answers in pieces
+ */
+
+/* What was written and not yet sent. */
+struct HttpStream
+{
+	HttpStreamer streamer;
+	char	   *data;
+	size_t		length;
+	size_t		room;
+	size_t		sent;			/* of data */
+	bool		ended;
+	bool		whole;
+};
+
+/* libmicrohttpd has room for so much. */
+static ssize_t
+read_stream(void *arg, uint64_t position, char *out, size_t most)
+{
+	Request    *request = arg;
+	struct HttpStream *stream = request->stream;
+	size_t		length = stream->length - stream->sent;
+
+	if (length == 0 && stream->ended)
+		return stream->whole ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+	if (length == 0)
 	{
-		request->waiting = false;
-		MHD_resume_connection(request->connection);
+		suspend(request);
+		return 0;
 	}
+	if (length > most)
+		length = most;
+	memcpy(out, stream->data + stream->sent, length);
+	stream->sent += length;
+	/* Who takes a piece shows that he lives. */
+	if (client_of(request) != NULL)
+		client_of(request)->since = loop_now();
+	if (stream->sent == stream->length)
+	{
+		stream->sent = stream->length = 0;
+		if (!stream->ended)
+			stream->streamer.more(stream->streamer.arg);
+	}
+	return (ssize_t) length;
+}
+
+static void
+end_of_stream(Request *request)
+{
+	struct HttpStream *stream = request->stream;
+
+	request->stream = NULL;
+	if (!stream->ended)
+		stream->streamer.gone(stream->streamer.arg);
+	free(stream->data);
+	free(stream);
+}
+
+/* The head of an answer whose body comes in pieces; its body and length do not count. */
+bool
+http_stream_begin(Request *request, const Answer *answer, const HttpStreamer *streamer)
+{
+	struct HttpStream *stream = calloc(1, sizeof(*stream));
+	struct MHD_Response *response = stream != NULL ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_PIECE, read_stream, request, NULL) : NULL;
+
+	if (response == NULL)
+	{
+		free(stream);
+		return false;
+	}
+	stream->streamer = *streamer;
+	request->stream = stream;
+	add_headers(request, answer, response);
+	request->response = response;
+	request->status = answer->status;
+	if (request->waiting)
+		resume(request);
+	return true;
+}
+
+/* False: there is no memory for it. */
+bool
+http_stream_write(Request *request, const char *data, size_t length)
+{
+	struct HttpStream *stream = request->stream;
+
+	if (stream->length + length > stream->room)
+	{
+		size_t		room = stream->length + length > 2 * stream->room ? stream->length + length : 2 * stream->room;
+		char	   *more = realloc(stream->data, room);
+
+		if (more == NULL)
+			return false;
+		stream->data = more;
+		stream->room = room;
+	}
+	memcpy(stream->data + stream->length, data, length);
+	stream->length += length;
+	if (request->waiting)
+		resume(request);
+	return true;
+}
+
+/* Should no more be written before more() was called? */
+bool
+http_stream_is_full(const Request *request)
+{
+	return request->stream->length >= STREAM_MOST;
+}
+
+/* Not whole: the client learns by the connection's end that something is missing. */
+void
+http_stream_end(Request *request, bool whole)
+{
+	request->stream->ended = true;
+	request->stream->whole = whole;
+	if (request->waiting)
+		resume(request);
 }
 
 /* ---------------------------------------------------------------------------
@@ -451,7 +721,7 @@ sweep(Http *http)
 	http->next_sweep = now + SWEEP_EVERY;
 	for (Client *client = http->clients; client != NULL; client = client->next)
 	{
-		if (now - client->since > REQUEST_LIMIT && client->fd >= 0)
+		if (!client->waits && now - client->since > http->setup.limits.request * SECOND && client->fd >= 0)
 			(void) shutdown(client->fd, SHUT_RDWR);
 	}
 }
@@ -559,6 +829,19 @@ open_socket(Http *http, const char *listen, Failure *failure)
 	return fd;
 }
 
+static void
+set_limits(HttpLimits *limits)
+{
+	if (limits->head == 0)
+		limits->head = CONNECTION_MEMORY;
+	if (limits->idle == 0)
+		limits->idle = IDLE_LIMIT;
+	if (limits->request == 0)
+		limits->request = REQUEST_LIMIT;
+	if (limits->connections == 0)
+		limits->connections = CONNECTIONS_MOST;
+}
+
 /* NULL: it could not be started, and why. */
 Http *
 http_start(const HttpSetup *setup, Failure *failure)
@@ -572,15 +855,17 @@ http_start(const HttpSetup *setup, Failure *failure)
 		return NULL;
 	}
 	http->setup = *setup;
+	set_limits(&http->setup.limits);
 	http->old_socket = -1;
 	fd = open_socket(http, setup->listen, failure);
 	if (fd >= 0)
 	{
 		http->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, http,
 										MHD_OPTION_LISTEN_SOCKET, fd,
-										MHD_OPTION_CONNECTION_LIMIT, (unsigned) CONNECTIONS_MOST,
-										MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
-										MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_LIMIT,
+										MHD_OPTION_CONNECTION_LIMIT, (unsigned) http->setup.limits.connections,
+										MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned) http->setup.limits.per_address,
+										MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) http->setup.limits.head,
+										MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) http->setup.limits.idle,
 										MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
 										MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
 										MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,

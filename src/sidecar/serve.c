@@ -21,7 +21,10 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "proxy.h"
+#include "rest.h"
 #include "shopper.h"
+#include "staff.h"
 
 /* what requests get to end when we are asked to stop, and then the visits */
 #define STOP_GRACE (10 * SECOND)
@@ -33,6 +36,15 @@ typedef struct ServeOptions
 	CommonOptions common;
 	const char *listen;
 	int			pool;
+	const char *staff_dbname;
+	const char *prefix;
+	const char *trusted_proxy;
+	int			max_header;
+	int			max_body;
+	int			max_connections;
+	int			per_address;
+	int			idle_timeout;
+	int			request_timeout;
 } ServeOptions;
 
 static const OptionDef serve_options[] = {
@@ -40,6 +52,24 @@ static const OptionDef serve_options[] = {
 	"where to answer HTTP; a proxy stands in front"},
 	{"pool", 0, OPTION_NUMBER, offsetof(ServeOptions, pool), "N", "4", 1, POOL_MOST,
 	"connections to the database"},
+	{"staff-dbname", 0, OPTION_TEXT, offsetof(ServeOptions, staff_dbname), "NAME", NULL, 0, 0,
+	"where staff log in, if not as --dbname says: a server that asks for passwords"},
+	{"prefix", 0, OPTION_TEXT, offsetof(ServeOptions, prefix), "PATH", NULL, 0, 0,
+	"what a proxy puts before each path, e.g. /shop"},
+	{"trusted-proxy", 0, OPTION_TEXT, offsetof(ServeOptions, trusted_proxy), "ADDRESSES", NULL, 0, 0,
+	"proxies whose X-Forwarded-For counts: addresses or networks, with commas"},
+	{"max-header", 0, OPTION_NUMBER, offsetof(ServeOptions, max_header), "BYTES", "16384", 4096, 1048576,
+	"what the head of a request may take"},
+	{"max-body", 0, OPTION_NUMBER, offsetof(ServeOptions, max_body), "BYTES", "1048576", 8192, 67108864,
+	"the same for the body of a request to the API"},
+	{"max-connections", 0, OPTION_NUMBER, offsetof(ServeOptions, max_connections), "N", "512", 1, 10000,
+	"clients at once"},
+	{"max-per-address", 0, OPTION_NUMBER, offsetof(ServeOptions, per_address), "N", NULL, 1, 10000,
+	"the same for each address; behind a proxy all have one"},
+	{"idle-timeout", 0, OPTION_SPAN, offsetof(ServeOptions, idle_timeout), "TIME", "15s", 1, 3600,
+	"silence that ends a connection"},
+	{"request-timeout", 0, OPTION_SPAN, offsetof(ServeOptions, request_timeout), "TIME", "30s", 1, 3600,
+	"what sending a request, and taking its answer, may take"},
 	{NULL}
 };
 
@@ -51,6 +81,9 @@ typedef struct Server
 	Pool		pool;
 	Visits		visits;
 	Shopper		shopper;
+	Staff		staff;
+	Proxies		proxies;
+	Rest		rest;
 } Server;
 
 /* ---------------------------------------------------------------------------
@@ -129,9 +162,11 @@ turn(Server *server, int64_t deadline)
 {
 	deadline = sooner(deadline, http_deadline(server->http));
 	deadline = sooner(deadline, pool_deadline(&server->pool));
+	deadline = sooner(deadline, staff_deadline(&server->staff));
 	deadline = sooner(deadline, visits_deadline(&server->visits));
 	(void) loop_wait(server->loop, server->epoll_fd, POLLIN, deadline);
 	pool_turn(&server->pool);
+	staff_turn(&server->staff);
 	visits_turn(&server->visits);
 	/* Last: it sends what the others have answered. */
 	http_turn(server->http);
@@ -163,11 +198,13 @@ stop(Server *server)
 		turn(server, deadline);
 	/* Who still waits for the database is told, and may take a moment to hear it. */
 	pool_close(&server->pool);
+	staff_close(&server->staff);
 	deadline = loop_now() + SECOND;
 	do
 		turn(server, deadline);
 	while (http_busy(server->http) > 0 && loop_now() < deadline);
 	http_stop(server->http);
+	staff_free(&server->staff);
 	visits_free(&server->visits);
 }
 
@@ -177,8 +214,16 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 	struct epoll_event event = {.events = EPOLLIN};
 	HttpSetup	setup = {
 		.routes = routes,.refuse = refuse_request,.context = &server->shopper,
-		.listen = options->listen,.verbose = options->common.verbose
+		.listen = options->listen,.prefix = options->prefix,.verbose = options->common.verbose,
+		.find = rest_find,.find_arg = &server->rest,
+		.limits = {options->max_header, options->idle_timeout, options->request_timeout, options->max_connections, options->per_address}
 	};
+
+	if (!proxies_read(&server->proxies, options->trusted_proxy))
+	{
+		failure_set(failure, EX_USAGE, "--trusted-proxy is addresses or networks with commas between, at most %d", PROXIES_MOST);
+		return false;
+	}
 
 	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (server->epoll_fd < 0)
@@ -188,7 +233,18 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 	}
 	server->shopper = (Shopper) {&server->pool, &server->visits};
 	pool_init(&server->pool, server->loop, options->common.dbname, options->pool, server->epoll_fd);
+	for (int i = 0; i < server->pool.size; i++)
+		server->pool.slots[i].db.search_path = REST_SEARCH_PATH;
 	visits_init(&server->visits, &server->pool);
+	server->rest = (Rest) {
+		.pool = &server->pool,.staff = &server->staff,.prefix = options->prefix != NULL ? options->prefix : "",
+			.body_most = (size_t) options->max_body,.proxies = &server->proxies
+	};
+	if (!staff_init(&server->staff, server->loop, options->staff_dbname != NULL ? options->staff_dbname : options->common.dbname, server->epoll_fd))
+	{
+		failure_set(failure, EX_OSERR, "there is no randomness");
+		return false;
+	}
 	server->http = http_start(&setup, failure);
 	if (server->http == NULL)
 		return false;

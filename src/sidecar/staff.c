@@ -1,0 +1,457 @@
+/*
+ * staff.c
+ *		Staff: roles of the database, logged in by HTTP Basic.
+ *
+ * A login is a role with one password, and a small pool of connections that were opened
+ * with it; whatever is done with them, the role's own rights count.  The database alone
+ * knows passwords.  Whether a request brings that of an open login is decided by a digest
+ * with a key of this process.  A connection is closed after idle_limit, in use or not, so
+ * that a password which was changed, or a role that may not log in any more, is noticed
+ * by the next connection.
+ *
+ * A login counts only if the server asked for the password: under trust, peer or a
+ * certificate any password would do.  Superusers are refused.  Failed tries make their
+ * address, and their role, wait; an open login is not asked to.
+ *
+ * Memory: a Login lives until no request uses it and its connections are closed.  Its
+ * password is overwritten before it is freed.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sysexits.h>
+
+#include "problem.h"
+#include "proxy.h"
+#include "staff.h"
+
+#define LOGINS_MOST 64
+#define POOL_SIZE 4
+#define IDLE_LIMIT (60 * SECOND)
+#define ROLE_MOST 63
+#define PASSWORD_MOST 1000
+/* failed tries that cost no waiting */
+#define FREE_BY_ADDRESS 5
+#define FREE_BY_ROLE 10
+#define FULL_PAUSE 5
+
+typedef enum LoginState
+{
+	LOGIN_NEW,
+	LOGIN_OPEN,					/* the server has taken the password */
+	LOGIN_REFUSED,				/* it has not */
+	LOGIN_UNASKED,				/* it did not ask for it */
+	LOGIN_SUPERUSER,
+} LoginState;
+
+struct Login
+{
+	Login	   *next;
+	Staff	   *staff;
+	LoginState	state;
+	char		role[ROLE_MOST + 1];
+	char	   *password;
+	unsigned char digest[32];
+	char		address[64];	/* of who opened it */
+	int			users;			/* requests */
+	bool		counted;		/* as a try */
+	Pool		pool;
+};
+
+/* ---------------------------------------------------------------------------
+ * Logins
+ */
+
+bool
+staff_init(Staff *staff, Loop *loop, const char *dbname, int epoll_fd)
+{
+	memset(staff, 0, sizeof(*staff));
+	staff->loop = loop;
+	staff->dbname = dbname;
+	staff->epoll_fd = epoll_fd;
+	staff->pool_size = POOL_SIZE;
+	staff->idle_limit = IDLE_LIMIT;
+	attempts_init(&staff->by_address, FREE_BY_ADDRESS);
+	attempts_init(&staff->by_role, FREE_BY_ROLE);
+	return getrandom(staff->key, sizeof(staff->key), 0) == sizeof(staff->key);
+}
+
+static void
+make_digest(const Staff *staff, const char *role, const char *password, unsigned char *digest)
+{
+	GHmac	   *hmac = g_hmac_new(G_CHECKSUM_SHA256, staff->key, sizeof(staff->key));
+	gsize		length = 32;
+
+	/* With the 0 byte between them, which neither has. */
+	g_hmac_update(hmac, (const guchar *) role, (gssize) strlen(role) + 1);
+	g_hmac_update(hmac, (const guchar *) password, (gssize) strlen(password));
+	g_hmac_get_digest(hmac, digest, &length);
+	g_hmac_unref(hmac);
+}
+
+/* In a time that does not tell how much of it is right. */
+static bool
+is_same(const unsigned char *a, const unsigned char *b)
+{
+	unsigned char different = 0;
+
+	for (int i = 0; i < 32; i++)
+		different |= a[i] ^ b[i];
+	return different == 0;
+}
+
+/* What a connection must be like to be one of staff. */
+static bool
+admit(Pool *pool, PGconn *conn, Failure *failure)
+{
+	Login	   *login = pool->admit_arg;
+	const char *superuser = PQparameterStatus(conn, "is_superuser");
+
+	if (!PQconnectionUsedPassword(conn))
+	{
+		login->state = LOGIN_UNASKED;
+		failure_set(failure, EX_NOPERM, "the server did not ask role \"%s\" for its password", login->role);
+		log_trouble(failure, "login", 0);
+		return false;
+	}
+	if (superuser == NULL || strcmp(superuser, "off") != 0)
+	{
+		login->state = LOGIN_SUPERUSER;
+		failure_set(failure, EX_NOPERM, "a superuser tried to log in");
+		log_trouble(failure, "login", 0);
+		return false;
+	}
+	login->state = LOGIN_OPEN;
+	if (login->counted)
+	{
+		attempts_take_back(&login->staff->by_address, login->address);
+		attempts_take_back(&login->staff->by_role, login->role);
+		login->counted = false;
+	}
+	return true;
+}
+
+static Login *
+find_login(const Staff *staff, const unsigned char *digest)
+{
+	for (Login *login = staff->logins; login != NULL; login = login->next)
+	{
+		if (login->state <= LOGIN_OPEN && is_same(login->digest, digest))
+			return login;
+	}
+	return NULL;
+}
+
+static Login *
+make_login(Staff *staff, const char *role, const char *password, const unsigned char *digest, const char *address)
+{
+	Login	   *login = staff->n < LOGINS_MOST ? calloc(1, sizeof(*login)) : NULL;
+
+	if (login == NULL)
+		return NULL;
+	login->password = strdup(password);
+	if (login->password == NULL)
+	{
+		free(login);
+		return NULL;
+	}
+	login->staff = staff;
+	snprintf(login->role, sizeof(login->role), "%s", role);
+	snprintf(login->address, sizeof(login->address), "%s", address);
+	memcpy(login->digest, digest, sizeof(login->digest));
+	pool_init(&login->pool, staff->loop, staff->dbname, staff->pool_size, staff->epoll_fd);
+	login->pool.strict = true;
+	login->pool.idle_limit = login->pool.age_limit = staff->idle_limit;
+	login->pool.admit = admit;
+	login->pool.admit_arg = login;
+	for (int i = 0; i < login->pool.size; i++)
+	{
+		login->pool.slots[i].db.user = login->role;
+		login->pool.slots[i].db.password = login->password;
+		login->pool.slots[i].db.search_path = REST_SEARCH_PATH;
+	}
+	login->next = staff->logins;
+	staff->logins = login;
+	staff->n++;
+	return login;
+}
+
+static void
+free_login(Login *login)
+{
+	pool_close(&login->pool);
+	explicit_bzero(login->password, strlen(login->password));
+	free(login->password);
+	free(login);
+}
+
+/* ---------------------------------------------------------------------------
+ * Answers
+ */
+
+static void
+refuse_login(RestCall *call, const char *detail)
+{
+	http_add_header(call->request, "WWW-Authenticate", "Basic realm=\"incomplete-orders\", charset=\"UTF-8\"");
+	problem_refuse(call->request, HTTP_UNAUTHORIZED, detail);
+}
+
+/* Answers, if the login is what failed. */
+bool
+staff_refuse(RestCall *call, const Failure *failure)
+{
+	Login	   *login = call->login;
+
+	if (login->state == LOGIN_UNASKED)
+		problem_answer(call->request, &(Problem) {
+			.status = HTTP_FORBIDDEN,.type = "password-not-asked",.detail = "The database does not ask this role for its password, so that a password proves nothing.",
+			.hint = "An administrator has pg_hba.conf ask for one (scram-sha-256) where this program connects."
+		});
+	else if (login->state == LOGIN_SUPERUSER)
+		problem_answer(call->request, &(Problem) {
+			.status = HTTP_FORBIDDEN,.type = "superuser",.detail = "Superusers do not log in here.",
+			.hint = "Use a role that was granted admin or analyst of a shop with incomplete_orders.grant_to()."
+		});
+	else if (strncmp(failure->sqlstate, "28", 2) == 0)
+		refuse_login(call, "There is no such role, or its password is another one.");
+	else
+	{
+		/* Nobody was wrong: the server could not be asked. */
+		if (login->state == LOGIN_NEW && login->counted)
+		{
+			attempts_take_back(&login->staff->by_address, login->address);
+			attempts_take_back(&login->staff->by_role, login->role);
+			login->counted = false;
+		}
+		return false;
+	}
+	if (login->state <= LOGIN_OPEN)
+		login->state = LOGIN_REFUSED;
+	login->staff->failed++;
+	return true;
+}
+
+/* ---------------------------------------------------------------------------
+ * Who is it?
+ */
+
+/* Role and password of "Basic ...", to be freed with wipe(); false: there is none. */
+static char *
+read_basic(const char *header, const char **role, const char **password)
+{
+	gsize		length = 0;
+	char	   *text;
+	char	   *colon;
+
+	if (header == NULL || g_ascii_strncasecmp(header, "Basic ", 6) != 0 || strlen(header) > 2 * (ROLE_MOST + PASSWORD_MOST))
+		return NULL;
+	text = (char *) g_base64_decode(header + 6, &length);
+	if (text == NULL)
+		return NULL;
+	text = g_realloc(text, length + 1);
+	text[length] = '\0';
+	colon = strchr(text, ':');
+	/* Names that are too long would be cut by the server; an empty password makes libpq look for another one. */
+	if (strlen(text) == length && g_utf8_validate(text, (gssize) length, NULL) && colon != NULL && colon > text &&
+		colon - text <= ROLE_MOST && colon[1] != '\0' && strlen(colon + 1) <= PASSWORD_MOST)
+	{
+		*colon = '\0';
+		*role = text;
+		*password = colon + 1;
+		return text;
+	}
+	explicit_bzero(text, length);
+	g_free(text);
+	return NULL;
+}
+
+static bool
+must_wait(RestCall *call, const char *role)
+{
+	Staff	   *staff = call->rest->staff;
+	int			wait = attempts_wait(&staff->by_address, call->address);
+	int			other = attempts_wait(&staff->by_role, role);
+
+	if (other > wait)
+		wait = other;
+	if (wait == 0)
+		return false;
+	staff->limited++;
+	problem_answer(call->request, &(Problem) {
+		.status = HTTP_TOO_MANY,.detail = "Too many passwords were wrong.",.retry_after = wait
+	});
+	return true;
+}
+
+static Login *
+login_as(RestCall *call, const char *role, const char *password)
+{
+	Staff	   *staff = call->rest->staff;
+	unsigned char digest[32];
+	Login	   *login;
+
+	make_digest(staff, role, password, digest);
+	login = find_login(staff, digest);
+	if (login != NULL)
+		return login;
+	if (must_wait(call, role))
+		return NULL;
+	login = make_login(staff, role, password, digest, call->address);
+	if (login == NULL)
+	{
+		problem_answer(call->request, &(Problem) {
+			.status = HTTP_UNAVAILABLE,.detail = "Too many people log in.",.retry_after = FULL_PAUSE
+		});
+		return NULL;
+	}
+	login->counted = true;
+	attempts_add(&staff->by_address, login->address);
+	attempts_add(&staff->by_role, role);
+	return login;
+}
+
+/*
+ * A browser sends a password that it has kept with whatever another site makes it send.
+ * What changes something must come from a page of ours, or from no page at all.
+ */
+static bool
+is_from_elsewhere(const RestCall *call)
+{
+	const char *site = http_header(call->request, "Sec-Fetch-Site");
+	const char *origin = http_header(call->request, "Origin");
+	const char *host = http_header(call->request, "Host");
+	const char *name;
+
+	if (!(call->route->flags & REST_WRITES) && strcmp(call->route->method, "GET") == 0)
+		return false;
+	if (site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
+		return true;
+	if (origin == NULL)
+		return false;
+	name = strstr(origin, "://");
+	return name == NULL || host == NULL || strcasecmp(name + 3, host) != 0;
+}
+
+/* Finds out in whose name the call is, and lets it go on, or answers. */
+void
+staff_admit(RestCall *call)
+{
+	const char *role;
+	const char *password;
+	char	   *text;
+	Login	   *login;
+
+	if (is_from_elsewhere(call))
+	{
+		problem_refuse(call->request, HTTP_FORBIDDEN, "This came from a page of another site.");
+		return;
+	}
+	text = read_basic(http_header(call->request, "Authorization"), &role, &password);
+	if (text == NULL)
+	{
+		refuse_login(call, "A role of the database and its password are asked for (HTTP Basic).");
+		return;
+	}
+	login = login_as(call, role, password);
+	explicit_bzero((char *) password, strlen(password));
+	g_free(text);
+	if (login == NULL)
+		return;
+	login->users++;
+	call->login = login;
+	call->pool = &login->pool;
+	rest_go_on(call);
+}
+
+void
+staff_leave(RestCall *call)
+{
+	((Login *) call->login)->users--;
+	call->login = NULL;
+}
+
+/* ---------------------------------------------------------------------------
+ * The loop
+ */
+
+static bool
+is_over(const Login *login)
+{
+	if (login->users > 0 || pool_waiting(&login->pool) > 0)
+		return false;
+	return login->state > LOGIN_OPEN || pool_is_down(&login->pool);
+}
+
+void
+staff_turn(Staff *staff)
+{
+	Login	  **at = &staff->logins;
+
+	while (*at != NULL)
+	{
+		Login	   *login = *at;
+
+		pool_turn(&login->pool);
+		if (!is_over(login))
+		{
+			at = &login->next;
+			continue;
+		}
+		*at = login->next;
+		staff->n--;
+		free_login(login);
+	}
+}
+
+int64_t
+staff_deadline(const Staff *staff)
+{
+	int64_t		deadline = NEVER;
+
+	for (const Login *login = staff->logins; login != NULL; login = login->next)
+	{
+		int64_t		own = pool_deadline(&login->pool);
+
+		if (own < deadline)
+			deadline = own;
+	}
+	return deadline;
+}
+
+/* Whoever still waits is told. */
+void
+staff_close(Staff *staff)
+{
+	for (Login *login = staff->logins; login != NULL; login = login->next)
+		pool_close(&login->pool);
+}
+
+/* No request uses any of it any more. */
+void
+staff_free(Staff *staff)
+{
+	while (staff->logins != NULL)
+	{
+		Login	   *login = staff->logins;
+
+		staff->logins = login->next;
+		free_login(login);
+	}
+	attempts_clear(&staff->by_address);
+	attempts_clear(&staff->by_role);
+	explicit_bzero(staff->key, sizeof(staff->key));
+}
+
+void
+staff_connections(const Staff *staff, int *open, int *busy, int *waiting)
+{
+	*open = *busy = *waiting = 0;
+	for (const Login *login = staff->logins; login != NULL; login = login->next)
+	{
+		int			used;
+
+		*open += pool_connections(&login->pool, &used);
+		*busy += used;
+		*waiting += pool_waiting(&login->pool);
+	}
+}
