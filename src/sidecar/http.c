@@ -28,6 +28,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "framing.h"
 #include "http.h"
 #include "loop.h"
 
@@ -412,6 +413,18 @@ resume(Request *request)
 	MHD_resume_connection(request->connection);
 }
 
+/* What could be read in two ways is not read: the connection ends behind this answer. */
+static enum MHD_Result
+refuse_framing(Request *request, int status)
+{
+	static const char text[] = "This is not HTTP/1.1 as everybody reads it.\n";
+
+	http_answer(request, &(Answer) {
+		.status = status,.type = "text/plain; charset=utf-8",.body = strdup(text),.length = sizeof(text) - 1
+	});
+	return request->response != NULL ? send_answer(request) : MHD_NO;
+}
+
 static void
 handle(Request *request)
 {
@@ -431,9 +444,13 @@ on_request(void *arg, struct MHD_Connection *connection, const char *path, const
 
 	if (request == NULL)
 	{
+		int			status = framing_refusal(connection, version);
+
 		request = *state = make_request(arg, connection, path, method);
 		if (request == NULL)
 			return MHD_NO;
+		if (status != 0)
+			return refuse_framing(request, status);
 		if (!announces_too_much(request))
 			return MHD_YES;
 		/* Nothing of it is read: the connection ends behind this answer. */
