@@ -10,6 +10,7 @@ OBJS = \
 	src/guc.o \
 	src/plan.o \
 	src/uuid7.o \
+	src/search.o \
 	src/secret.o \
 	src/rights.o \
 	src/rules.o \
@@ -54,6 +55,7 @@ OBJS = \
 	src/invariants.o \
 	src/convert_lines.o \
 	src/convert.o \
+	src/history.o \
 	src/hook.o \
 	src/attach.o \
 	src/tick.o \
@@ -113,6 +115,7 @@ SQL_PARTS = \
 	sql/functions/messages.sql \
 	sql/functions/links.sql \
 	sql/functions/list.sql \
+	sql/functions/pages.sql \
 	sql/functions/presets.sql \
 	sql/functions/attach.sql \
 	sql/functions/retention.sql \

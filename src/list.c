@@ -1,6 +1,6 @@
 /*
  * list.c
- *		Pages of incomplete orders, searches, and the history of one.
+ *		Pages of incomplete orders, how many there are, and searches.
  *
  * A page is one statement, so that an order which is just being closed stands in
  * it once.  Each shop and each of the two tables gives at most a page in the
@@ -8,6 +8,12 @@
  * that; what costs (jsonb, the order number) is worked out for the rows of the
  * page only.  The next page begins after the last row's sort value and id: that
  * pair is the cursor, so pages neither skip nor repeat an order that stays put.
+ *
+ * Some filters have no index.  With one of them a page that is bounded looks only
+ * so far behind its cursor, in every shop and table, as WINDOW rows reach; when it
+ * is not full by then it ends with a row that is only a cursor.  Sorted by anything
+ * but created_at it is refused when that is not everything.  A count is bounded
+ * always, and says so.
  *
  * A search first collects ids, by one index for each kind of word that it can
  * be, and then lists them.
@@ -24,7 +30,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -41,6 +46,7 @@
 #include "line_items.h"
 #include "money.h"
 #include "plan.h"
+#include "search.h"
 #include "tenant.h"
 
 #define DEFAULT_PAGE 20
@@ -49,14 +55,20 @@
 #define MAX_PAGE 1000
 #define MAX_FOUND 100			/* rows of find_orders */
 #define MAX_MATCHES 10000		/* ids that a search hands on */
-#define MIN_PREFIX 3
 #define MAX_SHAPES 64
+
+/* rows that a bounded page, or a count, looks at in each table of a shop, by the number of shops */
+#define WINDOW 10000
+#define WINDOW_OF_MANY 1000
+#define WINDOW_OF_ALL 100
+#define MANY_SHOPS 10
+#define ALL_SHOPS 100
 
 /* arguments of list_orders */
 enum
 {
 	ARG_SHOP, ARG_STATUS, ARG_KIND, ARG_SINCE, ARG_UNTIL, ARG_EXPIRED, ARG_GUEST, ARG_ATTEMPTS,
-	ARG_SEARCH, ARG_SORT, ARG_AFTER, ARG_PAGE_SIZE
+	ARG_SEARCH, ARG_SORT, ARG_AFTER, ARG_PAGE_SIZE, ARG_BOUNDED
 };
 
 typedef enum SortKey
@@ -71,7 +83,7 @@ static const struct
 	const char *expression;
 	const char *argtypes;		/* those of a shape with this sort key */
 }			sorts[SORT_KEYS] = {
-#define SHAPE_ARGS(cursor) "Ai" cursor "uSkzzbbiU"
+#define SHAPE_ARGS(cursor) "Ai" cursor "uSkzzbbiUzu"
 	[BY_CREATED] = {"created_at", "o.created_at", SHAPE_ARGS("z")},
 	[BY_UPDATED] = {"updated_at", "o.last_activity_at", SHAPE_ARGS("z")},
 	[BY_TOTAL] = {"total_amount",
@@ -88,7 +100,7 @@ typedef enum Filter
 
 /*
  * Parameters of every shape: $1 shop_ids, $2 rows, $3 the cursor's sort value,
- * $4 its id, then the filters.
+ * $4 its id, the filters, $13 and $14 how far a bounded page goes.
  */
 static const struct
 {
@@ -115,15 +127,18 @@ static const struct
 #define UP_TO_1000 0x40
 #define AFTER 0x80
 #define FILTER_BIT(filter) (0x100 << (filter))
+#define RARE_OPEN 0x10000		/* the wanted states of the table have an index of their own */
+#define RARE_CLOSED 0x20000
+#define WITHIN 0x40000
+#define MANY 0x80000
+#define ALL 0x100000
+#define COUNT_SHAPE 0x10000000	/* the other kinds of shapes */
+#define BOUND_SHAPE 0x20000000
+#define MATCH_SHAPE 0x40000000
 
-/* what a search can be: the ways by which ids are collected */
-typedef enum Way
-{
-	W_EMAIL, W_EMAIL_PREFIX, W_PHONE, W_CUSTOMER, W_SESSION, W_REFERENCE, W_NUMBER, W_ORDER_ID
-} Way;
-#define WAYS 8
-#define WAY_BIT(way) (1 << (way))
-#define MATCH_SHAPE 0x40000000	/* set in the parts of a search's shape */
+/* what an index leads to; the others are looked for row by row */
+#define INDEXED (FILTER_BIT(F_SINCE) | FILTER_BIT(F_UNTIL) | FILTER_BIT(F_IDS))
+#define LOOKED_FOR (FILTER_BIT(F_KIND) | FILTER_BIT(F_EXPIRED) | FILTER_BIT(F_GUEST) | FILTER_BIT(F_ATTEMPTS))
 
 /*
  * Parameters of every search: $1 shop_ids, $2 e-mail or its beginning, $3 above
@@ -140,7 +155,7 @@ typedef enum Way
 	" AND r.incomplete_order_id IS NOT NULL AND " condition
 #define EMAIL_KEY "pg_catalog.lower(o.email COLLATE pg_catalog.\"C\")"
 
-static const char *const ways[WAYS] = {
+static const char *const ways[ICO_WAYS] = {
 	[W_EMAIL] = INCOMPLETE("o.email IS NOT NULL AND " EMAIL_KEY EQ "$2"),
 	[W_EMAIL_PREFIX] = INCOMPLETE("o.email IS NOT NULL AND " EMAIL_KEY GE "$2 AND " EMAIL_KEY LT "$3"),
 	[W_PHONE] = INCOMPLETE("o.phone IS NOT NULL AND pg_catalog.translate(o.phone, ' ()-./+', '')" EQ "$4"),
@@ -171,27 +186,15 @@ typedef struct ListPage
 	Datum		after;
 	pg_uuid_t	after_id;
 	Datum		filters[FILTERS];
+	bool		bounded;
+	TimestampTz bound;			/* with WITHIN: the last row that is looked at */
+	pg_uuid_t	bound_id;
 } ListPage;
-
-/* What to look for; a way that is not in `ways` has no value. */
-typedef struct Match
-{
-	int			ways;
-	text	   *email;
-	text	   *above;
-	text	   *phone;
-	text	   *customer_id;
-	text	   *session_id;
-	text	   *reference;
-	text	   *number;
-	pg_uuid_t	id;
-	bool		is_id;
-} Match;
 
 PG_FUNCTION_INFO_V1(ico_list_orders);
 PG_FUNCTION_INFO_V1(ico_find_orders);
 PG_FUNCTION_INFO_V1(ico_orders_of);
-PG_FUNCTION_INFO_V1(ico_order_history);
+PG_FUNCTION_INFO_V1(ico_count_orders);
 
 /* ---- statements ---- */
 
@@ -225,26 +228,85 @@ direction(int parts)
 	return (parts & DESCENDING) ? " DESC" : "";
 }
 
-/* The rows of one table for one shop: sorted, and no more than can be shown. */
+/* The rows of one table for one shop that satisfy those filters, and lie behind the cursor. */
 static void
-append_branch(StringInfo q, int parts, bool closed)
+append_rows(StringInfo q, int parts, bool closed)
 {
-	const char *sort = sorts[parts & SORT_MASK].expression;
-
-	appendStringInfo(q, "(SELECT " STORED ", %s, %s AS sort_value FROM incomplete_orders.%s o WHERE o.shop_id" EQ "t.shop_id",
-					 closed ? "o.closed_at, o.close_reason, o.late" :
-					 "NULL::pg_catalog.timestamptz AS closed_at, NULL::pg_catalog.text AS close_reason, false AS late",
-					 sort, closed ? "closed_orders" : "open_orders");
+	appendStringInfo(q, " FROM incomplete_orders.%s o WHERE o.shop_id" EQ "t.shop_id", closed ? "closed_orders" : "open_orders");
+	if (parts & (closed ? RARE_CLOSED : RARE_OPEN))
+		appendStringInfo(q, " AND o.status IN (%s)", closed ? "'dismissed', 'deleted', 'reversed'" : "'payment_pending', 'payment_failed'");
 	for (int filter = 0; filter < FILTERS; filter++)
 	{
 		if (parts & FILTER_BIT(filter))
 			appendStringInfo(q, " AND %s", closed ? filters[filter].closed : filters[filter].open);
 	}
 	if (parts & AFTER)
-		appendStringInfo(q, " AND ROW(%s, o.id)%sROW($3, $4)", sort, (parts & DESCENDING) ? LT : GT);
+		appendStringInfo(q, " AND ROW(%s, o.id)%sROW($3, $4)", sorts[parts & SORT_MASK].expression, (parts & DESCENDING) ? LT : GT);
+	if (parts & WITHIN)
+		appendStringInfo(q, " AND ROW(o.created_at, o.id)%sROW($13, $14)", (parts & DESCENDING) ? GE : LE);
+}
+
+/* Sorted, and no more than can be shown. */
+static void
+append_page(StringInfo q, int parts, bool closed)
+{
+	const char *sort = sorts[parts & SORT_MASK].expression;
+
+	appendStringInfo(q, "(SELECT " STORED ", %s, %s AS sort_value",
+					 closed ? "o.closed_at, o.close_reason, o.late" :
+					 "NULL::pg_catalog.timestamptz AS closed_at, NULL::pg_catalog.text AS close_reason, false AS late", sort);
+	append_rows(q, parts, closed);
 	/* a limit that the planner can see: with a parameter it would expect a tenth of all rows */
 	appendStringInfo(q, " ORDER BY %s%s, o.id%s LIMIT %d)", sort, direction(parts), direction(parts),
 					 (parts & UP_TO_1000) ? MAX_PAGE : (parts & UP_TO_100) ? MEDIUM_PAGE : SMALL_PAGE);
+}
+
+static int
+window_of(int parts)
+{
+	return (parts & ALL) ? WINDOW_OF_ALL : (parts & MANY) ? WINDOW_OF_MANY : WINDOW;
+}
+
+/* The first row behind the window. */
+static void
+append_bound(StringInfo q, int parts, bool closed)
+{
+	appendStringInfoString(q, "(SELECT o.created_at, o.id");
+	append_rows(q, parts, closed);
+	appendStringInfo(q, " ORDER BY o.created_at%s, o.id%s OFFSET %d LIMIT 1)", direction(parts), direction(parts), window_of(parts));
+}
+
+/* How many of the rows in the window satisfy the filters, and how many there are. */
+static void
+append_count(StringInfo q, int parts, bool closed)
+{
+	bool		filtered = false;
+
+	appendStringInfoString(q, "(SELECT pg_catalog.count(*)");
+	for (int filter = 0; filter < FILTERS; filter++)
+	{
+		if (!(parts & FILTER_BIT(filter) & ~INDEXED))
+			continue;
+		appendStringInfo(q, "%s%s", filtered ? " AND " : " FILTER (WHERE ", closed ? filters[filter].closed : filters[filter].open);
+		filtered = true;
+	}
+	/* only columns of the index where that is enough */
+	appendStringInfo(q, "%s AS n, pg_catalog.count(*) AS seen FROM (SELECT o.id%s", filtered ? ")" : "",
+					 filtered ? ", o.status, o.kind, o.expires_at, o.customer_id, o.recovery_attempts" : "");
+	append_rows(q, parts & ~LOOKED_FOR & ~FILTER_BIT(F_STATUS), closed);
+	appendStringInfo(q, " ORDER BY o.created_at DESC, o.id DESC LIMIT %d) o)", window_of(parts) + 1);
+}
+
+/* Both tables, or the one that is wanted. */
+static void
+append_tables(StringInfo q, int parts, void (*append_table) (StringInfo q, int parts, bool closed))
+{
+	if (parts & FROM_OPEN)
+		append_table(q, parts, false);
+	if ((parts & FROM_OPEN) && (parts & FROM_CLOSED))
+		appendStringInfoString(q, " UNION ALL ");
+	if (parts & FROM_CLOSED)
+		append_table(q, parts, true);
 }
 
 static char *
@@ -253,15 +315,26 @@ page_query(int parts)
 	StringInfoData q;
 
 	initStringInfo(&q);
-	appendStringInfoString(&q, "SELECT " SHOWN " FROM pg_catalog.unnest($1) AS t (shop_id), LATERAL (");
-	if (parts & FROM_OPEN)
-		append_branch(&q, parts, false);
-	if ((parts & FROM_OPEN) && (parts & FROM_CLOSED))
-		appendStringInfoString(&q, " UNION ALL ");
-	if (parts & FROM_CLOSED)
-		append_branch(&q, parts, true);
-	appendStringInfo(&q, ") AS o, incomplete_orders.shops s WHERE s.shop_id" EQ "o.shop_id"
-					 " ORDER BY o.sort_value%s, o.id%s LIMIT $2", direction(parts), direction(parts));
+	if (parts & COUNT_SHAPE)
+	{
+		appendStringInfoString(&q, "SELECT COALESCE(pg_catalog.sum(o.n), 0)::pg_catalog.int8, COALESCE(pg_catalog.max(o.seen), 0)"
+							   " FROM pg_catalog.unnest($1) AS t (shop_id), LATERAL (");
+		append_tables(&q, parts, append_count);
+		appendStringInfoString(&q, ") AS o");
+	}
+	else if (parts & BOUND_SHAPE)
+	{
+		appendStringInfoString(&q, "SELECT o.created_at, o.id FROM pg_catalog.unnest($1) AS t (shop_id), LATERAL (");
+		append_tables(&q, parts, append_bound);
+		appendStringInfo(&q, ") AS o ORDER BY o.created_at%s, o.id%s LIMIT 1", direction(parts), direction(parts));
+	}
+	else
+	{
+		appendStringInfoString(&q, "SELECT " SHOWN " FROM pg_catalog.unnest($1) AS t (shop_id), LATERAL (");
+		append_tables(&q, parts, append_page);
+		appendStringInfo(&q, ") AS o, incomplete_orders.shops s WHERE s.shop_id" EQ "o.shop_id"
+						 " ORDER BY o.sort_value%s, o.id%s LIMIT $2", direction(parts), direction(parts));
+	}
 	return q.data;
 }
 
@@ -273,9 +346,9 @@ match_query(int parts)
 
 	initStringInfo(&q);
 	appendStringInfoString(&q, "SELECT m.id FROM pg_catalog.unnest($1) AS t (shop_id), LATERAL (");
-	for (int way = 0; way < WAYS; way++)
+	for (int way = 0; way < ICO_WAYS; way++)
 	{
-		if (!(parts & WAY_BIT(way)))
+		if (!(parts & ICO_WAY_BIT(way)))
 			continue;
 		appendStringInfo(&q, "%s%s", first ? "" : " UNION ALL ", ways[way]);
 		first = false;
@@ -381,37 +454,13 @@ make_cursor(int parts, Datum value, const pg_uuid_t *id)
 	return PointerGetDatum(cstring_to_text_with_len(hex, sizeof(hex)));
 }
 
-/* False unless s is exactly n bytes in hexadecimal. */
-static bool
-read_hex(const char *s, int len, unsigned char *out, int n)
-{
-	if (len != 2 * n)
-		return false;
-	memset(out, 0, n);
-	for (int i = 0; i < len; i++)
-	{
-		int			digit;
-
-		if (s[i] >= '0' && s[i] <= '9')
-			digit = s[i] - '0';
-		else if (s[i] >= 'a' && s[i] <= 'f')
-			digit = s[i] - 'a' + 10;
-		else if (s[i] >= 'A' && s[i] <= 'F')
-			digit = s[i] - 'A' + 10;
-		else
-			return false;
-		out[i / 2] = (out[i / 2] << 4) | digit;
-	}
-	return true;
-}
-
 static void
 read_cursor(text *given, ListPage *page)
 {
 	unsigned char raw[CURSOR_BYTES];
 	uint64		bits = 0;
 
-	if (!read_hex(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given), raw, CURSOR_BYTES) ||
+	if (!ico_read_hex(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given), raw, CURSOR_BYTES) ||
 		raw[0] != (page->parts & (SORT_MASK | DESCENDING)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -471,21 +520,15 @@ put_rows(ReturnSetInfo *rsinfo, int parts)
 	SPI_freetuptable(SPI_tuptable);
 }
 
-static void
-run_page(FunctionCallInfo fcinfo, ListPage *page)
+static uint64
+execute_shape(const ListPage *page, int parts)
 {
 	IcoArgs		args;
 
-	if (!(page->parts & (FROM_OPEN | FROM_CLOSED)))
-		return;
-	if (page->rows > MEDIUM_PAGE)
-		page->parts |= UP_TO_1000;
-	else if (page->rows > SMALL_PAGE)
-		page->parts |= UP_TO_100;
 	args.n = 0;
 	ico_arg(&args, page->shops);
 	ico_arg(&args, Int32GetDatum(page->rows));
-	if (page->parts & AFTER)
+	if (parts & AFTER)
 	{
 		ico_arg(&args, page->after);
 		ico_arg(&args, UUIDPGetDatum(&page->after_id));
@@ -497,13 +540,83 @@ run_page(FunctionCallInfo fcinfo, ListPage *page)
 	}
 	for (int filter = 0; filter < FILTERS; filter++)
 	{
-		if (page->parts & FILTER_BIT(filter))
+		if (parts & FILTER_BIT(filter))
 			ico_arg(&args, page->filters[filter]);
 		else
 			ico_arg_null(&args);
 	}
-	ico_execute_read(shape_of(page->parts), args.values, args.nulls, GetActiveSnapshot());
-	put_rows((ReturnSetInfo *) fcinfo->resultinfo, page->parts);
+	if (parts & WITHIN)
+	{
+		ico_arg(&args, TimestampTzGetDatum(page->bound));
+		ico_arg(&args, UUIDPGetDatum(&page->bound_id));
+	}
+	else
+	{
+		ico_arg_null(&args);
+		ico_arg_null(&args);
+	}
+	return ico_execute_read(shape_of(parts), args.values, args.nulls, GetActiveSnapshot());
+}
+
+/* Finds out how far a bounded page may go, unless indexes lead to all that is wanted. */
+static void
+bound_page(ListPage *page)
+{
+	bool		by_created = (page->parts & SORT_MASK) == BY_CREATED;
+	int			parts = page->parts & ~LOOKED_FOR & ~FILTER_BIT(F_STATUS);
+	bool		all_rare = (!(page->parts & FROM_OPEN) || (page->parts & RARE_OPEN)) &&
+		(!(page->parts & FROM_CLOSED) || (page->parts & RARE_CLOSED));
+	bool		isnull;
+
+	if (by_created && !(page->parts & LOOKED_FOR) && (!(page->parts & FILTER_BIT(F_STATUS)) || all_rare))
+		return;
+	if (!by_created)
+		parts &= ~(AFTER | SORT_MASK);
+	if (execute_shape(page, (parts & ~(UP_TO_100 | UP_TO_1000)) | BOUND_SHAPE) == 0)
+		return;
+	if (!by_created)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("too many orders to sort them by %s", sorts[page->parts & SORT_MASK].name),
+				 errdetail("A bounded list can sort at most %d orders by anything but created_at.", window_of(page->parts)),
+				 errhint("Narrow it by a search, by since and until, or by a rare status; or sort by created_at.")));
+	page->bound = DatumGetTimestampTz(ico_column(0, 1, &isnull));
+	memcpy(page->bound_id.data, DatumGetUUIDP(ico_column(0, 2, &isnull))->data, UUID_LEN);
+	page->parts |= WITHIN;
+}
+
+/* The last row of a page that was not filled: from here on it goes on. */
+static void
+put_bound(ReturnSetInfo *rsinfo, const ListPage *page)
+{
+	int			natts = rsinfo->setDesc->natts;
+	Datum	   *values = palloc0(natts * sizeof(Datum));
+	bool	   *nulls = palloc(natts * sizeof(bool));
+
+	memset(nulls, true, natts * sizeof(bool));
+	nulls[natts - 1] = false;
+	values[natts - 1] = make_cursor(page->parts, TimestampTzGetDatum(page->bound), &page->bound_id);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static void
+run_page(FunctionCallInfo fcinfo, ListPage *page)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	uint64		n;
+
+	if (!(page->parts & (FROM_OPEN | FROM_CLOSED)))
+		return;
+	if (page->rows > MEDIUM_PAGE)
+		page->parts |= UP_TO_1000;
+	else if (page->rows > SMALL_PAGE)
+		page->parts |= UP_TO_100;
+	if (page->bounded)
+		bound_page(page);
+	n = execute_shape(page, page->parts & ~(MANY | ALL));
+	put_rows(rsinfo, page->parts);
+	if ((page->parts & WITHIN) && n < (uint64) page->rows)
+		put_bound(rsinfo, page);
 }
 
 static void
@@ -526,7 +639,7 @@ text_arg(IcoArgs *args, text *value)
 
 /* The ids of what matches, newest first; they become a filter of the page. */
 static void
-filter_matches(ListPage *page, const Match *match)
+filter_matches(ListPage *page, const IcoMatch *match)
 {
 	IcoArgs		args;
 	Datum	   *ids;
@@ -551,125 +664,6 @@ filter_matches(ListPage *page, const Match *match)
 	if (match->is_id)
 		ids[n++] = UUIDPGetDatum(&match->id);
 	set_filter(page, F_IDS, PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
-}
-
-/* Above every text that begins so, byte by byte. */
-static text *
-above_prefix(text *prefix)
-{
-	StringInfoData s;
-
-	initStringInfo(&s);
-	appendBinaryStringInfo(&s, VARDATA_ANY(prefix), VARSIZE_ANY_EXHDR(prefix));
-	/* the last code point of all; in any other encoding no byte is above 0xff */
-	appendStringInfoString(&s, GetDatabaseEncoding() == PG_UTF8 ? "\xf4\x8f\xbf\xbf" : "\xff");
-	return cstring_to_text_with_len(s.data, s.len);
-}
-
-static void
-match_email(Match *match, const char *word, int len)
-{
-	char	   *lower = pnstrdup(word, len);
-	bool		prefix = len > MIN_PREFIX && word[len - 1] == '*';
-
-	if (!prefix && memchr(word, '@', len) == NULL)
-		return;
-	if (prefix)
-		len--;
-	for (int i = 0; i < len; i++)
-		lower[i] = pg_ascii_tolower((unsigned char) lower[i]);
-	match->email = cstring_to_text_with_len(lower, len);
-	if (prefix)
-		match->above = above_prefix(match->email);
-	match->ways |= WAY_BIT(prefix ? W_EMAIL_PREFIX : W_EMAIL);
-}
-
-static void
-match_phone(Match *match, const char *word, int len)
-{
-	char	   *digits = palloc(len);
-	int			n = 0;
-
-	for (int i = 0; i < len; i++)
-	{
-		if (memchr(" ()-./+", word[i], 7) == NULL)
-			digits[n++] = word[i];
-	}
-	if (n == 0 || digits[0] < '0' || digits[0] > '9')
-		return;
-	match->phone = cstring_to_text_with_len(digits, n);
-	match->ways |= WAY_BIT(W_PHONE);
-}
-
-/* As Crockford's base32 is read aloud: any case, I and L are 1, O is 0. */
-static void
-match_reference(Match *match, const char *word, int len)
-{
-	char		out[14] = "INC-";
-	int			n = 0;
-
-	if (len >= 3 && pg_strncasecmp(word, "INC", 3) == 0 && len - 3 >= 10)
-		word += 3, len -= 3;
-	for (int i = 0; i < len; i++)
-	{
-		char		c = pg_ascii_toupper((unsigned char) word[i]);
-
-		if (c == '-' || c == ' ')
-			continue;
-		if (c == 'I' || c == 'L')
-			c = '1';
-		else if (c == 'O')
-			c = '0';
-		if (n == 10 || strchr("0123456789ABCDEFGHJKMNPQRSTVWXYZ", c) == NULL)
-			return;
-		out[4 + n++] = c;
-	}
-	if (n != 10)
-		return;
-	match->reference = cstring_to_text_with_len(out, sizeof(out));
-	match->ways |= WAY_BIT(W_REFERENCE);
-}
-
-/* An id of ours, or that of a completed order; written like any uuid. */
-static void
-match_id(Match *match, const char *word, int len)
-{
-	char		hex[2 * UUID_LEN];
-	int			n = 0;
-
-	for (int i = 0; i < len; i++)
-	{
-		if (word[i] == '-' || word[i] == '{' || word[i] == '}')
-			continue;
-		if (n == sizeof(hex))
-			return;
-		hex[n++] = word[i];
-	}
-	if (!read_hex(hex, n, match->id.data, UUID_LEN))
-		return;
-	match->is_id = true;
-	match->ways |= WAY_BIT(W_ORDER_ID);
-}
-
-static void
-read_search(text *search, Match *match)
-{
-	const char *word = VARDATA_ANY(search);
-	int			len = VARSIZE_ANY_EXHDR(search);
-
-	while (len > 0 && word[len - 1] == ' ')
-		len--;
-	while (len > 0 && *word == ' ')
-		word++, len--;
-	memset(match, 0, sizeof(*match));
-	if (len == 0)
-		return;
-	match_email(match, word, len);
-	match_phone(match, word, len);
-	match_reference(match, word, len);
-	match_id(match, word, len);
-	match->customer_id = match->session_id = match->number = cstring_to_text_with_len(word, len);
-	match->ways |= WAY_BIT(W_CUSTOMER) | WAY_BIT(W_SESSION) | WAY_BIT(W_NUMBER);
 }
 
 /* ---- arguments of list_orders ---- */
@@ -697,7 +691,7 @@ read_sort(text *given)
 	return 0;
 }
 
-/* A table in which no wanted state occurs is not read. */
+/* A table in which no wanted state occurs is not read; states that are rare have their own index. */
 static int
 tables_of(Datum statuses)
 {
@@ -705,23 +699,53 @@ tables_of(Datum statuses)
 	bool	   *nulls;
 	int			n;
 	int			parts = 0;
+	int			often = 0;
 
 	deconstruct_array(DatumGetArrayTypeP(statuses), ico_catalog()->status_type, sizeof(Oid), true, TYPALIGN_INT,
 					  &values, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{
-		if (!nulls[i])
-			parts |= ico_status_of(values[i]) <= ICO_ABANDONED ? FROM_OPEN : FROM_CLOSED;
+		IcoStatus	status;
+
+		if (nulls[i])
+			continue;
+		status = ico_status_of(values[i]);
+		parts |= status <= ICO_ABANDONED ? FROM_OPEN : FROM_CLOSED;
+		if (status == ICO_PENDING || status == ICO_ABANDONED)
+			often |= FROM_OPEN;
+		else if (status == ICO_CONVERTED || status == ICO_EXPIRED)
+			often |= FROM_CLOSED;
 	}
+	if (parts & ~often & FROM_OPEN)
+		parts |= RARE_OPEN;
+	if (parts & ~often & FROM_CLOSED)
+		parts |= RARE_CLOSED;
 	return parts;
+}
+
+static void
+read_filter(ListPage *page, FunctionCallInfo fcinfo, int argument, Filter filter)
+{
+	if (!PG_ARGISNULL(argument))
+		set_filter(page, filter, PG_GETARG_DATUM(argument));
+}
+
+/* What several functions take, their arguments in the order of Filter from `first` on. */
+static void
+read_filters(ListPage *page, FunctionCallInfo fcinfo, int first)
+{
+	for (int filter = F_STATUS; filter <= F_ATTEMPTS; filter++)
+		read_filter(page, fcinfo, first + filter, filter);
+	if (page->parts & FILTER_BIT(F_STATUS))
+		page->parts |= tables_of(page->filters[F_STATUS]);
+	else
+		page->parts |= FROM_OPEN | FROM_CLOSED;
 }
 
 static void
 read_page(FunctionCallInfo fcinfo, ListPage *page)
 {
-	static const int arguments[] = {ARG_STATUS, ARG_KIND, ARG_SINCE, ARG_UNTIL, ARG_EXPIRED, ARG_GUEST, ARG_ATTEMPTS};
-
-	page->parts = PG_ARGISNULL(ARG_SORT) ? BY_CREATED | DESCENDING : read_sort(PG_GETARG_TEXT_PP(ARG_SORT));
+	page->parts |= PG_ARGISNULL(ARG_SORT) ? BY_CREATED | DESCENDING : read_sort(PG_GETARG_TEXT_PP(ARG_SORT));
 	page->rows = PG_ARGISNULL(ARG_PAGE_SIZE) ? DEFAULT_PAGE : PG_GETARG_INT32(ARG_PAGE_SIZE);
 	if (page->rows < 1 || page->rows > MAX_PAGE)
 		ereport(ERROR,
@@ -729,50 +753,90 @@ read_page(FunctionCallInfo fcinfo, ListPage *page)
 				 errmsg("argument \"page_size\" must be from 1 to %d", MAX_PAGE)));
 	if (!PG_ARGISNULL(ARG_AFTER))
 		read_cursor(PG_GETARG_TEXT_PP(ARG_AFTER), page);
-	for (int filter = 0; filter < lengthof(arguments); filter++)
+	page->bounded = !PG_ARGISNULL(ARG_BOUNDED) && PG_GETARG_BOOL(ARG_BOUNDED);
+	read_filters(page, fcinfo, ARG_STATUS);
+}
+
+/* The shops that the caller may see, and what the search leaves of them; false: nothing. */
+static bool
+enter_list(FunctionCallInfo fcinfo, IcoRight right, int search_argument, ListPage *page)
+{
+	text	   *shop = PG_ARGISNULL(ARG_SHOP) ? NULL : PG_GETARG_TEXT_PP(ARG_SHOP);
+	text	   *search;
+	IcoMatch	match;
+	int			n;
+
+	page->shops = shop_array(right, shop, &n);
+	search = ico_optional_key(fcinfo, search_argument, "search");
+	if (n == 0)
+		return false;
+	if (n > ALL_SHOPS)
+		page->parts |= ALL;
+	else if (n > MANY_SHOPS)
+		page->parts |= MANY;
+	if (search != NULL)
 	{
-		if (!PG_ARGISNULL(arguments[filter]))
-			set_filter(page, filter, PG_GETARG_DATUM(arguments[filter]));
+		ico_read_search(search, &match);
+		filter_matches(page, &match);
 	}
-	if (page->parts & FILTER_BIT(F_STATUS))
-		page->parts |= tables_of(page->filters[F_STATUS]);
-	else
-		page->parts |= FROM_OPEN | FROM_CLOSED;
+	return true;
 }
 
 Datum
 ico_list_orders(PG_FUNCTION_ARGS)
 {
-	ListPage	page;
-	Match		match;
-	text	   *search;
-	int			n;
+	ListPage	page = {0};
+	bool		any;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	page.shops = shop_array(ICO_RIGHT_list_orders, PG_ARGISNULL(ARG_SHOP) ? NULL : PG_GETARG_TEXT_PP(ARG_SHOP), &n);
+	any = enter_list(fcinfo, ICO_RIGHT_list_orders, ARG_SEARCH, &page);
 	read_page(fcinfo, &page);
-	search = ico_optional_key(fcinfo, ARG_SEARCH, "search");
-	if (search != NULL && n > 0)
-	{
-		read_search(search, &match);
-		filter_matches(&page, &match);
-	}
-	if (n > 0)
+	if (any)
 		run_page(fcinfo, &page);
+	SPI_finish();
+	return (Datum) 0;
+}
+
+#define COUNT_ARG_SEARCH 8
+
+Datum
+ico_count_orders(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListPage	page = {.parts = BY_CREATED | DESCENDING};
+	Datum		values[2] = {Int64GetDatum(0), BoolGetDatum(false)};
+	bool		nulls[2] = {false, false};
+	int64		n;
+	bool		isnull;
+	bool		any;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	any = enter_list(fcinfo, ICO_RIGHT_count_orders, COUNT_ARG_SEARCH, &page);
+	read_filters(&page, fcinfo, ARG_STATUS);
+	if (any && (page.parts & (FROM_OPEN | FROM_CLOSED)))
+	{
+		execute_shape(&page, page.parts | COUNT_SHAPE);
+		n = DatumGetInt64(ico_column(0, 1, &isnull));
+		values[0] = Int64GetDatum(Min(n, WINDOW));
+		values[1] = BoolGetDatum(n > WINDOW || DatumGetInt64(ico_column(0, 2, &isnull)) > window_of(page.parts));
+	}
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	SPI_finish();
 	return (Datum) 0;
 }
 
 /* The newest of what matches. */
 static void
-run_matches(FunctionCallInfo fcinfo, IcoRight right, text *shop, const Match *match, int rows)
+run_matches(FunctionCallInfo fcinfo, IcoRight right, text *shop, const IcoMatch *match, int rows)
 {
 	ListPage	page;
 	int			n;
 
 	page.parts = BY_CREATED | DESCENDING | FROM_OPEN | FROM_CLOSED;
 	page.rows = rows;
+	page.bounded = false;
 	page.shops = shop_array(right, shop, &n);
 	if (n == 0)
 		return;
@@ -783,11 +847,11 @@ run_matches(FunctionCallInfo fcinfo, IcoRight right, text *shop, const Match *ma
 Datum
 ico_find_orders(PG_FUNCTION_ARGS)
 {
-	Match		match;
+	IcoMatch	match;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	read_search(ico_require_key(fcinfo, 0, "search"), &match);
+	ico_read_search(ico_require_key(fcinfo, 0, "search"), &match);
 	run_matches(fcinfo, ICO_RIGHT_find_orders, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), &match, MAX_FOUND);
 	SPI_finish();
 	return (Datum) 0;
@@ -796,7 +860,7 @@ ico_find_orders(PG_FUNCTION_ARGS)
 Datum
 ico_orders_of(PG_FUNCTION_ARGS)
 {
-	Match		match;
+	IcoMatch	match;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
@@ -804,99 +868,15 @@ ico_orders_of(PG_FUNCTION_ARGS)
 	match.customer_id = ico_optional_key(fcinfo, 0, "customer_id");
 	match.session_id = ico_optional_key(fcinfo, 1, "session_id");
 	if (match.customer_id != NULL)
-		match.ways |= WAY_BIT(W_CUSTOMER);
+		match.ways |= ICO_WAY_BIT(W_CUSTOMER);
 	if (match.session_id != NULL)
-		match.ways |= WAY_BIT(W_SESSION);
+		match.ways |= ICO_WAY_BIT(W_SESSION);
 	if (match.ways == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("neither \"customer_id\" nor \"session_id\" was given"),
 				 errhint("Name the customer, the session, or both.")));
 	run_matches(fcinfo, ICO_RIGHT_orders_of, PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2), &match, MAX_PAGE);
-	SPI_finish();
-	return (Datum) 0;
-}
-
-/* ---- one order's life ---- */
-
-static bool
-order_exists(Datum *key)
-{
-	static IcoPlan plan = {
-		"iu",
-		"SELECT 1 FROM incomplete_orders.open_orders WHERE shop_id" EQ "$1 AND id" EQ "$2"
-		" UNION ALL SELECT 1 FROM incomplete_orders.closed_orders WHERE shop_id" EQ "$1 AND id" EQ "$2"
-	};
-
-	return ico_execute_read(&plan, key, NULL, GetActiveSnapshot()) > 0;
-}
-
-/*
- * The cart as it was when it was abandoned is kept with the event that ends the
- * episode; what stands in the order's row is the cart of the last one.  So the
- * difference between two abandonments is that of two neighbours.
- */
-#define SNAPSHOT(which, order) \
-	"(SELECT s.changes OPERATOR(pg_catalog.->) 'abandoned_items' FROM incomplete_orders.order_changes s" \
-	" WHERE s.shop_id" EQ "$1 AND s.order_id" EQ "$2 AND s.event_id" which "e.event_id" \
-	" AND s.changes OPERATOR(pg_catalog.->) 'abandoned_items' IS NOT NULL ORDER BY s.event_id" order " LIMIT 1)"
-#define CHANGED_SINCE \
-	"incomplete_orders.diff(" SNAPSHOT(LT, " DESC") "::incomplete_orders.line_items," \
-	" COALESCE(" SNAPSHOT(GT, "") "::incomplete_orders.line_items," \
-	" (SELECT o.items FROM incomplete_orders.open_orders o WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2)," \
-	" (SELECT o.items FROM incomplete_orders.closed_orders o WHERE o.shop_id" EQ "$1 AND o.id" EQ "$2)))"
-
-Datum
-ico_order_history(PG_FUNCTION_ARGS)
-{
-	static IcoPlan plan = {
-		"iu",
-		"SELECT h.at, h.event, h.who, h.detail FROM ("
-		"SELECT e.at, e.event, e.actor AS who, e.event_id, 0::pg_catalog.int8 AS note_id,"
-		" pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
-		"'status_before', e.status_before, 'status_after', e.status_after, 'reason', e.reason_code,"
-		" 'value', e.value, 'currency', e.currency, 'item_count', e.item_count, 'furthest_step', e.furthest_step,"
-		" 'kind', e.kind, 'episode', e.episode, 'campaign', e.campaign, 'step', e.step, 'variant', e.variant,"
-		" 'holdout', e.holdout, 'message_id', e.message_id, 'machine', e.machine, 'order_id', e.order_ref,"
-		" 'paid_amount', e.paid_amount, 'refund_amount', e.refund_amount, 'coupon_cost', e.coupon_cost))"
-		CONCAT "CASE WHEN e.event" EQ "'abandoned' AND e.episode" GT "1"
-		" THEN pg_catalog.jsonb_build_object('changes', pg_catalog.jsonb_build_object('items', " CHANGED_SINCE "))"
-		" WHEN c.changes IS NULL OR e.event" EQ "'reanimated' THEN '{}'"
-		" ELSE pg_catalog.jsonb_build_object('changes', c.changes) END AS detail"
-		" FROM incomplete_orders.order_events e LEFT JOIN incomplete_orders.order_changes c"
-		" ON c.shop_id" EQ "e.shop_id AND c.order_id" EQ "e.order_id AND c.event_id" EQ "e.event_id"
-		/* what only reports need */
-		" WHERE e.shop_id" EQ "$1 AND e.order_id" EQ "$2 AND e.event" NE "'recounted'"
-		" UNION ALL SELECT n.at, 'note', n.actor, NULL, n.note_id, pg_catalog.jsonb_build_object('note', n.note)"
-		" FROM incomplete_orders.order_notes n WHERE n.shop_id" EQ "$1 AND n.order_id" EQ "$2"
-		") h ORDER BY h.at, h.event_id, h.note_id"
-	};
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	IcoShop		shop;
-	Datum		key[2];
-	uint64		n;
-
-	InitMaterializedSRF(fcinfo, 0);
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"id\" must not be null")));
-	SPI_connect();
-	ico_enter_order(ICO_RIGHT_order_history, PG_GETARG_UUID_P(0), &shop);
-	key[0] = Int32GetDatum(shop.shop_id);
-	key[1] = PG_GETARG_DATUM(0);
-	if (!order_exists(key))
-		ico_refuse_order(PG_GETARG_UUID_P(0));
-	n = ico_execute_read(&plan, key, NULL, GetActiveSnapshot());
-	for (uint64 i = 0; i < n; i++)
-	{
-		Datum		values[4];
-		bool		nulls[4];
-
-		CHECK_FOR_INTERRUPTS();
-		heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, nulls);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
 	SPI_finish();
 	return (Datum) 0;
 }

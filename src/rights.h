@@ -61,7 +61,16 @@
 	R(F, record_refund, ICO_STAFF_OR_APP) \
 	R(F, find_orders, ICO_ADMIN) \
 	R(F, list_orders, ICO_ADMIN) \
+	R(F, count_orders, ICO_ADMIN) \
 	R(F, order_history, ICO_ADMIN) \
+	R(F, list_messages, ICO_ADMIN) \
+	R(F, list_events, ICO_ADMIN) \
+	R(F, list_items, ICO_ADMIN) \
+	R(F, list_conversions, ICO_ADMIN) \
+	R(F, list_suppressions, ICO_ADMIN) \
+	R(F, list_consents, ICO_ADMIN) \
+	R(F, list_shops, ICO_ANALYST | ICO_ADMIN) \
+	R(F, list_coupons, ICO_ADMIN) \
 	R(F, orders_of, ICO_STAFF_OR_APP) \
 	R(F, suppress, ICO_STAFF_OR_APP) \
 	R(F, unsuppress, ICO_ADMIN) \

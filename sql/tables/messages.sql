@@ -174,6 +174,7 @@
 			message_id uuid,
 			PRIMARY KEY (shop_id, person, scope)
 		);
+		CREATE INDEX suppressions_at ON incomplete_orders.suppressions (shop_id, at, person, scope);
 		-- What a person agreed to, by the keyed hash of the address or customer: rows are
 		-- only added, and the newest of a person and purpose is in force.
 		CREATE TABLE incomplete_orders.consents (
@@ -187,6 +188,7 @@
 			source text,
 			PRIMARY KEY (shop_id, person, purpose, at, consent_id)
 		);
+		CREATE INDEX consents_at ON incomplete_orders.consents (shop_id, at, consent_id);
 		-- Whom a message went to that retention has deleted: its unsubscribe link must
 		-- work for as long as it is valid.
 		CREATE TABLE incomplete_orders.past_recipients (

@@ -57,6 +57,8 @@
 		CREATE INDEX open_orders_customer ON incomplete_orders.open_orders (shop_id, customer_id) WHERE customer_id IS NOT NULL;
 		CREATE INDEX open_orders_phone ON incomplete_orders.open_orders (shop_id, translate(phone, ' ()-./+', '')) WHERE phone IS NOT NULL;
 		CREATE INDEX open_orders_created ON incomplete_orders.open_orders (shop_id, created_at, id);
+		-- lists of the states in which few orders are
+		CREATE INDEX open_orders_rare ON incomplete_orders.open_orders (shop_id, created_at, id) WHERE status IN ('payment_pending', 'payment_failed');
 		CREATE INDEX open_orders_due ON incomplete_orders.open_orders (shop_id, next_action_at);
 		CREATE INDEX open_orders_message_due ON incomplete_orders.open_orders (shop_id, next_message_at) WHERE next_message_at IS NOT NULL;
 
@@ -74,6 +76,7 @@
 		CREATE INDEX closed_orders_customer ON incomplete_orders.closed_orders (shop_id, customer_id) WHERE customer_id IS NOT NULL;
 		CREATE INDEX closed_orders_phone ON incomplete_orders.closed_orders (shop_id, translate(phone, ' ()-./+', '')) WHERE phone IS NOT NULL;
 		CREATE INDEX closed_orders_created ON incomplete_orders.closed_orders (shop_id, created_at, id);
+		CREATE INDEX closed_orders_rare ON incomplete_orders.closed_orders (shop_id, created_at, id) WHERE status IN ('dismissed', 'deleted', 'reversed');
 		CREATE INDEX closed_orders_cart_key ON incomplete_orders.closed_orders (shop_id, attachment, cart_key) WHERE cart_key IS NOT NULL;
 		-- whether a month's retention is over; rows come in the order of closed_at
 		CREATE INDEX closed_orders_closed ON incomplete_orders.closed_orders USING brin (closed_at);

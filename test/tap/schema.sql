@@ -119,7 +119,21 @@ INSERT INTO functions VALUES
 	('expire_orders', 'dry_run at : id result reason'),
 	('cleanup', 'days dry_run at : action n examples'),
 	('find_orders', 'search shop'),
-	('list_orders', 'shop status kind since until expired guest attempts search sort after page_size'),
+	('list_orders', 'shop status kind since until expired guest attempts search sort after page_size bounded'),
+	('count_orders', 'shop status kind since until expired guest attempts search : count capped'),
+	('list_messages', 'shop id message_id status message_type since until after page_size
+		: message_id shop order_id episode campaign step ordinal variant status message_type template subject recipient queued_at due_at attempts sent_at
+		mail_message_id response reason delivered_at opened_at clicked_at replied_at bounced_at complained_at unsubscribed_at cursor'),
+	('list_events', 'shop id events since until after page_size
+		: event_id shop order_id at event who episode status_before status_after kind currency value item_count furthest_step reason campaign step variant holdout
+		message_id machine completed_order_id paid_amount refund_amount coupon_cost changes cursor'),
+	('list_items', 'shop id sku after page_size
+		: order_id shop reference status created_at currency line sku name quantity unit_price total_price filled product_id variant image_url url extras cursor'),
+	('list_conversions', 'id : order_id order_number part foreign_order currency shipping tax discount coupon_discount total paid paid_at refunded converted_at items refunds'),
+	('list_suppressions', 'shop email after page_size : shop person scope reason at message_id cursor'),
+	('list_consents', 'shop email customer_id after page_size : shop person purpose status at text_version source in_force cursor'),
+	('list_shops', ' : shop name currency time_zone'),
+	('list_coupons', 'shop : shop campaign step kind value currency minimum_value valid_for cool_down changed_at'),
 	('order_history', 'id : at event who detail'),
 	('orders_of', 'customer_id session_id shop'),
 	('enable_campaign', 'campaign shop not_older_than at'),
