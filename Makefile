@@ -29,6 +29,7 @@ OBJS = \
 	src/recount.o \
 	src/capture.o \
 	src/capture_batch.o \
+	src/capture_page.o \
 	src/cart_json.o \
 	src/checkout.o \
 	src/merge.o \

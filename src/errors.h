@@ -34,5 +34,6 @@
 #define ICO_ERR_NOT_RECOVERABLE		ICO_SQLSTATE('0', '1', '5')
 /* a coupon of ours that this order cannot have */
 #define ICO_ERR_BAD_COUPON			ICO_SQLSTATE('0', '1', '6')
+#define ICO_ERR_NOT_FROM_PAGES		ICO_SQLSTATE('0', '1', '7')
 
 #endif							/* ICO_ERRORS_H */

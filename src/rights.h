@@ -37,6 +37,7 @@
 	R(F, shop_of_key, ICO_STAFF_OR_APP) \
 	R(F, capture_cart, ICO_STAFF_OR_APP) \
 	R(F, capture_carts, ICO_STAFF_OR_APP) \
+	R(F, capture_page_cart, ICO_STAFF_OR_APP) \
 	R(F, save_checkout, ICO_STAFF_OR_APP) \
 	R(F, track_abandonment, ICO_STAFF_OR_APP) \
 	R(F, track_engagement, ICO_STAFF_OR_APP) \

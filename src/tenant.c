@@ -280,7 +280,7 @@ ico_span(Datum interval)
 	return i->time + (i->day + (int64) i->month * DAYS_PER_MONTH) * USECS_PER_DAY;
 }
 
-#define SHOP_COLUMNS "shop_id, shop, currency, cut_off, expiry, attribution_window"
+#define SHOP_COLUMNS "shop_id, shop, currency, cut_off, expiry, attribution_window, consent_rule, page_prices"
 
 static const IcoShop *
 keep_shop(void)
@@ -295,6 +295,8 @@ keep_shop(void)
 	shop->cut_off = ico_span(ico_column(0, 4, &isnull));
 	shop->expiry = ico_span(ico_column(0, 5, &isnull));
 	shop->attribution_window = ico_span(ico_column(0, 6, &isnull));
+	shop->strict_consent = strcmp(TextDatumGetCString(ico_column(0, 7, &isnull)), "strict") == 0;
+	shop->page_prices = strcmp(TextDatumGetCString(ico_column(0, 8, &isnull)), "accept") == 0;
 	shop->purposes = 0;
 	by_name = hash_search(shops_by_name, name, HASH_ENTER, NULL);
 	by_name->shop_id = shop_id;

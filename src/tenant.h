@@ -22,6 +22,8 @@ typedef struct IcoShop
 	int64		cut_off;
 	int64		expiry;
 	int64		attribution_window;
+	bool		strict_consent;
+	bool		page_prices;	/* its pages may say them */
 	int			purposes;		/* of the acting role in this shop */
 } IcoShop;
 

@@ -8,6 +8,13 @@ ALTER FUNCTION incomplete_orders.capture_carts OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.capture_carts IS
 	'Captures up to 1000 carts: an array of objects whose keys are the arguments of capture_cart(). "backfill": true says of a cart that it only repeats what the shop has, and its customer did nothing: whoever was forgotten stays so, whenever that was. One row per cart, n is its place from 1; a bad cart has the error''s message and does not stop the others';
 
+CREATE FUNCTION incomplete_orders.capture_page_cart(session_id text, cart jsonb, user_agent text DEFAULT NULL, shop text DEFAULT NULL,
+	at timestamptz DEFAULT now()) RETURNS jsonb
+LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_capture_page_cart';
+ALTER FUNCTION incomplete_orders.capture_page_cart OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.capture_page_cart IS
+	'A capture of what a shop''s page says, which anybody can: {"items", "currency", "step", "coupon_code", "email", "phone", "name", "address", "shipping", "tax", "discount", "coupon_discount", "context", "consent"}, as in capture_cart(). Lines are refused (IC017) and charges left out unless the setting page_prices is accept; email, phone, name and address are left out without {"consent": {"status": "granted"}}, unless consent_rule is none. user_agent goes into a context that is given. Returns {"id", "left_out": keys that were not taken}. 22023';
+
 CREATE FUNCTION incomplete_orders.save_checkout(session_id text, form jsonb, shop text DEFAULT NULL, at timestamptz DEFAULT now()) RETURNS uuid
 LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'ico_save_checkout';
 ALTER FUNCTION incomplete_orders.save_checkout OWNER TO incomplete_orders_owner;

@@ -65,6 +65,8 @@ SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.send_recovery_ema
 SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.send_recovery_email(%L)', :'done'));
 -- IC016: a coupon that is none, or of somebody else
 SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.redeem_coupon(''SAVE10'', %L)', :'open'));
+-- IC017: a page's lines, which the default shop does not take
+SELECT * FROM pg_temp.refusal('SELECT incomplete_orders.capture_page_cart(''s'', ''{"items": []}'')');
 -- 22023: malformed arguments and lines; the line and the key are named
 SELECT * FROM pg_temp.refusal('SELECT incomplete_orders.capture_cart('''', ''[]'')');
 SELECT * FROM pg_temp.refusal(format('SELECT incomplete_orders.capture_cart(''s'', %L)', '[{"sku":"a","quantity":1,"unit_price":1},{"sku":"secret-7","quantity":-7,"unit_price":1}]'));

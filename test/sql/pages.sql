@@ -74,6 +74,36 @@ SELECT incomplete_orders.capture_cart('page-3', '[]', context => '{"engagement":
 SELECT incomplete_orders.track_engagement('page-3', 1000, 86400, shop => 'page-a') IS NOT NULL AS counted;
 SELECT context -> 'engagement' AS engagement FROM incomplete_orders.open_orders WHERE session_id = 'page-3';
 
+-- What a page may say of a cart: consent_rule is none in a, strict in b; a takes its prices, b does not.
+CREATE FUNCTION pg_temp.say(shop text, session text, cart jsonb) RETURNS jsonb LANGUAGE sql AS
+$$ SELECT incomplete_orders.capture_page_cart(session, cart, 'Mozilla/5.0', shop) -> 'left_out' $$;
+CREATE VIEW stored AS SELECT s.shop, o.session_id AS session, o.email, o.name, o.phone, o.customer_id, o.kind, o.bot, o.furthest_step AS step, o.shipping, o.items::jsonb #>> '{0,sku}' AS sku,
+	o.coupon_code AS coupon, o.address, o.context FROM incomplete_orders.open_orders o JOIN incomplete_orders.shops s USING (shop_id) WHERE session_id LIKE 'page-c%';
+\set said '{"session_id": "x", "items": [{"sku": "A", "quantity": 1, "unit_price": "2"}], "currency": "eur", "step": "contact", "coupon_code": "TEN", "email": "a@example.com", "phone": "+1 555", "name": "Ann", "address": {"city": "Rome"}, "shipping": "4", "context": {"locale": "it", "bot": true, "engagement": 9, "ip": "::1", "consent": 1, "notes": "ring twice", "x": 1}, "customer_id": "c-1", "kind": "partial", "shop": "page-b", "at": "2020-01-01", "bot": true, "__proto__": 1}'
+SELECT pg_temp.say('page-a', 'page-c1', :'said');
+SELECT pg_temp.say('page-b', 'page-c1', :'said');
+SELECT pg_temp.say('page-b', 'page-c1', jsonb :'said' - 'items');
+SELECT pg_temp.say('page-b', 'page-c2', jsonb :'said' - 'items' || '{"consent": {"status": "granted", "at": "2026-01-31T10:00:00Z", "text_version": "3", "more": 1}}');
+SELECT pg_temp.say('page-b', 'page-c3', '{"email": "b@example.com", "context": {"consent": {"status": "granted", "source": "banner"}}}');
+SELECT pg_temp.say('page-b', 'page-c4', ('{"email": "b@example.com", "consent": ' || consent || '}')::jsonb)
+FROM unnest(ARRAY['"granted"', 'true', '{"status": "withdrawn"}', '{"status": ["granted"]}', '{"status": "GRANTED"}', '{}', '[]', 'null']) consent;
+\x on
+SELECT * FROM stored ORDER BY shop, session COLLATE "C";
+\x off
+-- Null says nothing, '' takes back; the one order of the session stays the one.
+SELECT pg_temp.say('page-a', 'page-c1', '{"email": "", "phone": null, "items": null, "step": "payment"}');
+SELECT email, phone, sku, step FROM stored WHERE shop = 'page-a' AND session = 'page-c1';
+SELECT count(*) AS orders FROM stored WHERE shop = 'page-a';
+-- Malformed, too many names, and none at all.
+SELECT pg_temp.say('page-a', 'page-c5', cart) FROM unnest(ARRAY[NULL, '[]', '1']::jsonb[]) cart LIMIT 1;
+SELECT pg_temp.say('page-a', 'page-c5', '[]');
+SELECT pg_temp.say('page-a', 'page-c5', '{"items": [{"sku": "A", "quantity": 1, "unit_price": "2"}, 1]}');
+SELECT pg_temp.say('page-a', 'page-c5', '{"items": [{"sku": "A", "quantity": 1, "unit_price": 1e131071}]}');
+SELECT pg_temp.say('page-a', 'page-c5', '{"items": "A"}');
+SELECT pg_temp.say('page-a', NULL, '{}');
+SELECT jsonb_array_length(l) AS named, octet_length(l ->> 0) AS longest FROM pg_temp.say('page-a', 'page-c6', (SELECT jsonb_object_agg(repeat('ä', 100) || n, 1) FROM generate_series(1, 30) n)) l;
+DROP VIEW stored;
+
 SELECT count(*) > 0 AS deleted FROM unnest(ARRAY['page-a', 'page-b']) s, incomplete_orders.delete_shop(s, false);
 SET client_min_messages = warning;
 DROP OWNED BY regress_page_app, regress_page_both;

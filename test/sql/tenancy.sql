@@ -72,6 +72,7 @@ INSERT INTO ten.calls (object, call) VALUES
 	('shop_of_key', 'SELECT k.allowed_origins FROM incomplete_orders.shop_of_key({key}) k'),
 	('capture_cart', 'SELECT incomplete_orders.capture_cart(''ten-1'', ''[]'', shop => {shop})'),
 	('capture_carts', 'SELECT c.n, c.error FROM incomplete_orders.capture_carts(''[{"session_id": "ten-1", "items": []}, {"session_id": "ten-9", "items": []}]'', {shop}) c'),
+	('capture_page_cart', 'SELECT incomplete_orders.capture_page_cart(''ten-1'', ''{"step": "payment"}'', shop => {shop})'),
 	('save_checkout', 'SELECT incomplete_orders.save_checkout(''ten-1'', ''{"email": "x@example.com"}'', {shop})'),
 	('track_abandonment', 'SELECT incomplete_orders.track_abandonment(''ten-1'', shop => {shop})'),
 	('track_engagement', 'SELECT incomplete_orders.track_engagement(''ten-1'', 1, 5, 50, {shop})'),

@@ -57,6 +57,7 @@ INSERT INTO functions VALUES
 	('capture_cart', 'session_id items email phone customer_id name currency step kind shipping tax discount coupon_code coupon_discount address
 		context shop at'),
 	('capture_carts', 'carts shop at : n id error'),
+	('capture_page_cart', 'session_id cart user_agent shop at'),
 	('save_checkout', 'session_id form shop at'),
 	('track_abandonment', 'session_id stage reason shop at'),
 	('track_engagement', 'session_id views seconds scroll shop at'),
