@@ -291,6 +291,16 @@ free_request(Request *request)
 
 static void end_of_stream(Request *request);
 
+static bool
+is_logged(const Request *request, bool whole)
+{
+	int			status = request->status;
+
+	if (request->http->setup.log != HTTP_LOG_ERRORS)
+		return request->http->setup.log == HTTP_LOG_ALL;
+	return !whole || status == HTTP_UNAUTHORIZED || status == HTTP_FORBIDDEN || status == HTTP_TOO_MANY || status >= HTTP_INTERNAL_ERROR;
+}
+
 static void
 log_request(const Request *request, bool whole)
 {
@@ -492,7 +502,7 @@ on_completed(void *arg, struct MHD_Connection *connection, void **state, enum MH
 		return;
 	if (request->stream != NULL)
 		end_of_stream(request);
-	if (http->setup.verbose)
+	if (is_logged(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK))
 		log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 	if (http->setup.completed != NULL)
 		http->setup.completed(http->setup.completed_arg, request, loop_now() - request->began);

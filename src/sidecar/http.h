@@ -110,6 +110,14 @@ typedef struct Answer
 	int			retry_after;	/* seconds, or 0 */
 } Answer;
 
+/* Which requests get a line in the log. */
+typedef enum HttpLog
+{
+	HTTP_LOG_NONE,
+	HTTP_LOG_ERRORS,			/* 401, 403, 429, 500 and above, and what was broken off */
+	HTTP_LOG_ALL,
+} HttpLog;
+
 /* What clients may take; 0: what http.c thinks right. */
 typedef struct HttpLimits
 {
@@ -139,7 +147,7 @@ typedef struct HttpSetup
 	void	   *find_arg;
 	Completed	completed;		/* or NULL: hears of each request that was answered */
 	void	   *completed_arg;
-	bool		verbose;
+	HttpLog		log;
 } HttpSetup;
 
 /*

@@ -20,21 +20,21 @@ struct Metrics
 	const Sender *sender;
 };
 
-static void
-head(FILE *page, const char *name, const char *type, const char *help)
+void
+metrics_head(FILE *page, const char *name, const char *type, const char *help)
 {
 	fprintf(page, "# HELP incomplete_orders_%s %s\n# TYPE incomplete_orders_%s %s\n", name, help, name, type);
 }
 
-static void
-put_queue(FILE *page, const QueueState *queue)
+void
+metrics_put_queue(FILE *page, const QueueState *queue)
 {
 	if (!queue->known)
 		return;
-	head(page, "queue_messages", "gauge", "Messages of the queue by state.");
+	metrics_head(page, "queue_messages", "gauge", "Messages of the queue by state.");
 	for (size_t i = 0; i < G_N_ELEMENTS(queue_states); i++)
 		fprintf(page, "incomplete_orders_queue_messages{state=\"%s\"} %lld\n", queue_states[i], (long long) queue->messages[i]);
-	head(page, "queue_oldest_seconds", "gauge", "For how long the oldest message of a state has been due; 0: it is not yet.");
+	metrics_head(page, "queue_oldest_seconds", "gauge", "For how long the oldest message of a state has been due; 0: it is not yet.");
 	for (size_t i = 0; i < G_N_ELEMENTS(queue_states); i++)
 	{
 		int64_t		age = queue->messages[i] > 0 ? queue->oldest[i] + (loop_now() - queue->at) : 0;
@@ -42,7 +42,7 @@ put_queue(FILE *page, const QueueState *queue)
 		fprintf(page, "incomplete_orders_queue_oldest_seconds{state=\"%s\"} %.3f\n", queue_states[i],
 				age > 0 ? (double) age / SECOND : 0.0);
 	}
-	head(page, "queue_asked_seconds", "gauge", "How long ago the queue was asked.");
+	metrics_head(page, "queue_asked_seconds", "gauge", "How long ago the queue was asked.");
 	fprintf(page, "incomplete_orders_queue_asked_seconds %.3f\n", (double) (loop_now() - queue->at) / SECOND);
 }
 
@@ -58,12 +58,12 @@ put_counts(FILE *page, const Sender *sender)
 		{"sent", counts->sent}, {"deferred", counts->deferred}, {"rejected", counts->rejected}, {"untried", counts->untried}
 	};
 
-	head(page, "messages_total", "counter", "Messages by what became of them; untried: the mail server was at fault.");
+	metrics_head(page, "messages_total", "counter", "Messages by what became of them; untried: the mail server was at fault.");
 	for (size_t i = 0; i < G_N_ELEMENTS(results); i++)
 		fprintf(page, "incomplete_orders_messages_total{result=\"%s\"} %llu\n", results[i].result, (unsigned long long) results[i].n);
-	head(page, "stale_answers_total", "counter", "Answers that came after the message was somebody else's.");
+	metrics_head(page, "stale_answers_total", "counter", "Answers that came after the message was somebody else's.");
 	fprintf(page, "incomplete_orders_stale_answers_total %llu\n", (unsigned long long) sender->stale);
-	head(page, "mail_seconds", "histogram", "How long mails took that a server got to see.");
+	metrics_head(page, "mail_seconds", "histogram", "How long mails took that a server got to see.");
 	for (size_t i = 0; i < G_N_ELEMENTS(outbox_bounds); i++)
 		fprintf(page, "incomplete_orders_mail_seconds_bucket{le=\"%g\"} %llu\n", outbox_bounds[i], (unsigned long long) counts->faster[i]);
 	fprintf(page, "incomplete_orders_mail_seconds_bucket{le=\"+Inf\"} %llu\n", (unsigned long long) counts->measured);
@@ -78,11 +78,11 @@ put_now(FILE *page, const Sender *sender)
 
 	for (guint i = 0; i < sender->outbox.relays.list->len; i++)
 		down += ((const Relay *) g_ptr_array_index(sender->outbox.relays.list, i))->paused_until != 0;
-	head(page, "database_up", "gauge", "1: there is a connection to the database.");
+	metrics_head(page, "database_up", "gauge", "1: there is a connection to the database.");
 	fprintf(page, "incomplete_orders_database_up %d\n", sender->db.conn != NULL);
-	head(page, "relays_down", "gauge", "Mail servers that could not be reached the last time.");
+	metrics_head(page, "relays_down", "gauge", "Mail servers that could not be reached the last time.");
 	fprintf(page, "incomplete_orders_relays_down %d\n", down);
-	head(page, "messages_held", "gauge", "Messages that this program has claimed and not yet finished.");
+	metrics_head(page, "messages_held", "gauge", "Messages that this program has claimed and not yet finished.");
 	fprintf(page, "incomplete_orders_messages_held{state=\"waiting\"} %u\n", sender->outbox.waiting.length);
 	fprintf(page, "incomplete_orders_messages_held{state=\"flying\"} %u\n", sender->outbox.flying.length);
 	fprintf(page, "incomplete_orders_messages_held{state=\"settled\"} %u\n", sender->outbox.settled.length);
@@ -96,7 +96,7 @@ make_page(const Sender *sender, size_t *length)
 
 	if (page == NULL)
 		return NULL;
-	put_queue(page, &sender->queue);
+	metrics_put_queue(page, &sender->queue);
 	put_counts(page, sender);
 	put_now(page, sender);
 	if (fclose(page) != 0)

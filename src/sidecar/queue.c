@@ -357,21 +357,15 @@ queue_ask_next(Sender *sender, Failure *failure)
 	return true;
 }
 
-bool
-queue_ask_state(Sender *sender, Failure *failure)
-{
-	const Statement statement = {
-		"SELECT q.status, pg_catalog.sum(q.messages)::pg_catalog.int8,"
-		" pg_catalog.max(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) q.oldest_due_at))::pg_catalog.float8"
-		" FROM incomplete_orders.queue_status('*') q GROUP BY q.status",
-		0, NULL, ANSWER_LIMIT, STOP_GRACE
-	};
-	QueueState *queue = &sender->queue;
-	int64_t		began = loop_now();
-	PGresult   *result = db_query(&sender->db, &statement, failure);
+const char queue_state_sql[] =
+"SELECT q.status, pg_catalog.sum(q.messages)::pg_catalog.int8,"
+" pg_catalog.max(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) q.oldest_due_at))::pg_catalog.float8"
+" FROM incomplete_orders.queue_status('*') q GROUP BY q.status";
 
-	if (result == NULL)
-		return false;
+/* The answer to queue_state_sql, which was asked then. */
+void
+queue_take_state(QueueState *queue, const PGresult *result, int64_t began)
+{
 	memset(queue, 0, sizeof(*queue));
 	for (int row = 0; row < PQntuples(result); row++)
 	{
@@ -383,9 +377,21 @@ queue_ask_state(Sender *sender, Failure *failure)
 			queue->oldest[i] = (int64_t) (atof(PQgetvalue(result, row, 2)) * SECOND);
 		}
 	}
-	PQclear(result);
 	queue->known = true;
 	queue->at = loop_now();
 	queue->took = queue->at - began;
+}
+
+bool
+queue_ask_state(Sender *sender, Failure *failure)
+{
+	const Statement statement = {queue_state_sql, 0, NULL, ANSWER_LIMIT, STOP_GRACE};
+	int64_t		began = loop_now();
+	PGresult   *result = db_query(&sender->db, &statement, failure);
+
+	if (result == NULL)
+		return false;
+	queue_take_state(&sender->queue, result, began);
+	PQclear(result);
 	return true;
 }

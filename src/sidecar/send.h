@@ -9,6 +9,7 @@
 #include "options.h"
 #include "outbox.h"
 #include "mailtext.h"
+#include "queue_state.h"
 
 typedef struct SendOptions
 {
@@ -38,18 +39,6 @@ typedef struct SendOptions
 /* what a statement of ours may take, and what it gets when we are asked to stop */
 #define ANSWER_LIMIT (60 * SECOND)
 #define STOP_GRACE (5 * SECOND)
-
-/* What waits in the queue; when we last asked. */
-typedef struct QueueState
-{
-	bool		known;
-	int64_t		messages[3];	/* queued, sending, dead */
-	int64_t		oldest[3];		/* microseconds since it was due; negative: until it is */
-	int64_t		at;
-	int64_t		took;
-} QueueState;
-
-extern const char *const queue_states[3];
 
 /* The program's view of the queue: one connection, and what it has claimed. */
 typedef struct Sender

@@ -1,9 +1,9 @@
 /*
  * serve.c
- *		incomplete-orders serve: the pages that the links in messages lead to.
+ *		incomplete-orders serve: the pages that the links in messages lead to, and the REST API.
  *
  * One thread, one epoll socket over everything: libmicrohttpd's, and those of the
- * connections to the database.  Nothing in the loop waits for anything but that
+ * connections to the database, the program's own and those of staff.  Nothing in the loop waits for anything but that
  * socket, so a slow answer of the database delays nobody else.
  *
  * While the database is away, pages say so (503) and it is tried again and again.
@@ -25,6 +25,7 @@
 #include "rest.h"
 #include "shopper.h"
 #include "staff.h"
+#include "traffic.h"
 
 /* what requests get to end when we are asked to stop, and then the visits */
 #define STOP_GRACE (10 * SECOND)
@@ -45,7 +46,12 @@ typedef struct ServeOptions
 	int			per_address;
 	int			idle_timeout;
 	int			request_timeout;
+	int			access_log;
+	const char *metrics;
 } ServeOptions;
+
+/* the words of --access-log, in the order of HttpLog */
+#define ACCESS_LOGS "off|errors|all"
 
 static const OptionDef serve_options[] = {
 	{"listen", 0, OPTION_TEXT, offsetof(ServeOptions, listen), "HOST:PORT", "127.0.0.1:8080", 0, 0,
@@ -70,6 +76,10 @@ static const OptionDef serve_options[] = {
 	"silence that ends a connection"},
 	{"request-timeout", 0, OPTION_SPAN, offsetof(ServeOptions, request_timeout), "TIME", "30s", 1, 3600,
 	"what sending a request, and taking its answer, may take"},
+	{"access-log", 0, OPTION_CHOICE, offsetof(ServeOptions, access_log), ACCESS_LOGS, "off", 0, 0,
+	"a line for each request: those that failed, or all as with --verbose"},
+	{"metrics", 0, OPTION_TEXT, offsetof(ServeOptions, metrics), "HOST:PORT", NULL, 0, 0,
+	"answer Prometheus there too; at --listen only this machine gets /metrics"},
 	{NULL}
 };
 
@@ -84,6 +94,9 @@ typedef struct Server
 	Staff		staff;
 	Proxies		proxies;
 	Rest		rest;
+	Traffic		traffic;
+	Http	   *metrics;		/* the listener of --metrics, or NULL */
+	bool		warned;			/* that our role is a superuser */
 } Server;
 
 /* ---------------------------------------------------------------------------
@@ -131,6 +144,48 @@ send_health(Request *request)
 	pool_ask(((Shopper *) request->context)->pool, "SELECT 1", 0, NULL, HEALTH_LIMIT, on_health, request);
 }
 
+static void
+send_scheduler(Request *request)
+{
+	traffic_scheduler(((Shopper *) request->context)->traffic, request);
+}
+
+static void
+send_metrics(Request *request)
+{
+	traffic_metrics(((Shopper *) request->context)->traffic, request);
+}
+
+/* For this machine: what a proxy passes on came from elsewhere. */
+static void
+send_metrics_here(Request *request)
+{
+	char		peer[64];
+
+	http_peer(request, peer, sizeof(peer));
+	if ((strcmp(peer, "127.0.0.1") == 0 || strcmp(peer, "::1") == 0) && http_header(request, "X-Forwarded-For") == NULL &&
+		http_header(request, "Forwarded") == NULL && http_header(request, "Via") == NULL)
+	{
+		send_metrics(request);
+		return;
+	}
+	request->refusal = HTTP_NOT_FOUND;
+	refuse_request(request);
+}
+
+static void
+refuse_plainly(Request *request)
+{
+	http_answer(request, &(Answer) {.status = request->refusal});
+}
+
+static const Route metrics_routes[] = {
+	{"GET", "/metrics", send_metrics},
+	{"GET", "/healthz", send_health},
+	{"GET", "/healthz/scheduler", send_scheduler},
+	{NULL}
+};
+
 static const Route routes[] = {
 	{"GET", "/r/{}", show_cart},
 	{"POST", "/r/{}", restore_cart},
@@ -141,6 +196,8 @@ static const Route routes[] = {
 	{"GET", "/n/{}", ask_unsubscribe},
 	{"POST", "/n/{}", unsubscribe},
 	{"GET", "/healthz", send_health},
+	{"GET", "/healthz/scheduler", send_scheduler},
+	{"GET", "/metrics", send_metrics_here},
 	{"GET", "/favicon.ico", send_icon},
 	{"GET", "/robots.txt", send_robots},
 	{NULL}
@@ -164,12 +221,16 @@ turn(Server *server, int64_t deadline)
 	deadline = sooner(deadline, pool_deadline(&server->pool));
 	deadline = sooner(deadline, staff_deadline(&server->staff));
 	deadline = sooner(deadline, visits_deadline(&server->visits));
+	if (server->metrics != NULL)
+		deadline = sooner(deadline, http_deadline(server->metrics));
 	(void) loop_wait(server->loop, server->epoll_fd, POLLIN, deadline);
 	pool_turn(&server->pool);
 	staff_turn(&server->staff);
 	visits_turn(&server->visits);
 	/* Last: it sends what the others have answered. */
 	http_turn(server->http);
+	if (server->metrics != NULL)
+		http_turn(server->metrics);
 }
 
 static void
@@ -180,7 +241,15 @@ log_life(const char *event, const Server *server)
 	log_begin(&line, "info", event);
 	log_text(&line, "version", ICO_VERSION);
 	log_text(&line, "listen", http_address(server->http));
+	if (server->metrics != NULL)
+		log_text(&line, "metrics", http_address(server->metrics));
 	log_end(&line);
+}
+
+static int
+busy(const Server *server)
+{
+	return http_busy(server->http) + (server->metrics != NULL ? http_busy(server->metrics) : 0);
 }
 
 /* Lets end what has begun; who asks twice is in a hurry. */
@@ -190,7 +259,7 @@ stop(Server *server)
 	int64_t		deadline = loop_now() + STOP_GRACE;
 
 	http_quiesce(server->http);
-	while (http_busy(server->http) > 0 && server->loop->stops < 2 && loop_now() < deadline)
+	while (busy(server) > 0 && server->loop->stops < 2 && loop_now() < deadline)
 		turn(server, deadline);
 	deadline = loop_now() + RECORD_GRACE;
 	visits_stop(&server->visits);
@@ -200,59 +269,131 @@ stop(Server *server)
 	pool_close(&server->pool);
 	staff_close(&server->staff);
 	deadline = loop_now() + SECOND;
-	do
+	turn(server, 0);
+	while (busy(server) > 0 && loop_now() < deadline)
 		turn(server, deadline);
-	while (http_busy(server->http) > 0 && loop_now() < deadline);
 	http_stop(server->http);
+	if (server->metrics != NULL)
+		http_stop(server->metrics);
+	traffic_free(&server->traffic);
 	staff_free(&server->staff);
 	visits_free(&server->visits);
+}
+
+/* Whoever takes over a superuser's program has everything. */
+static bool
+look_at_own(Pool *pool, PGconn *conn, Failure *failure)
+{
+	Server	   *server = pool->admit_arg;
+	const char *superuser = PQparameterStatus(conn, "is_superuser");
+	LogLine		line;
+
+	if (server->warned || superuser == NULL || strcmp(superuser, "on") != 0)
+		return true;
+	server->warned = true;
+	log_begin(&line, "warn", "superuser");
+	log_text(&line, "message", "the program's own role is a superuser");
+	log_text(&line, "hint", "A role with the purpose sender is enough: SELECT incomplete_orders.grant_to(role, 'sender');");
+	log_end(&line);
+	return true;
+}
+
+static void
+init_pools(Server *server, const ServeOptions *options)
+{
+	pool_init(&server->pool, server->loop, options->common.dbname, options->pool, server->epoll_fd);
+	server->pool.admit = look_at_own;
+	server->pool.admit_arg = server;
+	for (int i = 0; i < server->pool.size; i++)
+		server->pool.slots[i].db.search_path = REST_SEARCH_PATH;
+	visits_init(&server->visits, &server->pool);
+	traffic_init(&server->traffic, &server->pool, &server->staff);
+	server->shopper = (Shopper) {&server->pool, &server->visits, &server->traffic};
+	server->rest = (Rest) {
+		.pool = &server->pool,.staff = &server->staff,.prefix = options->prefix != NULL ? options->prefix : "",
+			.body_most = (size_t) options->max_body,.proxies = &server->proxies
+	};
+}
+
+/* "/shop", "/a/b": what stands before our paths in links as well. */
+static bool
+is_prefix(const char *text)
+{
+	size_t		length = strlen(text);
+
+	return text[0] == '/' && length > 1 && length < 200 && text[length - 1] != '/' && strstr(text, "//") == NULL &&
+		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/") == length;
+}
+
+static bool
+are_good(Server *server, const ServeOptions *options, Failure *failure)
+{
+	if (!proxies_read(&server->proxies, options->trusted_proxy))
+		failure_set(failure, EX_USAGE, "--trusted-proxy is addresses or networks with commas between, at most %d", PROXIES_MOST);
+	else if (options->prefix != NULL && !is_prefix(options->prefix))
+		failure_set(failure, EX_USAGE, "--prefix is a path such as /shop, without a slash at its end");
+	else
+		return true;
+	return false;
+}
+
+/* A listener of which the loop hears; NULL: failure says why. */
+static Http *
+listen_for(Server *server, const HttpSetup *setup, Failure *failure)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	Http	   *http = http_start(setup, failure);
+
+	if (http == NULL || epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, http_fd(http), &event) == 0)
+		return http;
+	failure_set(failure, EX_OSERR, "could not watch the listening socket");
+	http_stop(http);
+	return NULL;
 }
 
 static bool
 start(Server *server, const ServeOptions *options, Failure *failure)
 {
-	struct epoll_event event = {.events = EPOLLIN};
-	HttpSetup	setup = {
+	const HttpSetup setup = {
 		.routes = routes,.refuse = refuse_request,.context = &server->shopper,
-		.listen = options->listen,.prefix = options->prefix,.verbose = options->common.verbose,
-		.find = rest_find,.find_arg = &server->rest,
+		.listen = options->listen,.prefix = options->prefix,
+		.log = options->common.verbose ? HTTP_LOG_ALL : (HttpLog) options->access_log,
+		.find = rest_find,.find_arg = &server->rest,.completed = traffic_count,.completed_arg = &server->traffic,
 		.limits = {options->max_header, options->idle_timeout, options->request_timeout, options->max_connections, options->per_address}
 	};
+	const HttpSetup metrics = {
+		.routes = metrics_routes,.refuse = refuse_plainly,.context = &server->shopper,.listen = options->metrics
+	};
+	const char *staff_dbname = options->staff_dbname != NULL ? options->staff_dbname : options->common.dbname;
 
-	if (!proxies_read(&server->proxies, options->trusted_proxy))
-	{
-		failure_set(failure, EX_USAGE, "--trusted-proxy is addresses or networks with commas between, at most %d", PROXIES_MOST);
+	if (!are_good(server, options, failure))
 		return false;
-	}
-
 	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (server->epoll_fd < 0)
 	{
 		failure_set(failure, EX_OSERR, "could not make an epoll socket");
 		return false;
 	}
-	server->shopper = (Shopper) {&server->pool, &server->visits};
-	pool_init(&server->pool, server->loop, options->common.dbname, options->pool, server->epoll_fd);
-	for (int i = 0; i < server->pool.size; i++)
-		server->pool.slots[i].db.search_path = REST_SEARCH_PATH;
-	visits_init(&server->visits, &server->pool);
-	server->rest = (Rest) {
-		.pool = &server->pool,.staff = &server->staff,.prefix = options->prefix != NULL ? options->prefix : "",
-			.body_most = (size_t) options->max_body,.proxies = &server->proxies
-	};
-	if (!staff_init(&server->staff, server->loop, options->staff_dbname != NULL ? options->staff_dbname : options->common.dbname, server->epoll_fd))
+	init_pools(server, options);
+	if (!staff_init(&server->staff, server->loop, staff_dbname, server->epoll_fd))
 	{
 		failure_set(failure, EX_OSERR, "there is no randomness");
 		return false;
 	}
-	server->http = http_start(&setup, failure);
+	server->http = listen_for(server, &setup, failure);
 	if (server->http == NULL)
 		return false;
-	if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, http_fd(server->http), &event) == 0)
-		return true;
-	failure_set(failure, EX_OSERR, "could not watch the listening socket");
-	http_stop(server->http);
-	return false;
+	server->traffic.http = server->http;
+	if (options->metrics != NULL)
+	{
+		server->metrics = listen_for(server, &metrics, failure);
+		if (server->metrics == NULL)
+		{
+			http_stop(server->http);
+			return false;
+		}
+	}
+	return true;
 }
 
 static int
@@ -260,7 +401,7 @@ run_serve(const void *arg, Loop *loop)
 {
 	const ServeOptions *options = arg;
 	Failure		failure = {0};
-	Server		server = {.loop = loop};
+	Server		server = {.loop = loop,.epoll_fd = -1};
 	int			code;
 
 	if (start(&server, options, &failure))
@@ -289,5 +430,5 @@ run_serve(const void *arg, Loop *loop)
 }
 
 const Command serve_command = {
-	"serve", "answers the links in messages: carts, clicks, unsubscribing", serve_options, sizeof(ServeOptions), run_serve
+	"serve", "answers over HTTP: the links in messages, and the REST API", serve_options, sizeof(ServeOptions), run_serve
 };

@@ -13,6 +13,7 @@ typedef struct Shopper
 {
 	Pool	   *pool;
 	Visits	   *visits;
+	struct Traffic *traffic;
 } Shopper;
 
 extern void show_cart(Request *request);
