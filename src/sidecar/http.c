@@ -213,6 +213,13 @@ http_each_argument(const Request *request, bool (*use) (void *arg, const char *n
 	return use_each(request, MHD_GET_ARGUMENT_KIND, use, arg);
 }
 
+/* An argument of the query, as it was sent. */
+const char *
+http_argument(const Request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
 int
 http_status(const Request *request)
 {
@@ -525,7 +532,7 @@ add_headers(const Request *request, const Answer *answer, struct MHD_Response *r
 {
 	for (int i = 0; i < request->headers; i++)
 		add_header(response, request->names[i], request->header_values[i]);
-	add_header(response, "Cache-Control", "no-store");
+	add_header(response, "Cache-Control", answer->cache != NULL ? answer->cache : "no-store");
 	add_header(response, "Content-Security-Policy", answer->policy != NULL ? answer->policy : nothing_allowed);
 	add_header(response, "Referrer-Policy", "no-referrer");
 	add_header(response, "X-Content-Type-Options", "nosniff");

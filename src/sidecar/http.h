@@ -108,6 +108,7 @@ typedef struct Answer
 	const char *policy;
 	const char *location;
 	int			retry_after;	/* seconds, or 0 */
+	const char *cache;			/* Cache-Control; NULL: nobody keeps it */
 } Answer;
 
 /* Which requests get a line in the log. */
@@ -179,6 +180,7 @@ extern int	http_status(const Request *request);
 extern void http_add_header(Request *request, const char *name, const char *value);
 extern bool http_each_header(const Request *request, bool (*use) (void *arg, const char *name, const char *value), void *arg);
 extern bool http_each_argument(const Request *request, bool (*use) (void *arg, const char *name, const char *value), void *arg);
+extern const char *http_argument(const Request *request, const char *name);
 extern void http_peer(const Request *request, char *address, size_t size);
 
 extern bool http_stream_begin(Request *request, const Answer *answer, const HttpStreamer *streamer);

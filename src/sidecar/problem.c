@@ -53,6 +53,7 @@ static const struct
 	{"IC007", HTTP_UNPROCESSABLE},
 	{"IC010", HTTP_UNPROCESSABLE},
 	{"IC011", HTTP_NOT_FOUND},	/* a token that is none */
+	{"IC017", HTTP_FORBIDDEN},
 	{"IC012", HTTP_INTERNAL_ERROR, 0, "Something that must always be true was not; nothing was changed."},
 	{"IC", HTTP_CONFLICT},		/* it is in another state, stale, taken, in use */
 	{"22023", HTTP_UNPROCESSABLE},

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "page.h"
 #include "problem.h"
 #include "proxy.h"
 #include "query.h"
@@ -26,6 +27,7 @@
 static const RestRoute *const tables[] = {
 	order_routes,
 	statistics_routes,
+	page_routes,
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
@@ -85,6 +87,7 @@ typedef struct Finding
 	const char *method;
 	unsigned	best;
 	const char *pattern;
+	RestAccess	access;
 	const RestRoute *route;
 	int			statement;
 	int			n;
@@ -103,6 +106,7 @@ look_at(void *arg, const RestRoute *route)
 	{
 		finding->best = score;
 		finding->pattern = route->pattern;
+		finding->access = route->access;
 		finding->route = NULL;
 	}
 	if (strcmp(route->method, finding->method) == 0 || (strcmp(route->method, "GET") == 0 && strcmp(finding->method, "HEAD") == 0))
@@ -177,6 +181,7 @@ free_call(void *own)
 	json_decref(call->path);
 	json_decref(call->query);
 	json_decref(call->headers);
+	json_decref(call->visitor);
 	free(call->asked);
 	free(call);
 }
@@ -191,6 +196,7 @@ set_route(RestCall *call, const Finding *finding)
 
 	call->route = route;
 	call->pattern = finding->pattern;
+	call->access = finding->access;
 	call->statement = finding->statement;
 	request->label = finding->pattern;
 	request->body_most = route != NULL && route->body_most > 0 ? route->body_most : call->rest->body_most;
@@ -394,7 +400,9 @@ read_body(RestCall *call)
 		return refuse(call, HTTP_BAD_REQUEST, "No body is asked for.");
 	if (flags & REST_ANY_BODY)
 		return true;
-	if (type == NULL || !(is_type(type, "application/json") || ((flags & REST_TEXT) && is_type(type, "text/plain"))))
+	/* page.c made JSON of a form */
+	if (type == NULL || !(is_type(type, "application/json") ||
+						  ((flags & REST_TEXT) && (is_type(type, "text/plain") || is_type(type, "application/x-www-form-urlencoded")))))
 		return refuse(call, HTTP_UNSUPPORTED_TYPE, "The body's Content-Type is application/json.");
 	if (memchr(request->body, '\0', request->body_length) != NULL || !query_is_utf8(request->body, request->body_length))
 		return refuse(call, HTTP_BAD_REQUEST, "The body is not UTF-8.");
@@ -434,20 +442,31 @@ answer_refusal(RestCall *call)
 	return false;
 }
 
+/* Is it well-formed, and whose is it? */
 static void
-begin(Request *request)
+check(RestCall *call)
 {
-	RestCall   *call = request->own;
-
 	if (!answer_refusal(call) || !read_path(call) || !read_query(call) || !read_headers(call) || !read_body(call) || !is_acceptable(call))
 		return;
-	if (call->route->access == REST_STAFF)
+	if (call->access == REST_STAFF)
 		staff_admit(call);
 	else
 	{
 		call->pool = call->rest->pool;
 		rest_go_on(call);
 	}
+}
+
+static void
+begin(Request *request)
+{
+	RestCall   *call = request->own;
+
+	/* first, because a page of another origin is to read every answer */
+	if (page_is_asking(call))
+		page_admit(call, check);
+	else
+		check(call);
 }
 
 /* ---------------------------------------------------------------------------
@@ -502,9 +521,9 @@ static char *
 make_asked(const RestCall *call)
 {
 	char	   *page = make_page_url(call);
-	json_t	   *asked = json_pack("{sOsOsOss*ss*ssss}", "path", call->path, "query", call->query, "headers", call->headers,
+	json_t	   *asked = json_pack("{sOsOsOss*ss*sssssO*}", "path", call->path, "query", call->query, "headers", call->headers,
 								  "shop", call->shop, "address", call->address[0] != '\0' ? call->address : NULL,
-								  "prefix", call->rest->prefix, "page", page);
+								  "prefix", call->rest->prefix, "page", page, "visitor", call->visitor);
 	char	   *text = asked != NULL ? json_dumps(asked, JSON_COMPACT) : NULL;
 
 	json_decref(asked);
@@ -682,6 +701,8 @@ on_answer(void *arg, const PGresult *result, const Failure *failure)
 	}
 	else if (result == NULL && call->login != NULL && staff_refuse(call, failure))
 		return;
+	else if (result == NULL && call->access == REST_PAGE)
+		page_failure(call, failure);
 	else if (result == NULL)
 		problem_failure(call->request, failure);
 	else if (PQntuples(result) == 0)

@@ -9,7 +9,7 @@
  *
  * A statement gets
  *	$1	text: the request as JSON: {"path": {name: text}, "query": {name: text},
- *		"headers": {name: text}, "shop": text, "address": text, "prefix": text, "page": text};
+ *		"headers": {name: text}, "shop": text, "address": text, "prefix": text, "visitor": of page.c, "page": text};
  *		what was not sent is not in it, or null; prefix and "/api/v1/incomplete-orders/..."
  *		make a link of ours, page and a cursor the URL of another page of the same
  *	$2	text: the body as it was sent, or null
@@ -46,6 +46,7 @@ typedef enum RestAccess
 #define REST_ANY_BODY	0x08	/* ... of any type, which need not be JSON */
 #define REST_STREAM		0x10	/* many rows */
 #define REST_WRITES		0x20	/* it changes something */
+#define REST_NO_SESSION	0x40	/* of a page: it needs no visitor */
 
 struct RestCall;
 typedef void (*RestHandler) (struct RestCall *call);
@@ -71,12 +72,14 @@ typedef struct RestRoute
 
 extern const RestRoute order_routes[];
 extern const RestRoute statistics_routes[];
+extern const RestRoute page_routes[];
 
 /* What the API needs of the program. */
 typedef struct Rest
 {
 	Pool	   *pool;			/* the program's own */
 	struct Staff *staff;
+	struct Page *page;
 	const char *prefix;			/* or "" */
 	size_t		body_most;
 	const struct Proxies *proxies;
@@ -89,11 +92,13 @@ typedef struct RestCall
 	Rest	   *rest;
 	const RestRoute *route;		/* NULL: none of this method, or none at all */
 	const char *pattern;		/* of any method */
+	RestAccess	access;			/* of the pattern */
 	int			statement;
 	char	   *segments[REST_PATH_MOST];	/* values of the pattern's {}, as sent */
 	json_t	   *path;
 	json_t	   *query;
 	json_t	   *headers;
+	json_t	   *visitor;		/* of page.c, or NULL */
 	const char *shop;			/* part of query, or NULL */
 	char		address[64];	/* of the client, as far as it can be known */
 	Pool	   *pool;			/* whose rights count; set by who lets it in */

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "page.h"
 #include "proxy.h"
 #include "rest.h"
 #include "shopper.h"
@@ -48,6 +49,7 @@ typedef struct ServeOptions
 	int			request_timeout;
 	int			access_log;
 	const char *metrics;
+	PageLimits	page;
 } ServeOptions;
 
 /* the words of --access-log, in the order of HttpLog */
@@ -72,6 +74,12 @@ static const OptionDef serve_options[] = {
 	"clients at once"},
 	{"max-per-address", 0, OPTION_NUMBER, offsetof(ServeOptions, per_address), "N", NULL, 1, 10000,
 	"the same for each address; behind a proxy all have one"},
+	{"rate-per-key", 0, OPTION_NUMBER, offsetof(ServeOptions, page.per_key), "N", "500", 0, 1000000,
+	"requests of one shop's pages in a second, and five seconds' worth at once; 0: any number"},
+	{"rate-per-session", 0, OPTION_NUMBER, offsetof(ServeOptions, page.per_session), "N", "10", 0, 1000000,
+	"the same of one visitor's pages"},
+	{"rate-per-address", 0, OPTION_NUMBER, offsetof(ServeOptions, page.per_address), "N", "50", 0, 1000000,
+	"the same of the pages of one address; see --trusted-proxy"},
 	{"idle-timeout", 0, OPTION_SPAN, offsetof(ServeOptions, idle_timeout), "TIME", "15s", 1, 3600,
 	"silence that ends a connection"},
 	{"request-timeout", 0, OPTION_SPAN, offsetof(ServeOptions, request_timeout), "TIME", "30s", 1, 3600,
@@ -277,6 +285,7 @@ stop(Server *server)
 		http_stop(server->metrics);
 	traffic_free(&server->traffic);
 	staff_free(&server->staff);
+	page_free(server->rest.page);
 	visits_free(&server->visits);
 }
 
@@ -310,7 +319,7 @@ init_pools(Server *server, const ServeOptions *options)
 	traffic_init(&server->traffic, &server->pool, &server->staff);
 	server->shopper = (Shopper) {&server->pool, &server->visits, &server->traffic};
 	server->rest = (Rest) {
-		.pool = &server->pool,.staff = &server->staff,.prefix = options->prefix != NULL ? options->prefix : "",
+		.pool = &server->pool,.staff = &server->staff,.page = page_new(&options->page),.prefix = options->prefix != NULL ? options->prefix : "",
 			.body_most = (size_t) options->max_body,.proxies = &server->proxies
 	};
 }
@@ -375,6 +384,11 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 		return false;
 	}
 	init_pools(server, options);
+	if (server->rest.page == NULL)
+	{
+		failure_set(failure, EX_OSERR, "out of memory");
+		return false;
+	}
 	if (!staff_init(&server->staff, server->loop, staff_dbname, server->epoll_fd))
 	{
 		failure_set(failure, EX_OSERR, "there is no randomness");
