@@ -11,6 +11,7 @@ extern const Command tick_command;
 extern const Command cleanup_command;
 extern const Command health_command;
 extern const Command serve_command;
+extern const Command run_command;
 extern const Command send_command;
 extern const Command send_recovery_emails_command;
 extern const Command preview_mail_command;

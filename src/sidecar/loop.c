@@ -4,7 +4,7 @@
  *
  * Signals: the handlers of SIGTERM, SIGINT and SIGHUP write one byte into a pipe
  * and nothing else; poll() sees it.  SIGHUP is counted, for who has something to
- * read again.  SIGPIPE is ignored: a closed socket or output is an error where it
+ * read again, and so are children that ended, for who has asked for it.  SIGPIPE is ignored: a closed socket or output is an error where it
  * is written to.
  * The pipe is the only state that is not passed around: a handler gets none.
  * The watchdog is fed here, so it is fed as long as this loop turns.
@@ -26,7 +26,7 @@ static void
 on_signal(int signal_number)
 {
 	int			saved = errno;
-	ssize_t		written = write(signal_pipe[1], signal_number == SIGHUP ? "h" : "s", 1);
+	ssize_t		written = write(signal_pipe[1], signal_number == SIGHUP ? "h" : signal_number == SIGCHLD ? "c" : "s", 1);
 
 	/* A full pipe already says it. */
 	(void) written;
@@ -52,9 +52,24 @@ loop_init(Loop *loop)
 	sigaction(SIGCHLD, &action, NULL);
 	loop->stops = 0;
 	loop->hangups = 0;
+	loop->children = 0;
 	loop->company = NULL;
 	notify_init(&loop->notify);
 	return true;
+}
+
+/* From now on somebody waits for the children that end. */
+void
+loop_watch_children(Loop *loop)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	sigemptyset(&action.sa_mask);
+	action.sa_handler = on_signal;
+	action.sa_flags = SA_RESTART | SA_NOCLDSTOP;
+	sigaction(SIGCHLD, &action, NULL);
+	loop->children = 0;
 }
 
 /* Microseconds of a clock that nobody sets. */
@@ -81,6 +96,8 @@ take_signals(Loop *loop)
 		{
 			if (bytes[i] == 'h')
 				loop->hangups++;
+			else if (bytes[i] == 'c')
+				loop->children++;
 			else
 				loop->stops++;
 		}
@@ -114,6 +131,7 @@ wait_for(Loop *loop, int fd, short events, int64_t deadline, bool want_news)
 {
 	struct pollfd fds[2] = {{signal_pipe[0], POLLIN, 0}, {fd, events, 0}};
 	int			hangups = loop->hangups;
+	int			children = loop->children;
 
 	for (;;)
 	{
@@ -129,7 +147,7 @@ wait_for(Loop *loop, int fd, short events, int64_t deadline, bool want_news)
 			return WAKE_STOP;
 		if (fds[1].revents != 0)
 			return WAKE_READY;
-		if (want_news && (loop->hangups > hangups || (loop->company != NULL && loop->company->news)))
+		if (want_news && (loop->hangups > hangups || loop->children > children || (loop->company != NULL && loop->company->news)))
 			return WAKE_NEWS;
 		if (loop_now() >= deadline)
 			return WAKE_TIMEOUT;
@@ -146,7 +164,7 @@ loop_wait(Loop *loop, int fd, short events, int64_t deadline)
 	return wait_for(loop, fd, events, deadline, false);
 }
 
-/* The same, ended by news of the company too, and by SIGHUP. */
+/* The same, ended by news of the company too, by SIGHUP, and by a child that ends. */
 Wakeup
 loop_wait_news(Loop *loop, int fd, short events, int64_t deadline)
 {

@@ -32,6 +32,7 @@ typedef struct Loop
 	Notify		notify;
 	int			stops;			/* how often SIGTERM or SIGINT asked us to stop */
 	int			hangups;		/* how often SIGHUP asked us to read our files again */
+	int			children;		/* how often one ended, since loop_watch_children() */
 	Company    *company;		/* or NULL */
 } Loop;
 
@@ -40,10 +41,11 @@ typedef enum Wakeup
 	WAKE_READY,
 	WAKE_TIMEOUT,
 	WAKE_STOP,					/* asked to stop, since this wait began */
-	WAKE_NEWS,					/* our company has some, or SIGHUP came */
+	WAKE_NEWS,					/* our company has some, SIGHUP came, or a child ended */
 } Wakeup;
 
 extern bool loop_init(Loop *loop);
+extern void loop_watch_children(Loop *loop);
 extern int64_t loop_now(void);
 extern Wakeup loop_wait(Loop *loop, int fd, short events, int64_t deadline);
 extern Wakeup loop_wait_news(Loop *loop, int fd, short events, int64_t deadline);

@@ -26,6 +26,7 @@ static const Command *const commands[] = {
 	&preview_mail_command,
 	&test_mail_command,
 	&serve_command,
+	&run_command,
 	&report_command,
 	&update_analytics_command,
 };
@@ -78,7 +79,7 @@ find_command(const char *name)
 }
 
 static int
-run_command(const Command *command, int argc, char **argv)
+execute(const Command *command, int argc, char **argv)
 {
 	CommonOptions *options = calloc(1, command->size);
 	Loop		loop;
@@ -138,5 +139,5 @@ main(int argc, char **argv)
 		usage_error(NULL, argv[1][0] == '-' ? "the command comes before \"%s\"" : "there is no command \"%s\"", argv[1]);
 		return EX_USAGE;
 	}
-	return close_output(run_command(command, argc - 2, argv + 2));
+	return close_output(execute(command, argc - 2, argv + 2));
 }

@@ -33,7 +33,7 @@ my ($code, $help, $err) = program('--help');
 is($code, 0, '--help: exit code');
 is($err, '', '--help: nothing on stderr');
 my @commands = $help =~ /^([a-z-]+): /mg;
-is_deeply(\@commands, [qw(tick cleanup health send send-recovery-emails preview-mail test-mail serve report update-analytics)], '--help: has all commands');
+is_deeply(\@commands, [qw(tick cleanup health send send-recovery-emails preview-mail test-mail serve run report update-analytics)], '--help: has all commands');
 like($help, qr/--max-seconds=N .*\(default: 50\)/, '--help: has defaults');
 is(scalar(grep { length > 100 } split /\n/, $help), 0, '--help: fits into a terminal');
 
