@@ -83,6 +83,7 @@ SQL_SETUP = \
 	sql/tables/jobs.sql \
 	sql/tables/attach.sql \
 	sql/tables/marks.sql \
+	sql/tables/webhooks.sql \
 	sql/tables/messages.sql \
 	sql/tables/views.sql \
 	sql/tables/triggers.sql \
@@ -120,6 +121,7 @@ SQL_PARTS = \
 	sql/functions/presets.sql \
 	sql/functions/attach.sql \
 	sql/functions/retention.sql \
+	sql/functions/webhooks.sql \
 	sql/functions/rollups.sql \
 	sql/functions/analytics.sql \
 	sql/functions/arms.sql \

@@ -146,6 +146,18 @@
 	R(F, retry_message, ICO_SENDER | ICO_ADMIN) \
 	R(F, discard_message, ICO_SENDER | ICO_ADMIN) \
 	R(F, queue_status, ICO_SENDER | ICO_ADMIN) \
+	R(F, configure_webhook, ICO_ADMIN) \
+	R(F, delete_webhook, ICO_ADMIN) \
+	R(F, list_webhooks, ICO_ADMIN) \
+	R(F, list_deliveries, ICO_ADMIN) \
+	R(F, ping_webhook, ICO_ADMIN) \
+	R(F, retry_delivery, ICO_ADMIN) \
+	R(F, claim_deliveries, ICO_SENDER | ICO_ADMIN) \
+	R(F, ack_delivery, ICO_SENDER | ICO_ADMIN) \
+	R(F, fail_delivery, ICO_SENDER | ICO_ADMIN) \
+	R(F, release_delivery, ICO_SENDER | ICO_ADMIN) \
+	R(F, webhook_status, ICO_SENDER | ICO_ADMIN) \
+	R(F, _next_delivery_due, ICO_SENDER | ICO_ADMIN) \
 	R(F, sender_settings, ICO_SENDER | ICO_ADMIN) \
 	R(F, save_variant, ICO_ADMIN) \
 	R(F, delete_variant, ICO_ADMIN) \

@@ -38,6 +38,7 @@
 
 PG_FUNCTION_INFO_V1(ico_person_keys_sql);
 PG_FUNCTION_INFO_V1(ico_draw);
+PG_FUNCTION_INFO_V1(ico_hmac_sha256);
 
 static IcoSecret secrets[MAX_SECRETS];
 static int	n_secrets;
@@ -114,14 +115,14 @@ ico_secret(IcoSecretPurpose purpose, int32 key_id)
 	return NULL;
 }
 
-void
-ico_hmac512(const IcoSecret *secret, const void *data, int len, uint8 mac[PG_SHA512_DIGEST_LENGTH])
+static void
+compute_hmac(pg_cryptohash_type type, const uint8 *key, size_t key_len, const void *data, size_t len, uint8 *mac, size_t mac_len)
 {
-	pg_hmac_ctx *context = pg_hmac_create(PG_SHA512);
+	pg_hmac_ctx *context = pg_hmac_create(type);
 	bool		good = context != NULL &&
-		pg_hmac_init(context, secret->secret, ICO_SECRET_BYTES) >= 0 &&
+		pg_hmac_init(context, key, key_len) >= 0 &&
 		pg_hmac_update(context, data, len) >= 0 &&
-		pg_hmac_final(context, mac, PG_SHA512_DIGEST_LENGTH) >= 0;
+		pg_hmac_final(context, mac, mac_len) >= 0;
 
 	if (context != NULL)
 		pg_hmac_free(context);
@@ -129,6 +130,26 @@ ico_hmac512(const IcoSecret *secret, const void *data, int len, uint8 mac[PG_SHA
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not compute an HMAC")));
+}
+
+void
+ico_hmac512(const IcoSecret *secret, const void *data, int len, uint8 mac[PG_SHA512_DIGEST_LENGTH])
+{
+	compute_hmac(PG_SHA512, secret->secret, ICO_SECRET_BYTES, data, len, mac, PG_SHA512_DIGEST_LENGTH);
+}
+
+/* _hmac_sha256(key, data) -> bytea */
+Datum
+ico_hmac_sha256(PG_FUNCTION_ARGS)
+{
+	bytea	   *key = PG_GETARG_BYTEA_PP(0);
+	bytea	   *data = PG_GETARG_BYTEA_PP(1);
+	bytea	   *mac = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+
+	SET_VARSIZE(mac, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	compute_hmac(PG_SHA256, (const uint8 *) VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key), VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data),
+				 (uint8 *) VARDATA(mac), PG_SHA256_DIGEST_LENGTH);
+	PG_RETURN_BYTEA_P(mac);
 }
 
 /* --- SipHash-2-4 --- */

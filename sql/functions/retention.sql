@@ -237,6 +237,7 @@ BEGIN
 		END IF;
 		PERFORM incomplete_orders._retire_orphans(shop.shop_id, incomplete_orders._id_at(greatest(edge - shop.retention, 'epoch')));
 		PERFORM incomplete_orders._retire_persons(shop.shop_id, edge);
+		PERFORM incomplete_orders._retire_deliveries(shop.shop_id, edge);
 		cursor_id := zero;
 	END LOOP;
 	UPDATE incomplete_orders.heartbeats h

@@ -386,16 +386,21 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit 
 AS $$
 DECLARE
 	folded bigint;
+	told bigint;
 	shop_ids integer[];
 	order_ids uuid[];
 BEGIN
 	EXECUTE format($q$
 		WITH gone AS MATERIALIZED (
 			DELETE FROM incomplete_orders.order_event_tail t WHERE %s RETURNING t.*
-		), touched AS MATERIALIZED (%s), %s, %s
-		SELECT (SELECT count(*) FROM gone), (SELECT array_agg(t.shop_id) FROM touched t), (SELECT array_agg(t.order_id) FROM touched t)
-	$q$, chosen, incomplete_orders._touched_query('gone'), incomplete_orders._add_events('gone'), incomplete_orders._add_products('gone'))
-	INTO folded, shop_ids, order_ids USING most, of_shops, of_orders;
+		), touched AS MATERIALIZED (%s), %s, %s, %s
+		SELECT (SELECT count(*) FROM gone), (SELECT array_agg(t.shop_id) FROM touched t), (SELECT array_agg(t.order_id) FROM touched t), (SELECT count(*) FROM told)
+	$q$, chosen, incomplete_orders._touched_query('gone'), incomplete_orders._add_events('gone'), incomplete_orders._add_products('gone'),
+		incomplete_orders._tell_webhooks('gone'))
+	INTO folded, shop_ids, order_ids, told USING most, of_shops, of_orders;
+	IF told > 0 THEN
+		PERFORM pg_notify('incomplete_orders', '');
+	END IF;
 	IF shop_ids IS NOT NULL THEN
 		PERFORM incomplete_orders._fold_outcomes(shop_ids, order_ids);
 	END IF;

@@ -42,6 +42,9 @@ AS $$
 		('person_orders', 'table', true),
 		('person_messages', 'table', true),
 		('person_arms', 'table', true),
+		('webhook_deliveries', 'table', true),
+		('webhooks', 'table', true),
+		('shop_secrets', 'table', true),
 		('attached_tables', 'table', true),
 		('cart_marks', 'table', false),
 		('cart_mark_progress', 'table', false),
@@ -551,13 +554,13 @@ BEGIN
 		r.relation, (SELECT string_agg(format(' || jsonb_build_object(%1$L, t.%1$I::jsonb)', a.attname), '')
 			FROM pg_attribute a WHERE a.attrelid = to_regclass('incomplete_orders.' || r.relation)
 				AND a.atttypid = 'incomplete_orders.line_items'::regtype)), ' UNION ALL ')
-	INTO query FROM incomplete_orders._relations() r WHERE r.by_shop;
+	INTO query FROM incomplete_orders._relations() r WHERE r.by_shop AND r.relation <> 'shop_secrets';
 	RETURN QUERY EXECUTE query USING own_id;
 END
 $$;
 ALTER FUNCTION incomplete_orders.export_shop(text) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.export_shop(text) IS
-	'Every row of every table of a shop, as {"table": ..., "row": ...}, of one instant; personal data included. What does not fit work_mem waits in a temporary file';
+	'Every row of every table of a shop, as {"table": ..., "row": ...}, of one instant; personal data included, its secrets not. What does not fit work_mem waits in a temporary file';
 
 CREATE FUNCTION incomplete_orders.delete_shop(shop text, dry_run boolean DEFAULT true) RETURNS TABLE (action text, object text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -77,6 +77,9 @@
 	COMMENT ON TABLE incomplete_orders.person_orders IS 'When a person ordered, by keyed hashes: what stops recovery messages to them';
 	COMMENT ON TABLE incomplete_orders.person_messages IS 'Which recovery messages were queued to a person, by keyed hashes: what gap and caps count';
 	COMMENT ON TABLE incomplete_orders.person_arms IS 'Who is held out of recovery messages, by keyed hashes, where the shop measures by a holdout';
+	COMMENT ON TABLE incomplete_orders.webhooks IS 'Addresses of programs that a shop wants to be told what happens';
+	COMMENT ON TABLE incomplete_orders.webhook_deliveries IS 'What webhooks are to be told, and were: no personal data';
+	COMMENT ON TABLE incomplete_orders.shop_secrets IS 'Secrets that shops share with webhooks and mail services; nobody but the owner may read them';
 	COMMENT ON TABLE incomplete_orders.attached_tables IS 'Tables of shops that are watched, and how they are read';
 	COMMENT ON TABLE incomplete_orders.cart_mark_progress IS 'How far tick has read each partition of cart_marks';
 	COMMENT ON TABLE incomplete_orders.cart_marks IS 'Which carts of attached tables changed, as the triggers left it';

@@ -117,6 +117,9 @@ check_rights(Check *check)
 							 "incomplete_orders.fail_message(uuid\\,bigint\\,boolean\\,text),"
 							 "incomplete_orders.extend_message(uuid\\,bigint\\,interval\\,boolean),"
 							 "incomplete_orders._next_message_due(),incomplete_orders.queue_status(text),"
+							 "incomplete_orders.claim_deliveries(text\\,integer\\,interval),incomplete_orders.ack_delivery(uuid\\,bigint\\,integer),"
+							 "incomplete_orders.fail_delivery(uuid\\,bigint\\,integer\\,text\\,interval),"
+							 "incomplete_orders.release_delivery(uuid\\,bigint),incomplete_orders._next_delivery_due(),"
 							 "incomplete_orders.sender_settings(text)}'::pg_catalog.text[]) f(name)");
 	bool		well = result != NULL;
 

@@ -47,6 +47,30 @@ metrics_put_queue(FILE *page, const QueueState *queue)
 }
 
 static void
+put_webhooks(FILE *page, const Sender *sender)
+{
+	const WebhookCounts *counts = webhooks_counts(sender->webhooks);
+	const QueueState *queue = &sender->webhook_queue;
+
+	head(page, "webhook_posts_total", "counter", "Deliveries to webhooks by what became of them; untried: given back.");
+	fprintf(page, "incomplete_orders_webhook_posts_total{result=\"delivered\"} %llu\n", (unsigned long long) counts->delivered);
+	fprintf(page, "incomplete_orders_webhook_posts_total{result=\"failed\"} %llu\n", (unsigned long long) counts->failed);
+	fprintf(page, "incomplete_orders_webhook_posts_total{result=\"untried\"} %llu\n", (unsigned long long) counts->untried);
+	if (!queue->known)
+		return;
+	head(page, "webhook_deliveries", "gauge", "Deliveries to webhooks by state.");
+	for (size_t i = 0; i < G_N_ELEMENTS(queue_states); i++)
+		fprintf(page, "incomplete_orders_webhook_deliveries{state=\"%s\"} %lld\n", queue_states[i], (long long) queue->messages[i]);
+	head(page, "webhook_oldest_seconds", "gauge", "For how long the oldest delivery of a state has been due; 0: it is not yet.");
+	for (size_t i = 0; i < G_N_ELEMENTS(queue_states); i++)
+	{
+		int64_t		age = queue->messages[i] > 0 ? queue->oldest[i] + (loop_now() - queue->at) : 0;
+
+		fprintf(page, "incomplete_orders_webhook_oldest_seconds{state=\"%s\"} %.3f\n", queue_states[i], age > 0 ? (double) age / SECOND : 0.0);
+	}
+}
+
+static void
 put_counts(FILE *page, const Sender *sender)
 {
 	const OutboxCounts *counts = &sender->outbox.counts;
@@ -99,6 +123,8 @@ make_page(const Sender *sender, size_t *length)
 	metrics_put_queue(page, &sender->queue);
 	put_counts(page, sender);
 	put_now(page, sender);
+	if (sender->webhooks != NULL)
+		put_webhooks(page, sender);
 	if (fclose(page) != 0)
 	{
 		free(text);

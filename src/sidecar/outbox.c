@@ -410,6 +410,21 @@ outbox_start(Outbox *outbox)
 	(void) start_some(outbox);
 }
 
+/* From now on it is called at every turn. */
+void
+outbox_invite(Outbox *outbox, int64_t (*turn) (void *arg), void *arg, int fd)
+{
+	outbox->guests[outbox->n_guests++] = (Guest) {turn, arg, fd, 0};
+}
+
+/* Something was given to them: they want to be called at once. */
+void
+outbox_wake_guests(Outbox *outbox)
+{
+	for (int i = 0; i < outbox->n_guests; i++)
+		outbox->guests[i].at = 0;
+}
+
 /* poll() of the loop, and of ours. */
 static int
 outbox_wait(void *arg, struct pollfd *fds, int n, int timeout)
@@ -418,13 +433,15 @@ outbox_wait(void *arg, struct pollfd *fds, int n, int timeout)
 	bool		had_news = outbox->company.news;
 	int64_t		next = start_some(outbox);
 	int64_t		pause;
-	struct pollfd all[4];
+	struct pollfd all[2 + OUTBOX_GUESTS];
 	SmtpMail   *mail;
 	int			ready;
-	int			more = outbox->tend != NULL ? 1 : 0;
 
-	if (more > 0 && outbox->tend_at < next)
-		next = outbox->tend_at;
+	for (int i = 0; i < outbox->n_guests; i++)
+	{
+		if (outbox->guests[i].at < next)
+			next = outbox->guests[i].at;
+	}
 	pause = next == NEVER ? NEVER : (next - loop_now() + 999) / 1000;
 	if (pause != NEVER && (timeout < 0 || pause < timeout))
 		timeout = pause > 0 ? (int) pause : 0;
@@ -432,14 +449,15 @@ outbox_wait(void *arg, struct pollfd *fds, int n, int timeout)
 	if (outbox->company.news && !had_news)
 		timeout = 0;
 	memcpy(all, fds, (size_t) n * sizeof(fds[0]));
-	all[n] = (struct pollfd) {outbox->tend_fd, POLLIN, 0};
-	ready = smtp_poll(outbox->smtp, all, n + more, timeout);
+	for (int i = 0; i < outbox->n_guests; i++)
+		all[n + i] = (struct pollfd) {outbox->guests[i].fd, POLLIN, 0};
+	ready = smtp_poll(outbox->smtp, all, n + outbox->n_guests, timeout);
 	memcpy(fds, all, (size_t) n * sizeof(fds[0]));
 	while ((mail = smtp_next(outbox->smtp)) != NULL)
 		finish(outbox, mail);
 	(void) start_some(outbox);
-	if (more > 0)
-		outbox->tend_at = outbox->tend(outbox->tend_arg);
+	for (int i = 0; i < outbox->n_guests; i++)
+		outbox->guests[i].at = outbox->guests[i].turn(outbox->guests[i].arg);
 	return ready;
 }
 

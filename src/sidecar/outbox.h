@@ -45,6 +45,17 @@ typedef struct OutboxCounts
 
 extern const double outbox_bounds[8];
 
+/* Others who live in the same loop. */
+typedef struct Guest
+{
+	int64_t		(*turn) (void *arg);	/* called at every turn; returns when it wants to be, at the latest */
+	void	   *arg;
+	int			fd;				/* readable when it wants to be at once */
+	int64_t		at;
+} Guest;
+
+#define OUTBOX_GUESTS 2
+
 typedef struct Outbox
 {
 	Loop	   *loop;
@@ -63,14 +74,14 @@ typedef struct Outbox
 	GQueue		settled;		/* the database is to be told */
 	OutboxCounts counts;
 	Company		company;
-	int64_t		(*tend) (void *arg);	/* called at every turn, or NULL; returns when it wants to be, at the latest */
-	void	   *tend_arg;
-	int			tend_fd;		/* readable when it wants to be at once */
-	int64_t		tend_at;
+	Guest		guests[OUTBOX_GUESTS];
+	int			n_guests;
 } Outbox;
 
 extern void outbox_init(Outbox *outbox, Loop *loop);
 extern void outbox_free(Outbox *outbox);
+extern void outbox_invite(Outbox *outbox, int64_t (*turn) (void *arg), void *arg, int fd);
+extern void outbox_wake_guests(Outbox *outbox);
 extern void outbox_add(Outbox *outbox, const char *const *columns, int64_t lease_end);
 extern void outbox_start(Outbox *outbox);
 extern void outbox_give_back(Outbox *outbox);

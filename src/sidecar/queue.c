@@ -50,6 +50,7 @@ queue_connect(Sender *sender, Failure *failure)
 		return false;
 	}
 	sender->next_claim = 0;
+	sender->next_webhook = 0;
 	sender->empty = 0;
 	return true;
 }

@@ -63,6 +63,12 @@ static const OptionDef send_options[] = {
 	"for how long; at least twice the timeout"},
 	{"poll", 0, OPTION_SPAN, offsetof(SendOptions, poll), "TIME", "30s", 1, 3600,
 	"ask the queue that often, whatever one hears"},
+	{"webhooks", 0, OPTION_CHOICE, offsetof(SendOptions, webhooks), WEBHOOKS, "public", 0, 0,
+	"tell shops' webhooks: https on the Internet; loopback: this machine, too; any: anywhere; off"},
+	{"webhook-connections", 0, OPTION_NUMBER, offsetof(SendOptions, webhook_connections), "N", "8", 1, 64,
+	"how many at once"},
+	{"webhook-timeout", 0, OPTION_SPAN, offsetof(SendOptions, webhook_timeout), "TIME", "15s", 1, 60,
+	"what one may take"},
 	{"once", 0, OPTION_FLAG, offsetof(SendOptions, once), NULL, NULL, 0, 0,
 	"send everything that is due, and leave"},
 	{"dry-run", 0, OPTION_FLAG, offsetof(SendOptions, dry_run), NULL, NULL, 0, 0,
@@ -217,7 +223,7 @@ ask_state(Sender *sender, Failure *failure)
 
 	if (sender->options->metrics == NULL || sender->options->once || (sender->queue.known && loop_now() < sender->queue.at + pause))
 		return true;
-	return queue_ask_state(sender, failure);
+	return queue_ask_state(sender, failure) && webhook_queue_state(sender, failure);
 }
 
 static bool
@@ -265,11 +271,14 @@ work(Sender *sender, Failure *failure)
 	if (queue_was_notified(sender))
 	{
 		sender->next_claim = 0;
+		sender->next_webhook = 0;
 		sender->empty = 0;
 	}
 	outbox_start(&sender->outbox);
 	paused = pause_for_relays(sender);
-	if (!queue_record(sender, failure))
+	if (!queue_record(sender, failure) || !webhook_queue_record(sender, failure))
+		return false;
+	if (!sender->outbox.stopping && !webhook_queue_claim(sender, failure))
 		return false;
 	if (queue_extend_at(sender) <= loop_now() && !queue_extend(sender, failure))
 		return false;
@@ -331,9 +340,13 @@ rest(Sender *sender)
 
 	if (db->conn != NULL && !sender->outbox.stopping && wanted(sender) > 0)
 		until = earliest(until, sender->next_claim);
+	if (db->conn != NULL && !sender->outbox.stopping && sender->webhooks != NULL && webhooks_room(sender->webhooks) > 0)
+		until = earliest(until, sender->next_webhook);
 	if (db->conn != NULL && sender->options->metrics != NULL)
 		until = earliest(until, loop_now() + STATE_PAUSE);
 	if (sender->outbox.settled.length > 0 && db->conn != NULL)
+		return;
+	if (sender->webhooks != NULL && webhooks_settled(sender->webhooks)->length > 0 && db->conn != NULL)
 		return;
 	if (loop_wait_news(db->loop, fd, POLLIN, until) == WAKE_READY && db_lost(db))
 		log_lost();
@@ -361,6 +374,8 @@ take_failure(Sender *sender, Failure *failure, const char *event)
 	sender->reconnect_at = loop_now() + pause;
 	if (sender->next_claim < sender->reconnect_at)
 		sender->next_claim = sender->reconnect_at;
+	if (sender->next_webhook < sender->reconnect_at)
+		sender->next_webhook = sender->reconnect_at;
 	failure_clear(failure);
 	if (sender->db.conn != NULL && pause > 0)
 		db_close(&sender->db);
@@ -395,10 +410,21 @@ turn(Sender *sender)
 
 /* ---- ending ---- */
 
+/* Is nothing left of what webhooks are to be told now? */
+static bool
+webhooks_are_told(Sender *sender)
+{
+	if (sender->webhooks == NULL)
+		return true;
+	return webhooks_in_flight(sender->webhooks) == 0 && webhooks_settled(sender->webhooks)->length == 0 && sender->next_webhook > loop_now();
+}
+
 /* --once: is there nothing left that we could do? */
 static int
 once_code(Sender *sender)
 {
+	if (!webhooks_are_told(sender))
+		return -1;
 	if (held(sender) > 0 || sender->outbox.settled.length > 0)
 		return -1;
 	if (sender->options->save == NULL && relays_paused_until(&sender->outbox.relays) > 0)
@@ -430,10 +456,14 @@ has_stopped(Sender *sender)
 	Loop	   *loop = sender->db.loop;
 
 	if (loop->stops > 1 || loop_now() >= sender->stop_at)
+	{
 		outbox_abort(&sender->outbox);
+		if (sender->webhooks != NULL)
+			webhooks_abort(sender->webhooks);
+	}
 	/* What could not go because its connection was of no use. */
 	outbox_give_back(&sender->outbox);
-	if (smtp_in_flight(sender->outbox.smtp) > 0)
+	if (smtp_in_flight(sender->outbox.smtp) > 0 || (sender->webhooks != NULL && webhooks_in_flight(sender->webhooks) > 0))
 		return false;
 	return sender->outbox.settled.length == 0 || loop->stops > 1 || loop_now() >= sender->stop_at;
 }
@@ -471,7 +501,7 @@ send_all(Sender *sender)
 			Failure		failure = {0};
 
 			/* What was just aborted, or settled a moment ago. */
-			if (sender->db.conn != NULL && !queue_record(sender, &failure))
+			if (sender->db.conn != NULL && !(queue_record(sender, &failure) && webhook_queue_record(sender, &failure)))
 				log_trouble(&failure, "queue", 0);
 			failure_clear(&failure);
 			code = EX_OK;
@@ -506,6 +536,38 @@ init_outbox(Sender *sender, Loop *loop)
 	outbox->verbose = options->common.verbose;
 }
 
+/* --save is for looking at mails: nobody is told anything then.  False: out of memory. */
+static bool
+init_webhooks(Sender *sender)
+{
+	const SendOptions *options = sender->options;
+	const WebhookSettings settings = {options->webhooks, options->webhook_timeout, options->webhook_connections, options->ca_file};
+
+	if (options->webhooks == WEBHOOKS_OFF || options->save != NULL)
+		return true;
+	sender->webhooks = webhooks_new(&settings, &sender->outbox.company);
+	if (sender->webhooks == NULL)
+		return false;
+	outbox_invite(&sender->outbox, webhooks_turn, sender->webhooks, webhooks_fd(sender->webhooks));
+	return true;
+}
+
+/* A line at the end, if there were any. */
+static void
+log_webhooks(const Sender *sender)
+{
+	const WebhookCounts *counts = sender->webhooks != NULL ? webhooks_counts(sender->webhooks) : NULL;
+	LogLine		line;
+
+	if (counts == NULL || counts->delivered + counts->failed + counts->untried == 0)
+		return;
+	log_begin(&line, "info", "webhooks");
+	log_count(&line, "delivered", counts->delivered);
+	log_count(&line, "failed", counts->failed);
+	log_count(&line, "untried", counts->untried);
+	log_end(&line);
+}
+
 static int
 run_sender(Sender *sender, Loop *loop)
 {
@@ -515,17 +577,13 @@ run_sender(Sender *sender, Loop *loop)
 	int			code = EX_OK;
 
 	init_outbox(sender, loop);
-	if (sender->outbox.smtp == NULL || !mail_init())
+	if (sender->outbox.smtp == NULL || !mail_init() || !init_webhooks(sender))
 		failure_set(&failure, EX_OSERR, "out of memory");
 	else if (relays_load(&sender->outbox.relays, options->smtp_url, options->relays, &failure) && options->metrics != NULL)
 	{
 		metrics = metrics_start(options->metrics, sender, &failure);
 		if (metrics != NULL)
-		{
-			sender->outbox.tend = metrics_serve;
-			sender->outbox.tend_arg = metrics;
-			sender->outbox.tend_fd = metrics_fd(metrics);
-		}
+			outbox_invite(&sender->outbox, metrics_serve, metrics, metrics_fd(metrics));
 	}
 	if (failure.message != NULL)
 	{
@@ -539,14 +597,16 @@ run_sender(Sender *sender, Loop *loop)
 		notify_send(&loop->notify, "READY=1\nSTATUS=Connecting.");
 		code = send_all(sender);
 		log_unrecorded(sender);
+		log_webhooks(sender);
 		if (!options->once || sender->outbox.counts.sent + sender->outbox.counts.deferred + sender->outbox.counts.rejected > 0 ||
 			options->common.verbose)
 			log_counts(sender, "stop");
 	}
 	failure_clear(&failure);
 	db_close(&sender->db);
-	sender->outbox.tend = NULL;
+	sender->outbox.n_guests = 0;
 	metrics_stop(metrics);
+	webhooks_free(sender->webhooks);
 	outbox_free(&sender->outbox);
 	return code;
 }

@@ -10,6 +10,7 @@
 #include "outbox.h"
 #include "mailtext.h"
 #include "queue_state.h"
+#include "webhooks.h"
 
 typedef struct SendOptions
 {
@@ -30,6 +31,9 @@ typedef struct SendOptions
 	int			batch;
 	int			lease;
 	int			poll;
+	int			webhooks;
+	int			webhook_connections;
+	int			webhook_timeout;
 	const char *metrics;
 	bool		once;
 	bool		dry_run;
@@ -47,6 +51,9 @@ typedef struct Sender
 	Db			db;
 	Outbox		outbox;
 	QueueState	queue;
+	Webhooks   *webhooks;		/* or NULL */
+	QueueState	webhook_queue;
+	int64_t		next_webhook;	/* not before */
 	uint64_t	stale;			/* answers that came too late */
 	bool		one_by_one;		/* the last recording failed as a whole */
 	int64_t		next_due;		/* when the queue's next message is, as of the last empty claim */
@@ -70,6 +77,11 @@ extern bool queue_extend(Sender *sender, Failure *failure);
 extern int64_t queue_extend_at(const Sender *sender);
 extern bool queue_ask_next(Sender *sender, Failure *failure);
 extern bool queue_ask_state(Sender *sender, Failure *failure);
+
+/* webhook_queue.c */
+extern bool webhook_queue_record(Sender *sender, Failure *failure);
+extern bool webhook_queue_claim(Sender *sender, Failure *failure);
+extern bool webhook_queue_state(Sender *sender, Failure *failure);
 
 /* check.c */
 extern int	send_check(const SendOptions *options, Loop *loop);
