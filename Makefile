@@ -122,6 +122,7 @@ SQL_PARTS = \
 	sql/functions/attach.sql \
 	sql/functions/retention.sql \
 	sql/functions/webhooks.sql \
+	sql/functions/mail_events.sql \
 	sql/functions/rollups.sql \
 	sql/functions/analytics.sql \
 	sql/functions/arms.sql \

@@ -146,6 +146,9 @@
 	R(F, retry_message, ICO_SENDER | ICO_ADMIN) \
 	R(F, discard_message, ICO_SENDER | ICO_ADMIN) \
 	R(F, queue_status, ICO_SENDER | ICO_ADMIN) \
+	R(F, rotate_mail_secret, ICO_ADMIN) \
+	R(F, receive_mail_events, ICO_APP | ICO_SENDER | ICO_ADMIN) \
+	R(F, receive_ses_event, ICO_APP | ICO_SENDER | ICO_ADMIN) \
 	R(F, configure_webhook, ICO_ADMIN) \
 	R(F, delete_webhook, ICO_ADMIN) \
 	R(F, list_webhooks, ICO_ADMIN) \

@@ -160,6 +160,25 @@ BEGIN
 	advice := CASE WHEN seen.n > 0 THEN 'SELECT * FROM incomplete_orders.dead_messages(shop) says why; retry_message(id) sends one again, discard_message(id) forgets it.' END;
 	RETURN NEXT;
 
+	check_name := 'webhooks';
+	SELECT count(*) FILTER (WHERE w.failing_since IS NOT NULL) AS failing, sum(d.dead) AS dead,
+		max(clock - greatest(q.due_at, w.retry_at)) AS waits, min(w.failing_since) AS failing_since,
+		string_agg(format('"%s" of shop "%s"', w.webhook, s.shop), ', ' ORDER BY s.shop, w.webhook) FILTER (WHERE w.failing_since IS NOT NULL OR d.dead > 0) AS names
+	INTO seen FROM incomplete_orders.webhooks w JOIN incomplete_orders.shops s USING (shop_id)
+	LEFT JOIN LATERAL (SELECT m.due_at FROM incomplete_orders.webhook_deliveries m
+		WHERE m.shop_id = w.shop_id AND m.webhook = w.webhook AND m.status IN ('queued', 'sending') ORDER BY m.due_at LIMIT 1) q ON true
+	CROSS JOIN LATERAL (SELECT count(*) AS dead FROM (SELECT FROM incomplete_orders.webhook_deliveries m
+		WHERE m.shop_id = w.shop_id AND m.webhook = w.webhook AND m.status = 'dead' LIMIT 1000) m) d
+	WHERE w.shop_id = ANY (shop_ids) AND w.active;
+	state := CASE WHEN seen.waits > interval '1 hour' THEN 'alarm'
+		WHEN seen.waits > interval '10 minutes' OR seen.failing > 0 OR seen.dead > 0 THEN 'warn' ELSE 'ok' END;
+	value := CASE WHEN seen.failing > 0 THEN format('%s not answering since %s: %s', seen.failing, to_char(seen.failing_since, 'YYYY-MM-DD HH24:MI UTC'), seen.names)
+			WHEN seen.dead > 0 THEN format('%s deliveries given up: %s', seen.dead, seen.names) WHEN seen.waits > interval '0' THEN 'something is due' ELSE 'nothing is due' END
+		|| CASE WHEN seen.waits > interval '10 minutes' THEN format(', the oldest for %s', date_trunc('second', seen.waits)) ELSE '' END;
+	advice := CASE WHEN seen.waits > interval '10 minutes' THEN 'Nobody tells them, or too slowly: incomplete-orders send must run, not with --webhooks=off, as a role that is sender for that shop.'
+		WHEN state <> 'ok' THEN 'SELECT * FROM incomplete_orders.list_deliveries() says why; what was given up after three days goes again with retry_delivery(id).' END;
+	RETURN NEXT;
+
 	check_name := 'event tail';
 	-- tick folds it: reports add up what is left in it each time
 	SELECT count(*) AS n INTO seen FROM (SELECT FROM incomplete_orders.order_event_tail LIMIT 200001) t;
