@@ -37,7 +37,7 @@ AS $$
 					'created_at', incomplete_orders._utc_text(e.created_at), 'abandoned_at', incomplete_orders._utc_text(e.abandoned_at),
 					'paid_amount', e.paid_amount::text))
 			FROM %s e
-			JOIN incomplete_orders.webhooks w ON w.shop_id = e.shop_id AND w.active AND w.since <= e.at
+			JOIN incomplete_orders.webhooks w ON w.shop_id = e.shop_id AND w.active AND w.starts_at <= e.at
 			CROSS JOIN LATERAL (VALUES ('abandoned', e.event = 'abandoned'), ('returned', e.event = 'reanimated'),
 				('converted', e.event IN ('converted', 'partly_converted')),
 				('recovered', e.event IN ('converted', 'partly_converted', 'paid') AND e.paid_amount IS NOT NULL
@@ -112,7 +112,7 @@ BEGIN
 				HINT = 'Take one away with incomplete_orders.delete_webhook().';
 		END IF;
 		-- somebody who makes it at the same time gets a unique violation, not another's secret
-		INSERT INTO incomplete_orders.webhooks (shop_id, webhook, url, events, contact, active, since, changed_at)
+		INSERT INTO incomplete_orders.webhooks (shop_id, webhook, url, events, contact, active, starts_at, changed_at)
 		VALUES (entered, configure_webhook.webhook, configure_webhook.url, coalesce(configure_webhook.events, incomplete_orders._webhook_events()),
 			coalesce(configure_webhook.contact, false), coalesce(configure_webhook.active, true), configure_webhook.at, configure_webhook.at);
 		RETURN incomplete_orders._make_secret(entered, 'webhook', configure_webhook.webhook);
@@ -121,7 +121,7 @@ BEGIN
 	SET url = coalesce(configure_webhook.url, w.url), events = coalesce(configure_webhook.events, w.events),
 		contact = coalesce(configure_webhook.contact, w.contact), active = coalesce(configure_webhook.active, w.active),
 		-- what happened while it was off is not told
-		since = CASE WHEN configure_webhook.active AND NOT w.active THEN configure_webhook.at ELSE w.since END,
+		starts_at = CASE WHEN configure_webhook.active AND NOT w.active THEN configure_webhook.at ELSE w.starts_at END,
 		changed_at = configure_webhook.at, failing_since = NULL, failures = 0, retry_at = NULL
 	WHERE w.shop_id = entered AND w.webhook = configure_webhook.webhook;
 	IF configure_webhook.new_secret THEN
@@ -156,14 +156,14 @@ COMMENT ON FUNCTION incomplete_orders.delete_webhook(text, text, timestamptz) IS
 	'Takes a webhook of a shop away, with its secret and all that waits for it; false when there is none of that name. IC002';
 
 CREATE FUNCTION incomplete_orders.list_webhooks(shop text DEFAULT NULL)
-RETURNS TABLE (shop text, webhook text, url text, events text[], contact boolean, active boolean, since timestamptz, changed_at timestamptz,
+RETURNS TABLE (shop text, webhook text, url text, events text[], contact boolean, active boolean, starts_at timestamptz, changed_at timestamptz,
 	failing_since timestamptz, failures integer, retry_at timestamptz, waiting bigint, dead bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	-- lateral and not pulled up: the door is passed first
 	SELECT d.* FROM (SELECT incomplete_orders._visible_shops('list_webhooks', $1) AS shops OFFSET 0) d0
 	CROSS JOIN LATERAL (
-		SELECT s.shop, w.webhook, w.url, w.events, w.contact, w.active, w.since, w.changed_at, w.failing_since, w.failures, w.retry_at,
+		SELECT s.shop, w.webhook, w.url, w.events, w.contact, w.active, w.starts_at, w.changed_at, w.failing_since, w.failures, w.retry_at,
 			(SELECT count(*) FROM incomplete_orders.webhook_deliveries q WHERE q.shop_id = w.shop_id AND q.webhook = w.webhook AND q.status IN ('queued', 'sending')),
 			(SELECT count(*) FROM incomplete_orders.webhook_deliveries q WHERE q.shop_id = w.shop_id AND q.webhook = w.webhook AND q.status = 'dead')
 		FROM incomplete_orders.webhooks w JOIN incomplete_orders.shops s USING (shop_id)

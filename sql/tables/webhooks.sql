@@ -1,4 +1,4 @@
-		-- Where a shop wants to hear what happens: one row for each address.  since: what
+		-- Where a shop wants to hear what happens: one row for each address.  starts_at: what
 		-- happened before it is not told.  failing_since, failures, retry_at: it did not
 		-- answer the last time, since when, how often, and when it is tried again.
 		CREATE TABLE incomplete_orders.webhooks (
@@ -8,7 +8,7 @@
 			events text[] NOT NULL,
 			contact boolean NOT NULL DEFAULT false,
 			active boolean NOT NULL DEFAULT true,
-			since timestamptz NOT NULL,
+			starts_at timestamptz NOT NULL,
 			changed_at timestamptz NOT NULL,
 			failing_since timestamptz,
 			failures integer NOT NULL DEFAULT 0,

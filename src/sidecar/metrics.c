@@ -52,16 +52,16 @@ put_webhooks(FILE *page, const Sender *sender)
 	const WebhookCounts *counts = webhooks_counts(sender->webhooks);
 	const QueueState *queue = &sender->webhook_queue;
 
-	head(page, "webhook_posts_total", "counter", "Deliveries to webhooks by what became of them; untried: given back.");
+	metrics_head(page, "webhook_posts_total", "counter", "Deliveries to webhooks by what became of them; untried: given back.");
 	fprintf(page, "incomplete_orders_webhook_posts_total{result=\"delivered\"} %llu\n", (unsigned long long) counts->delivered);
 	fprintf(page, "incomplete_orders_webhook_posts_total{result=\"failed\"} %llu\n", (unsigned long long) counts->failed);
 	fprintf(page, "incomplete_orders_webhook_posts_total{result=\"untried\"} %llu\n", (unsigned long long) counts->untried);
 	if (!queue->known)
 		return;
-	head(page, "webhook_deliveries", "gauge", "Deliveries to webhooks by state.");
+	metrics_head(page, "webhook_deliveries", "gauge", "Deliveries to webhooks by state.");
 	for (size_t i = 0; i < G_N_ELEMENTS(queue_states); i++)
 		fprintf(page, "incomplete_orders_webhook_deliveries{state=\"%s\"} %lld\n", queue_states[i], (long long) queue->messages[i]);
-	head(page, "webhook_oldest_seconds", "gauge", "For how long the oldest delivery of a state has been due; 0: it is not yet.");
+	metrics_head(page, "webhook_oldest_seconds", "gauge", "For how long the oldest delivery of a state has been due; 0: it is not yet.");
 	for (size_t i = 0; i < G_N_ELEMENTS(queue_states); i++)
 	{
 		int64_t		age = queue->messages[i] > 0 ? queue->oldest[i] + (loop_now() - queue->at) : 0;

@@ -66,6 +66,19 @@ LANGUAGE sql AS $$
 	SELECT q.shop, q.status, count(*), min(q.due_at) FROM incomplete_orders.queue q WHERE q.status IN ('queued', 'sending', 'dead') GROUP BY 1, 2
 $$;
 
+-- No shop has a webhook.
+CREATE FUNCTION incomplete_orders.claim_deliveries(worker text, batch integer DEFAULT 20, lease interval DEFAULT '2 minutes')
+RETURNS TABLE (delivery_id uuid, token bigint, shop text, webhook text, url text, event text, body text, signed_at bigint, signature text)
+LANGUAGE sql AS $$ SELECT NULL::uuid, 0::bigint, '', '', '', '', '', 0::bigint, '' WHERE false $$;
+CREATE FUNCTION incomplete_orders.ack_delivery(delivery_id uuid, token bigint, http_status integer DEFAULT NULL) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+CREATE FUNCTION incomplete_orders.fail_delivery(delivery_id uuid, token bigint, http_status integer DEFAULT NULL, problem text DEFAULT NULL,
+	retry_after interval DEFAULT NULL) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+CREATE FUNCTION incomplete_orders.release_delivery(delivery_id uuid, token bigint) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+CREATE FUNCTION incomplete_orders._next_delivery_due() RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz';
+CREATE FUNCTION incomplete_orders.webhook_status(shop text DEFAULT NULL)
+RETURNS TABLE (shop text, webhook text, status text, deliveries bigint, oldest_due_at timestamptz)
+LANGUAGE sql AS $$ SELECT '', '', '', 0::bigint, NULL::timestamptz WHERE false $$;
+
 -- A message as the queue gives it; what a test wants otherwise is merged into it, part by part.
 CREATE FUNCTION incomplete_orders._message(id uuid, changes jsonb) RETURNS jsonb
 LANGUAGE sql AS $$

@@ -27,6 +27,12 @@ ALTER TABLE ten.made ADD COLUMN message uuid;
 UPDATE ten.made t SET message = m.id FROM incomplete_orders.messages m WHERE m.order_id = t.id;
 SELECT count(r.order_id) AS recorded FROM ten.made m, incomplete_orders.record_order('F-1', total => 3, currency => 'USD', shop => m.shop) r;
 
+-- a webhook that has given up one delivery
+INSERT INTO incomplete_orders.webhooks (shop_id, webhook, url, events, starts_at, changed_at)
+SELECT s.shop_id, 'ten-hook', 'https://ten.example/hook', '{abandoned}', now(), now() FROM incomplete_orders.shops s JOIN ten.made USING (shop);
+INSERT INTO incomplete_orders.webhook_deliveries (shop_id, id, webhook, due_at, status, token, event, at, queued_at, facts)
+SELECT w.shop_id, incomplete_orders._new_id(w.shop_id), w.webhook, now(), 'dead', 1, 'ping', now(), now(), '{}' FROM incomplete_orders.webhooks w WHERE w.webhook = 'ten-hook';
+
 -- pages with a key
 SELECT count(incomplete_orders.rotate_publishable_key(shop)) AS keys FROM ten.made;
 
@@ -44,7 +50,7 @@ RESET ROLE;
 
 -- How each function and view is called for somebody's order or shop:
 -- {id} open, {sold} converted, {other} open, {order} its order, {shop},
--- {key} of the pages, {message} one that was sent, {restore} and so on: the tokens of its links.
+-- {key} of the pages, {delivery} of its webhook, {message} one that was sent, {restore} and so on: the tokens of its links.
 CREATE TABLE ten.calls (n integer GENERATED ALWAYS AS IDENTITY, object text, call text);
 INSERT INTO ten.calls (object, call) VALUES
 	('attach', 'SELECT a.check_name FROM incomplete_orders.attach(''ten-new'', mapping => ''' || :'mapping' || ''', shop => {shop}) a'),
@@ -147,6 +153,22 @@ INSERT INTO ten.calls (object, call) VALUES
 	('discard_message', 'SELECT incomplete_orders.discard_message({message})'),
 	('dead_messages', 'SELECT d.message_id FROM incomplete_orders.dead_messages({shop}) d'),
 	('queue_status', 'SELECT q.status FROM incomplete_orders.queue_status({shop}) q'),
+	('configure_webhook', 'SELECT incomplete_orders.configure_webhook(''ten-hook'', shop => {shop})'),
+	('configure_webhook', 'SELECT incomplete_orders.configure_webhook(''ten-new'', ''https://ten.example/'', shop => {shop}) IS NOT NULL'),
+	('list_webhooks', 'SELECT w.shop, w.url FROM incomplete_orders.list_webhooks({shop}) w'),
+	('list_deliveries', 'SELECT d.shop, d.event FROM incomplete_orders.list_deliveries(shop => {shop}) d'),
+	('ping_webhook', 'SELECT incomplete_orders.ping_webhook(''ten-hook'', {shop}) IS NOT NULL'),
+	('claim_deliveries', 'SELECT c.shop, c.event FROM incomplete_orders.claim_deliveries(''w'') c'),
+	('ack_delivery', 'SELECT incomplete_orders.ack_delivery({delivery}, 1, 200)'),
+	('fail_delivery', 'SELECT incomplete_orders.fail_delivery({delivery}, 1, 500, ''no'')'),
+	('release_delivery', 'SELECT incomplete_orders.release_delivery({delivery}, 1)'),
+	('retry_delivery', 'SELECT incomplete_orders.retry_delivery({delivery})'),
+	('webhook_status', 'SELECT w.shop, w.status FROM incomplete_orders.webhook_status({shop}) w'),
+	('_next_delivery_due', 'SELECT incomplete_orders._next_delivery_due()'),
+	('delete_webhook', 'SELECT incomplete_orders.delete_webhook(''ten-hook'', {shop})'),
+	('rotate_mail_secret', 'SELECT incomplete_orders.rotate_mail_secret({shop}) IS NOT NULL'),
+	('receive_mail_events', 'SELECT incomplete_orders.receive_mail_events(''[]'', ''1'', ''00'', shop => {shop})'),
+	('receive_ses_event', 'SELECT r.recorded FROM incomplete_orders.receive_ses_event(pg_catalog.jsonb_build_object(''Message'', pg_catalog.jsonb_build_object(''eventType'', ''Delivery'', ''mail'', pg_catalog.jsonb_build_object(''commonHeaders'', pg_catalog.jsonb_build_object(''messageId'', {message}::pg_catalog.text)))::pg_catalog.text)::pg_catalog.text) r'),
 	('sender_settings', 'SELECT s.name FROM incomplete_orders.sender_settings({shop}) s'),
 	('template_variables', 'SELECT pg_catalog.count(*) FROM incomplete_orders.template_variables()'),
 	('list_templates', 'SELECT t.shop, t.own, t.subject FROM incomplete_orders.list_templates({shop}) t'),
@@ -260,6 +282,7 @@ BEGIN
 		call := replace(call, '{' || link.key || '}', quote_literal(link.value));
 	END LOOP;
 	call := replace(call, '{attachment}', coalesce((SELECT a.attachment FROM incomplete_orders.attached_tables a JOIN incomplete_orders.shops s USING (shop_id) WHERE s.shop = fill.shop), 999999)::text);
+	call := replace(call, '{delivery}', quote_literal(coalesce((SELECT d.id FROM incomplete_orders.webhook_deliveries d JOIN incomplete_orders.shops s USING (shop_id) WHERE s.shop = fill.shop), message)) || '::pg_catalog.uuid');
 	call := replace(call, '{key}', quote_literal(coalesce((SELECT s.publishable_key FROM incomplete_orders.shops s WHERE s.shop = fill.shop), 'pk_none')));
 	RETURN replace(replace(replace(replace(replace(replace(call, '{id}', quote_literal(id) || '::pg_catalog.uuid'), '{sold}', quote_literal(sold) || '::pg_catalog.uuid'),
 		'{other}', quote_literal(other) || '::pg_catalog.uuid'), '{order}', quote_literal(order_id) || '::pg_catalog.uuid'),
@@ -305,7 +328,7 @@ SELECT r.relation, ten.answer(CASE r.kind WHEN 'sequence' THEN format('SELECT ne
 FROM (VALUES ('open_orders', 'table'), ('closed_orders', 'table'), ('orders', 'table'), ('order_items', 'table'), ('order_refunds', 'table'),
 	('order_events', 'table'), ('order_event_tail', 'table'), ('rollup_states', 'table'), ('rollup_episodes', 'table'), ('rollup_messages', 'table'), ('rollup_arms', 'table'), ('rollup_products', 'table'), ('rollup_recovered_products', 'table'), ('product_names', 'table'), ('order_outcomes', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
 	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('step_variants', 'table'), ('coupons', 'table'), ('issued_coupons', 'table'), ('coupon_persons', 'table'), ('templates', 'table'),
-	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('consents', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'), ('person_arms', 'table'),
+	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('consents', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'), ('person_arms', 'table'), ('webhooks', 'table'), ('webhook_deliveries', 'table'), ('shop_secrets', 'table'),
 	('attached_tables', 'table'), ('due_carts', 'table'), ('cart_marks', 'table'), ('cart_marks_0', 'table'), ('cart_mark_progress', 'table'), ('attachment_seq', 'sequence'),
 	('shops', 'table'), ('reference_seq', 'sequence'), ('order_number_seq', 'sequence'), ('event_seq', 'sequence')) r (relation, kind);
 SELECT incomplete_orders._visible_shops('export_shop', '*') = ARRAY[:b] AS only_own;

@@ -44,6 +44,9 @@ INSERT INTO impersonal VALUES
 	-- of the shop and the server
 	('attached_tables', 'name preset mapping role_name tables read_query list_query key_queries restore_url state problem problem_sqlstate list_after'),
 	('secret_keys', 'purpose secret'),
+	('webhooks', 'webhook url events'),
+	('webhook_deliveries', 'webhook status event claimed_by problem facts'),
+	('shop_secrets', 'purpose name secret former'),
 	('heartbeats', 'job report'),
 	('hook_failures', 'hook sqlstate'),
 	('shop_members', 'role_name purpose granted_by'),
@@ -53,9 +56,9 @@ INSERT INTO impersonal VALUES
 CREATE TEMP TABLE neutral AS SELECT regexp_split_to_table('shop_id id order_id root_id message_id event_id note_id skip_id consent_id key_id incomplete_order_id continues_id order_ref used_by attachment
 	role_oid cluster_id database_oid xid snapshot segment path list_phase list_mark always settle marked_at first_marked_at drained_at drained_by attached_at last_read_at retry_at problem_at request_hash token version episode step sequence_step ordinal line part refund attempts failures recovery_attempts weight
 	at created_at changed_at recorded_at last_activity_at next_action_at next_message_at expires_at abandoned_at lost_at closed_at converted_at paid_at refunded_at last_recovery_at payment_deadline
-	not_before due_at queued_at give_up_at sent_at delivered_at opened_at clicked_at replied_at bounced_at complained_at unsubscribed_at issued_at used_at ordered_at assigned_at drawn_for drawn_at counted granted_at failed_at former_key_until
+	starts_at failing_since former_until http_status not_before due_at queued_at give_up_at sent_at delivered_at opened_at clicked_at replied_at bounced_at complained_at unsubscribed_at issued_at used_at ordered_at assigned_at drawn_for drawn_at counted granted_at failed_at former_key_until
 	day paid_day message_step revenue kept
-	kind status status_before status_after furthest_step bot late paid holdout machine enabled
+	kind status status_before status_after furthest_step bot late paid holdout machine enabled contact active
 	shipping tax discount coupon_discount total refunded amount value item_count quantity unit_price minimum_value cost paid_amount refund_amount coupon_cost
 	delay valid_for cool_down cut_off expiry retention attribution_window min_gap cap_per_episode cap_per_person quiet_from quiet_to', '\s+') AS column_name;
 CREATE TEMP VIEW all_columns AS
