@@ -66,6 +66,7 @@ struct Http
 	Client	   *clients;
 	Request    *requests;
 	int64_t		next_sweep;
+	bool		left;			/* a client is gone since it was last looked at */
 	int			old_socket;		/* the listening socket, after http_quiesce() */
 };
 
@@ -733,6 +734,7 @@ on_connection(void *arg, struct MHD_Connection *connection, void **socket_contex
 	}
 	else if (client != NULL)
 	{
+		http->left = true;
 		if (client->next != NULL)
 			client->next->before = client->before;
 		if (client->before != NULL)
@@ -948,10 +950,19 @@ http_deadline(const Http *http)
 	return deadline;
 }
 
+/*
+ * At the limit of connections libmicrohttpd takes its eye off the listening socket, and at
+ * the end of a turn in which a client has left it does not yet have it back: without one
+ * more turn nothing would wake us for those who wait.
+ */
 void
 http_turn(Http *http)
 {
-	(void) MHD_run(http->daemon);
+	do
+	{
+		http->left = false;
+		(void) MHD_run(http->daemon);
+	} while (http->left);
 	sweep(http);
 }
 
