@@ -125,7 +125,14 @@ problem_refuse(Request *request, int status, const char *detail)
 	problem_answer(request, &(Problem) {.status = status,.detail = detail});
 }
 
-/* "message (detail)", as far as the extension said it; to be freed. */
+/* What says which function to call, or which statement to give, is for who sits at SQL. */
+static const char *
+for_clients(const char *text)
+{
+	return text == NULL || strstr(text, "incomplete_orders.") != NULL || strstr(text, "SELECT ") != NULL ? NULL : text;
+}
+
+/* "message: detail", as far as the extension said it; to be freed. */
 static char *
 own_words(const Failure *failure)
 {
@@ -133,7 +140,7 @@ own_words(const Failure *failure)
 
 	if (failure->message == NULL)
 		return NULL;
-	if (failure->detail == NULL)
+	if (for_clients(failure->detail) == NULL)
 		return strdup(failure->message);
 	if (asprintf(&text, "%s: %s", failure->message, failure->detail) < 0)
 		return NULL;
@@ -184,7 +191,7 @@ problem_failure(Request *request, const Failure *failure)
 			log_trouble(failure, "request", 0);
 		problem_answer(request, &(Problem) {
 			.status = meanings[i].status,.detail = words != NULL ? words : meanings[i].detail,.type = ours ? sqlstate : NULL,
-				.code = sqlstate,.hint = meanings[i].detail == NULL ? failure->hint : NULL,.retry_after = meanings[i].retry_after
+				.code = sqlstate,.hint = meanings[i].detail == NULL ? for_clients(failure->hint) : NULL,.retry_after = meanings[i].retry_after
 		});
 		free(words);
 		return;
