@@ -28,6 +28,7 @@ static const RestRoute *const tables[] = {
 	order_routes,
 	statistics_routes,
 	page_routes,
+	hook_routes,
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))

@@ -73,6 +73,7 @@ typedef struct RestRoute
 extern const RestRoute order_routes[];
 extern const RestRoute statistics_routes[];
 extern const RestRoute page_routes[];
+extern const RestRoute hook_routes[];
 
 /* What the API needs of the program. */
 typedef struct Rest
@@ -83,6 +84,8 @@ typedef struct Rest
 	const char *prefix;			/* or "" */
 	size_t		body_most;
 	const struct Proxies *proxies;
+	const struct Sns *sns;		/* NULL: Amazon SNS is not listened to */
+	bool		sns_confirms;	/* subscriptions are confirmed */
 } Rest;
 
 /* One request on its way.  Belongs to its Request, which outlives every question. */

@@ -25,6 +25,7 @@
 #include "proxy.h"
 #include "rest.h"
 #include "shopper.h"
+#include "sns.h"
 #include "staff.h"
 #include "traffic.h"
 
@@ -50,6 +51,9 @@ typedef struct ServeOptions
 	int			access_log;
 	const char *metrics;
 	PageLimits	page;
+	const char *sns_certificate;
+	const char *sns_topics;
+	bool		sns_confirm;
 } ServeOptions;
 
 /* the words of --access-log, in the order of HttpLog */
@@ -88,6 +92,12 @@ static const OptionDef serve_options[] = {
 	"a line for each request, or for those that failed"},
 	{"metrics", 0, OPTION_TEXT, offsetof(ServeOptions, metrics), "HOST:PORT", NULL, 0, 0,
 	"answer Prometheus there too; at --listen only this machine gets /metrics"},
+	{"sns-certificate", 0, OPTION_TEXT, offsetof(ServeOptions, sns_certificate), "FILE", NULL, 0, 0,
+	"Amazon's certificate: what SES tells through SNS is taken"},
+	{"sns-topics", 0, OPTION_TEXT, offsetof(ServeOptions, sns_topics), "ARNS", NULL, 0, 0,
+	"... of these topics, with commas between"},
+	{"sns-confirm", 0, OPTION_FLAG, offsetof(ServeOptions, sns_confirm), NULL, NULL, 0, 0,
+	"... and subscriptions to them are confirmed, not only logged"},
 	{NULL}
 };
 
@@ -105,6 +115,7 @@ typedef struct Server
 	Traffic		traffic;
 	Http	   *metrics;		/* the listener of --metrics, or NULL */
 	bool		warned;			/* that our role is a superuser */
+	Sns		   *sns;			/* or NULL */
 } Server;
 
 /* ---------------------------------------------------------------------------
@@ -286,6 +297,7 @@ stop(Server *server)
 	traffic_free(&server->traffic);
 	staff_free(&server->staff);
 	page_free(server->rest.page);
+	sns_free(server->sns);
 	visits_free(&server->visits);
 }
 
@@ -341,6 +353,8 @@ are_good(Server *server, const ServeOptions *options, Failure *failure)
 		failure_set(failure, EX_USAGE, "--trusted-proxy is addresses or networks with commas between, at most %d", PROXIES_MOST);
 	else if (options->prefix != NULL && !is_prefix(options->prefix))
 		failure_set(failure, EX_USAGE, "--prefix is a path such as /shop, without a slash at its end");
+	else if ((options->sns_certificate == NULL) != (options->sns_topics == NULL))
+		failure_set(failure, EX_USAGE, "--sns-certificate and --sns-topics need each other");
 	else
 		return true;
 	return false;
@@ -393,6 +407,14 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 	{
 		failure_set(failure, EX_OSERR, "there is no randomness");
 		return false;
+	}
+	if (options->sns_certificate != NULL)
+	{
+		server->sns = sns_new(options->sns_certificate, options->sns_topics, failure);
+		if (server->sns == NULL)
+			return false;
+		server->rest.sns = server->sns;
+		server->rest.sns_confirms = options->sns_confirm;
 	}
 	server->http = listen_for(server, &setup, failure);
 	if (server->http == NULL)
