@@ -89,15 +89,24 @@ static const char redeem_sql[] =
 " 'expires_at', r.expires_at)::text AS body"
 " FROM " ASKED ", LATERAL (SELECT o.id FROM " OPEN_ORDER " WHERE " IS_OPEN " LIMIT 1) o, LATERAL incomplete_orders.redeem_coupon(" TEXT("code") ", o.id) r";
 
+/* A form by the names that HTML's autocomplete gives its fields, or by ours, which count more. */
+#define FORM \
+	"(SELECT coalesce(jsonb_object_agg(coalesce(m.field, e.k), e.v ORDER BY m.field IS NULL), '{}')" \
+	" FROM jsonb_each(" BODY ") e (k, v) LEFT JOIN (VALUES ('tel', 'phone'), ('name', 'full_name'), ('given-name', 'first_name')," \
+	" ('family-name', 'last_name'), ('organization', 'company'), ('address-line1', 'address_line_1'), ('address-line2', 'address_line_2')," \
+	" ('address-level2', 'city'), ('address-level1', 'state'), ('postal-code', 'postal_code'), ('country-name', 'country')) m (name, field)" \
+	" ON m.name = e.k WHERE e.k NOT IN ('session_id', 'consent', 'context', 'step'))"
+
 /* Without consent there is nothing to keep, and no order begins. */
 static const char save_checkout_sql[] =
 "SELECT CASE WHEN " IS_OBJECT " THEN 200 ELSE 400 END AS status,"
 " CASE WHEN NOT " IS_OBJECT " THEN " NO_OBJECT
 " ELSE jsonb_build_object('id', coalesce(c.id, s.id::text), 'left_out', " LEFT_OUT(
 "k IN ('session_id', 'consent', 'context', 'step') OR " CONSENT " AND k IN ('email', 'phone', 'full_name', 'first_name', 'last_name', 'company',"
-" 'address_line_1', 'address_line_2', 'city', 'state', 'postal_code', 'country', 'delivery_instructions', 'coupon_code', 'notes', 'address')") ")::text END AS body"
-" FROM " ASKED ", LATERAL (SELECT CASE WHEN " IS_OBJECT " AND " CONSENT " THEN incomplete_orders.save_checkout(" SESSION ","
-" " BODY " - '{session_id,consent,context,step}'::text[], " SHOP ") END AS id OFFSET 0) s,"
+" 'address_line_1', 'address_line_2', 'city', 'state', 'postal_code', 'country', 'delivery_instructions', 'coupon_code', 'notes', 'address', 'tel', 'name', 'given-name', 'family-name', 'organization',"
+" 'address-line1', 'address-line2', 'address-level1', 'address-level2', 'postal-code', 'country-name')") ")::text END AS body"
+" FROM " ASKED ", LATERAL (SELECT CASE WHEN " IS_OBJECT " AND " CONSENT " THEN"
+" incomplete_orders.save_checkout(" SESSION ", " FORM ", " SHOP ") END AS id OFFSET 0) s,"
 " LATERAL (SELECT CASE WHEN s.id IS NOT NULL THEN " BESIDE
 /* who takes consent back is heard, where there is a cart to note it with */
 " WHEN " CONSENT_STATUS " = 'withdrawn' AND EXISTS (SELECT FROM " OPEN_ORDER " WHERE " IS_OPEN ") THEN " BESIDE

@@ -11,6 +11,7 @@
  * connection was made.  Asked to stop, it takes no new connection, lets requests
  * end, records the visits that are held, and is gone.
  */
+#include <inttypes.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -79,7 +80,7 @@ static const OptionDef serve_options[] = {
 	{"max-per-address", 0, OPTION_NUMBER, offsetof(ServeOptions, per_address), "N", NULL, 1, 10000,
 	"the same for each address; behind a proxy all have one"},
 	{"rate-per-key", 0, OPTION_NUMBER, offsetof(ServeOptions, page.per_key), "N", "500", 0, 1000000,
-	"requests of one shop's pages in a second, and five seconds' worth at once; 0: any number"},
+	"requests of one shop's pages in a second; 0: any number"},
 	{"rate-per-session", 0, OPTION_NUMBER, offsetof(ServeOptions, page.per_session), "N", "10", 0, 1000000,
 	"the same of one visitor's pages"},
 	{"rate-per-address", 0, OPTION_NUMBER, offsetof(ServeOptions, page.per_address), "N", "50", 0, 1000000,
@@ -146,6 +147,44 @@ static void
 send_robots(Request *request)
 {
 	answer_text(request, HTTP_OK, "text/plain; charset=utf-8", "User-agent: *\nDisallow: /\n");
+}
+
+static const char page_script[] =
+#include "page_js.inc"
+;
+
+/* Of what the text is: FNV-1a, to tell one version from another. */
+static uint64_t
+mark_of(const char *text)
+{
+	uint64_t	mark = UINT64_C(0xcbf29ce484222325);
+
+	for (; *text != '\0'; text++)
+		mark = (mark ^ (unsigned char) *text) * UINT64_C(0x100000001b3);
+	return mark;
+}
+
+/* For the pages of shops; a new version of the program is seen within an hour. */
+static void
+send_script(Request *request)
+{
+	const char *known = http_header(request, "If-None-Match");
+	char		etag[20];
+	Answer		answer = {.status = HTTP_OK,.type = "text/javascript; charset=utf-8",.cache = "public, max-age=3600"};
+
+	/* It is the same for everybody: pages that check its hash, or that let nothing in unasked, may have it. */
+	http_add_header(request, "Access-Control-Allow-Origin", "*");
+	http_add_header(request, "Cross-Origin-Resource-Policy", "cross-origin");
+	snprintf(etag, sizeof(etag), "\"%016" PRIx64 "\"", mark_of(page_script));
+	http_add_header(request, "ETag", etag);
+	if (known != NULL && strstr(known, etag) != NULL)
+		answer.status = HTTP_NOT_MODIFIED;
+	else
+	{
+		answer.body = strdup(page_script);
+		answer.length = answer.body != NULL ? strlen(answer.body) : 0;
+	}
+	http_answer(request, &answer);
 }
 
 static void
@@ -217,6 +256,7 @@ static const Route routes[] = {
 	{"GET", "/healthz", send_health},
 	{"GET", "/healthz/scheduler", send_scheduler},
 	{"GET", "/metrics", send_metrics_here},
+	{"GET", "/assets/incomplete-orders.js", send_script},
 	{"GET", "/favicon.ico", send_icon},
 	{"GET", "/robots.txt", send_robots},
 	{NULL}
