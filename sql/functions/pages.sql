@@ -12,8 +12,8 @@ AS $$
 DECLARE
 	parts text[] := regexp_match(after, '^' || pattern || '$');
 BEGIN
-	IF page_size IS NULL OR page_size NOT BETWEEN 1 AND 100 THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'argument "page_size" must be from 1 to 100';
+	IF page_size IS NULL OR page_size NOT BETWEEN 1 AND 200 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'argument "page_size" must be from 1 to 200';
 	END IF;
 	IF after IS NOT NULL AND parts IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -55,12 +55,12 @@ AS $$
 			(SELECT m FROM incomplete_orders.messages m
 			 WHERE $2 IS NULL AND $3 IS NULL AND $4 IS DISTINCT FROM '{dead}' AND m.shop_id = v.shop_id AND m.id < c.below
 				AND m.id >= coalesce((SELECT b.id FROM b), c.above) AND ($4 IS NULL OR m.status = ANY ($4)) AND ($5 IS NULL OR m.message_type = $5)
-			 ORDER BY m.id DESC LIMIT 100)
+			 ORDER BY m.id DESC LIMIT 200)
 			UNION ALL
 			(SELECT m FROM incomplete_orders.messages m
 			 WHERE $2 IS NULL AND $3 IS NULL AND $4 = '{dead}' AND m.status = 'dead' AND m.shop_id = v.shop_id AND m.id < c.below AND m.id >= c.above
 				AND ($5 IS NULL OR m.message_type = $5)
-			 ORDER BY m.id DESC LIMIT 100)
+			 ORDER BY m.id DESC LIMIT 200)
 			UNION ALL
 			(SELECT m FROM incomplete_orders.messages m
 			 WHERE m.shop_id = v.shop_id AND m.id = $3 AND m.id < c.below AND m.id >= c.above AND ($2 IS NULL OR m.order_id = $2)
@@ -86,7 +86,7 @@ AS $$
 $$;
 ALTER FUNCTION incomplete_orders.list_messages OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.list_messages IS
-	'A page of recovery messages, the newest first: of an order (id), of a state and type, queued since and before until; message_id: that one. after is the cursor of the last row of the page before; page_size 1 to 100. The last row of a page may hold nothing but a cursor: 10000 messages were looked at, and it goes on. shop ''*'', and null with an id: all that the caller may see. IC002, 22023';
+	'A page of recovery messages, the newest first: of an order (id), of a state and type, queued since and before until; message_id: that one. after is the cursor of the last row of the page before; page_size 1 to 200. The last row of a page may hold nothing but a cursor: 10000 messages were looked at, and it goes on. shop ''*'', and null with an id: all that the caller may see. IC002, 22023';
 
 CREATE FUNCTION incomplete_orders.list_events(shop text DEFAULT NULL, id uuid DEFAULT NULL, events text[] DEFAULT NULL,
 	since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, after text DEFAULT NULL, page_size integer DEFAULT 20)
@@ -115,12 +115,12 @@ AS $$
 			 WHERE $2 IS NULL AND e.shop_id = v.shop_id AND (e.order_id, e.event_id) < (c.order_id, c.event_id)
 				AND (e.order_id, e.event_id) >= (coalesce((SELECT b.order_id FROM b), '00000000-0000-0000-0000-000000000000'), coalesce((SELECT b.event_id FROM b), 0))
 				AND e.event <> 'recounted' AND ($3 IS NULL OR e.event = ANY ($3)) AND ($4 IS NULL OR e.at >= $4) AND ($5 IS NULL OR e.at < $5)
-			 ORDER BY e.order_id DESC, e.event_id DESC LIMIT 100)
+			 ORDER BY e.order_id DESC, e.event_id DESC LIMIT 200)
 			UNION ALL
 			(SELECT e FROM incomplete_orders.order_events e
 			 WHERE e.shop_id = v.shop_id AND e.order_id = $2 AND (e.order_id, e.event_id) < (c.order_id, c.event_id)
 				AND e.event <> 'recounted' AND ($3 IS NULL OR e.event = ANY ($3)) AND ($4 IS NULL OR e.at >= $4) AND ($5 IS NULL OR e.at < $5)
-			 ORDER BY e.order_id DESC, e.event_id DESC LIMIT 100)
+			 ORDER BY e.order_id DESC, e.event_id DESC LIMIT 200)
 		) e
 		ORDER BY (e.e).order_id DESC, (e.e).event_id DESC LIMIT (SELECT c.page_size FROM c)
 	)
@@ -157,10 +157,10 @@ AS $$
 		SELECT o.* FROM (
 			SELECT o.* FROM c, v CROSS JOIN LATERAL (
 				(SELECT o.shop_id, o.id, o.reference, o.status, o.created_at, o.currency, o.items FROM incomplete_orders.open_orders o
-				 WHERE $2 IS NULL AND $3 IS NULL AND o.shop_id = v.shop_id AND o.id <= c.order_id ORDER BY o.id DESC LIMIT 101)
+				 WHERE $2 IS NULL AND $3 IS NULL AND o.shop_id = v.shop_id AND o.id <= c.order_id ORDER BY o.id DESC LIMIT 201)
 				UNION ALL
 				(SELECT o.shop_id, o.id, o.reference, o.status, o.created_at, o.currency, o.items FROM incomplete_orders.closed_orders o
-				 WHERE $2 IS NULL AND $3 IS NULL AND o.shop_id = v.shop_id AND o.id <= c.order_id ORDER BY o.id DESC LIMIT 101)
+				 WHERE $2 IS NULL AND $3 IS NULL AND o.shop_id = v.shop_id AND o.id <= c.order_id ORDER BY o.id DESC LIMIT 201)
 				UNION ALL
 				(SELECT o.shop_id, o.id, o.reference, o.status, o.created_at, o.currency, o.items FROM incomplete_orders.open_orders o
 				 WHERE $2 IS NULL AND $3 IS NOT NULL AND o.shop_id = v.shop_id AND o.id <= c.order_id ORDER BY o.id DESC LIMIT 2001)
@@ -175,9 +175,9 @@ AS $$
 				WHERE o.shop_id = v.shop_id AND o.id = $2 AND o.id <= c.order_id
 			) o
 		) o
-		ORDER BY o.id DESC LIMIT CASE WHEN $3 IS NULL THEN 101 ELSE 2001 END
+		ORDER BY o.id DESC LIMIT CASE WHEN $3 IS NULL THEN 201 ELSE 2001 END
 	), b AS MATERIALIZED (
-		SELECT o.id AS order_id FROM o ORDER BY o.id DESC OFFSET CASE WHEN $3 IS NULL THEN 100 ELSE 2000 END
+		SELECT o.id AS order_id FROM o ORDER BY o.id DESC OFFSET CASE WHEN $3 IS NULL THEN 200 ELSE 2000 END
 	), page AS MATERIALIZED (
 		-- the lines of an order from the last one down, so that one comparison pages
 		SELECT o.shop_id, o.id, o.reference, o.status, o.created_at, o.currency, i.line, i.sku, i.name, i.quantity, i.unit_price, i.filled, i.product_id,
@@ -194,7 +194,7 @@ AS $$
 $$;
 ALTER FUNCTION incomplete_orders.list_items OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.list_items IS
-	'A page of the lines of carts, those of the newest order first and each order''s last line first; of an order (id), of a product (sku). after, page_size, shop and a last row that is only a cursor (100 orders were looked through, 2000 for a sku) as in list_messages(). IC002, 22023';
+	'A page of the lines of carts, those of the newest order first and each order''s last line first; of an order (id), of a product (sku). after, page_size, shop and a last row that is only a cursor (200 orders were looked through, 2000 for a sku) as in list_messages(). IC002, 22023';
 
 CREATE FUNCTION incomplete_orders.list_conversions(id uuid)
 RETURNS TABLE (order_id uuid, order_number text, part integer, foreign_order text, currency text, shipping numeric, tax numeric, discount numeric,
@@ -240,7 +240,7 @@ AS $$
 	), page AS MATERIALIZED (
 		SELECT u.u FROM c, v CROSS JOIN LATERAL unnest(v.shops) s CROSS JOIN LATERAL (
 			(SELECT u FROM incomplete_orders.suppressions u WHERE $2 IS NULL AND u.shop_id = s AND (u.at, u.person, u.scope) < (c.at, c.person, c.scope)
-			 ORDER BY u.at DESC, u.person DESC, u.scope DESC LIMIT 100)
+			 ORDER BY u.at DESC, u.person DESC, u.scope DESC LIMIT 200)
 			UNION ALL
 			SELECT u FROM incomplete_orders._persons_page(ARRAY[s], $2, NULL) k JOIN incomplete_orders.suppressions u USING (shop_id, person)
 			WHERE $2 IS NOT NULL AND (u.at, u.person, u.scope) < (c.at, c.person, c.scope)
@@ -269,7 +269,7 @@ AS $$
 	), page AS MATERIALIZED (
 		SELECT n.n FROM c, v CROSS JOIN LATERAL unnest(v.shops) s CROSS JOIN LATERAL (
 			(SELECT n FROM incomplete_orders.consents n WHERE $2 IS NULL AND $3 IS NULL AND n.shop_id = s AND (n.at, n.consent_id) < (c.at, c.consent_id)
-			 ORDER BY n.at DESC, n.consent_id DESC LIMIT 100)
+			 ORDER BY n.at DESC, n.consent_id DESC LIMIT 200)
 			UNION ALL
 			SELECT n FROM incomplete_orders._persons_page(ARRAY[s], $2, $3) k JOIN incomplete_orders.consents n USING (shop_id, person)
 			WHERE ($2 IS NOT NULL OR $3 IS NOT NULL) AND (n.at, n.consent_id) < (c.at, c.consent_id)
@@ -314,3 +314,22 @@ AS $$
 $$;
 ALTER FUNCTION incomplete_orders.list_coupons OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.list_coupons IS 'The discounts that the steps of campaigns offer; shop ''*'': all that the caller may see. IC002';
+
+-- VOLATILE although it only reads: so it sees what the statement that calls it wrote.
+CREATE FUNCTION incomplete_orders.show_order(id uuid) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	of_shop CONSTANT integer := incomplete_orders._enter_order('show_order', show_order.id);
+	shown jsonb;
+BEGIN
+	SELECT to_jsonb(o) - 'shop_id' INTO shown FROM incomplete_orders.incomplete_orders o WHERE o.shop_id = of_shop AND o.id = show_order.id;
+	-- order_history() refuses an order that is not there
+	RETURN (SELECT shown || jsonb_build_object('history', jsonb_agg(to_jsonb(h) - 'n' ORDER BY h.n))
+			FROM (SELECT row_number() OVER () AS n, r.* FROM incomplete_orders.order_history(show_order.id) r) h)
+		|| jsonb_build_object('orders', coalesce((SELECT jsonb_agg(to_jsonb(c) ORDER BY c.part) FROM incomplete_orders.list_conversions(show_order.id) c), '[]'));
+END
+$$;
+ALTER FUNCTION incomplete_orders.show_order OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.show_order IS
+	'One incomplete order, open or closed, as an object: the columns of the view, its history (order_history()) and the orders that it became (list_conversions()). IC003';

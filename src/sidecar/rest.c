@@ -19,6 +19,7 @@
 #include "proxy.h"
 #include "query.h"
 #include "rest.h"
+#include "rest_schema.h"
 #include "staff.h"
 
 /* what a statement may take */
@@ -26,9 +27,13 @@
 
 static const RestRoute *const tables[] = {
 	order_routes,
+	list_routes,
+	campaign_routes,
+	staff_routes,
 	statistics_routes,
 	page_routes,
 	hook_routes,
+	document_routes,
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
@@ -447,7 +452,7 @@ answer_refusal(RestCall *call)
 static void
 check(RestCall *call)
 {
-	if (!answer_refusal(call) || !read_path(call) || !read_query(call) || !read_headers(call) || !read_body(call) || !is_acceptable(call))
+	if (!answer_refusal(call) || !read_path(call) || !read_query(call) || !read_headers(call) || !read_body(call) || !schema_check(call) || !is_acceptable(call))
 		return;
 	if (call->access == REST_STAFF)
 		staff_admit(call);

@@ -71,9 +71,13 @@ typedef struct RestRoute
 } RestRoute;
 
 extern const RestRoute order_routes[];
+extern const RestRoute list_routes[];
+extern const RestRoute campaign_routes[];
+extern const RestRoute staff_routes[];
 extern const RestRoute statistics_routes[];
 extern const RestRoute page_routes[];
 extern const RestRoute hook_routes[];
+extern const RestRoute document_routes[];
 
 /* What the API needs of the program. */
 typedef struct Rest

@@ -74,6 +74,12 @@ SELECT count(incomplete_orders.record_refund(order_id, 1.5, 'k')) AS refunded FR
 SELECT refunded, refunds #- '{0,refunded_at}' AS refunds FROM incomplete_orders.list_conversions(:'ten');
 SELECT count(*) AS none FROM incomplete_orders.list_conversions((SELECT id FROM mine WHERE session_id = 'p-1'));
 SELECT incomplete_orders.list_conversions('00000000-0000-7000-8000-000000000000');
+SELECT (SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(o) k) @> '{items,history,orders,total,can_convert}' AS keys, o -> 'history' -> 0 ->> 'event' AS first,
+	jsonb_array_length(o -> 'history') AS events, o -> 'orders' -> 0 ->> 'order_number' AS number FROM incomplete_orders.show_order(:'ten') o;
+-- what the same statement wrote is seen
+SELECT incomplete_orders.show_order(id) -> 'history' -> 1 -> 'detail' ->> 'note' AS note
+FROM (SELECT id, incomplete_orders.add_note(id, 'called') AS n FROM mine WHERE session_id = 'p-1' OFFSET 0) x WHERE n > 0;
+SELECT incomplete_orders.show_order('00000000-0000-7000-8000-000000000000');
 SELECT reason, scope FROM incomplete_orders.list_suppressions('pages-a', ' S2@Example.com');
 SELECT status, source, in_force FROM incomplete_orders.list_consents('pages-a', 's1@example.com');
 SELECT count(*) FROM incomplete_orders.list_suppressions('pages-b', 's2@example.com');
@@ -83,7 +89,7 @@ SELECT shop, campaign, step, kind, value, currency, valid_for FROM incomplete_or
 
 -- What cannot be asked.
 SELECT incomplete_orders.list_messages('pages-a', page_size => 0);
-SELECT incomplete_orders.list_events('pages-a', page_size => 101);
+SELECT incomplete_orders.list_events('pages-a', page_size => 201);
 SELECT incomplete_orders.list_items('pages-a', after => 'x');
 SELECT incomplete_orders.list_suppressions('pages-a', after => '1_2');
 SELECT incomplete_orders.list_consents('pages-a', after => ''';');

@@ -111,6 +111,7 @@ INSERT INTO ten.calls (object, call) VALUES
 	('find_orders', 'SELECT f.id FROM incomplete_orders.find_orders(''ten@example.com'', {shop}) f'),
 	('list_orders', 'SELECT l.id FROM incomplete_orders.list_orders({shop}) l'),
 	('count_orders', 'SELECT c.count FROM incomplete_orders.count_orders({shop}) c'),
+	('show_order', 'SELECT incomplete_orders.show_order({id}) OPERATOR(pg_catalog.->) ''items'''),
 	('list_messages', 'SELECT m.recipient FROM incomplete_orders.list_messages({shop}) m'),
 	('list_messages', 'SELECT m.recipient FROM incomplete_orders.list_messages(id => {id}) m'),
 	('list_messages', 'SELECT m.recipient FROM incomplete_orders.list_messages(message_id => {message}) m'),

@@ -137,6 +137,7 @@ INSERT INTO functions VALUES
 	('find_orders', 'search shop'),
 	('list_orders', 'shop status kind since until expired guest attempts search sort after page_size bounded'),
 	('count_orders', 'shop status kind since until expired guest attempts search : count capped'),
+	('show_order', 'id'),
 	('list_messages', 'shop id message_id status message_type since until after page_size
 		: message_id shop order_id episode campaign step ordinal variant status message_type template subject recipient queued_at due_at attempts sent_at
 		mail_message_id response reason delivered_at opened_at clicked_at replied_at bounced_at complained_at unsubscribed_at cursor'),
