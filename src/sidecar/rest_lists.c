@@ -63,7 +63,7 @@ const RestSchema list_schemas[] = {
 #define ITEMS(order) "list_items(q ->> 'shop', " order ", q ->> 'product', q ->> 'cursor', page_size + 1)"
 #define EVENTS(order) "list_events(q ->> 'shop', " order ", " LISTED("action") ", " SINCE ", " UNTIL ", q ->> 'cursor', page_size + 1)"
 #define MESSAGES(order) \
-	"list_messages(q ->> 'shop', " order ", NULL, " LISTED("message_status") "::incomplete_orders.message_status[], q ->> 'email_type', " SINCE ", " UNTIL "," \
+	"list_messages(q ->> 'shop', " order ", NULL, " LISTED("status") "::incomplete_orders.message_status[], q ->> 'email_type', " SINCE ", " UNTIL "," \
 	" q ->> 'cursor', page_size + 1)"
 #define OF_ORDER "(q ->> 'incomplete_order')::uuid"
 
@@ -79,9 +79,9 @@ const RestRoute list_routes[] = {
 	GET("incomplete-orders/{id}/events/", "list_events_of", PAGE(EVENTS(ID), "event_id", IF_VISIBLE), "action,start_date,end_date,page_size,cursor",
 		"What happened to it, the newest first", "Event+"),
 	GET("recovery-emails/", "list_messages", PAGE(MESSAGES(OF_ORDER), "message_id", ""),
-		"incomplete_order,message_status,email_type,start_date,end_date,page_size,cursor", "A page of messages, the newest first", "Message+"),
+		"incomplete_order,status,email_type,start_date,end_date,page_size,cursor", "A page of messages, the newest first", "Message+"),
 	GET("incomplete-orders/{id}/messages/", "list_messages_of", PAGE(MESSAGES(ID), "message_id", IF_VISIBLE),
-		"message_status,email_type,start_date,end_date,page_size,cursor", "Its messages", "Message+"),
+		"email_type,start_date,end_date,page_size,cursor", "Its messages", "Message+"),
 	GET("recovery-emails/{message_id}/", "show_message", message_sql, NULL, "One message", "Message"),
 	POST_MAYBE("recovery-emails/send/", "send_recovery_emails",
 			   ROWS("send_recovery_emails(coalesce((b ->> 'hours_after')::int4, 2), coalesce((b ->> 'max_attempts')::int4, 3), coalesce((b ->> 'dry_run')::boolean, false), q ->> 'shop')"),

@@ -178,7 +178,7 @@ problem_schema(void)
  */
 
 static json_t *
-parameter(const char *name, size_t length, const char *place, bool needed)
+parameter(const RestRoute *route, const char *name, size_t length, const char *place, bool needed)
 {
 	char		key[64];
 	const RestField *field;
@@ -186,7 +186,7 @@ parameter(const char *name, size_t length, const char *place, bool needed)
 	json_t	   *example = NULL;
 
 	snprintf(key, sizeof(key), "%.*s", (int) length, name);
-	field = schema_parameter(key);
+	field = schema_parameter(route, key);
 	object = json_pack("{ssss}", "name", key, "in", place);
 	if (needed)
 		(void) json_object_set_new(object, "required", json_true());
@@ -207,13 +207,13 @@ parameter(const char *name, size_t length, const char *place, bool needed)
 }
 
 static void
-put_query(json_t *list, const char *names)
+put_query(json_t *list, const RestRoute *route, const char *names)
 {
 	while (names != NULL && *names != '\0')
 	{
 		size_t		length = strcspn(names, ",");
 
-		(void) json_array_append_new(list, parameter(names, length, "query", false));
+		(void) json_array_append_new(list, parameter(route, names, length, "query", false));
 		names += length + (names[length] == ',');
 	}
 }
@@ -224,10 +224,10 @@ parameters_of(const RestRoute *route)
 	json_t	   *list = json_array();
 
 	for (const char *at = strchr(route->pattern, '{'); at != NULL; at = strchr(at + 1, '{'))
-		(void) json_array_append_new(list, parameter(at + 1, strcspn(at + 1, "}"), "path", true));
-	put_query(list, route->query);
+		(void) json_array_append_new(list, parameter(route, at + 1, strcspn(at + 1, "}"), "path", true));
+	put_query(list, route, route->query);
 	if (route->access == REST_STAFF)
-		put_query(list, "shop");
+		put_query(list, route, "shop");
 	if ((route->flags & REST_WRITES) && strcmp(route->method, "POST") == 0)
 		(void) json_array_append_new(list, json_pack("{ss ss s{sssi} ss}", "name", "Idempotency-Key", "in", "header", "schema", "type", "string", "maxLength", 255,
 													 "description", "The same key does the same thing once, where the operation knows keys"));

@@ -349,9 +349,9 @@ const RestRoute order_routes[] = {
 			   STATE("mark_payment_pending(" ID ", b ->> 'payment_reference', (b ->> 'deadline')::timestamptz)", "A payment is on its way"), "A payment is on its way", "PaymentPending", "State"),
 	POST_MAYBE("incomplete-orders/{id}/mark_payment_failed/", "mark_payment_failed", STATE("mark_payment_failed(" ID ", b ->> 'reason')", "The payment did not come"),
 			   "The payment did not come", "Reason", "State"),
-	POST("incomplete-orders/{id}/record_checkout_error/", "record_checkout_error",
+	POST("incomplete-orders/{id}/record_checkout_error/", "record_checkout_error_of_order",
 		 STATE("record_checkout_error(" ID ", b ->> 'error_kind', b ->> 'reason')", "Recorded"), "The checkout showed an error", "CheckoutError", "State"),
-	POST("incomplete-orders/{id}/redeem_coupon/", "redeem_coupon", redeem_sql, "Takes a coupon that came with a message", "CouponCode", "Redeemed"),
+	POST("incomplete-orders/{id}/redeem_coupon/", "redeem_coupon_for_order", redeem_sql, "Takes a coupon that came with a message", "CouponCode", "Redeemed"),
 	GET("incomplete-orders/{id}/history/", "order_history", ROWS("order_history(" ID ")"), NULL, "What happened to it, with notes and changes", "HistoryEntry*"),
 	GET("incomplete-orders/{id}/notes/", "list_notes", notes_sql, NULL, "Notes of staff", "NoteShown*"),
 	POST("incomplete-orders/{id}/notes/", "add_note", add_note_sql, "Keeps a note", "Note", "NoteShown"),
@@ -362,9 +362,9 @@ const RestRoute order_routes[] = {
 	POST("orders/{order_id}/refunds/", "record_refund", DONE("refunded", "record_refund((p ->> 'order_id')::uuid, (b ->> 'amount')::numeric, " KEY ")"),
 		 "Something was paid back", "Refund", "Refunded"),
 	{"PUT", "carts/{session_id}/", "capture_cart", REST_STAFF, REST_BODY | REST_WRITES, NULL, capture_sql, "The session's cart as it is now", "Cart", "OrderDetail"},
-	POST("carts/merge/", "merge_carts", SHOW_AFTER("merge_carts(b ->> 'from_session', b ->> 'into_session', coalesce(b ->> 'strategy', 'keep_both'), q ->> 'shop')", "200"),
+	POST("carts/merge/", "merge_sessions", SHOW_AFTER("merge_carts(b ->> 'from_session', b ->> 'into_session', coalesce(b ->> 'strategy', 'keep_both'), q ->> 'shop')", "200"),
 		 "Puts the cart of one session into another one's", "Merge", "OrderDetail"),
-	POST("carts/{session_id}/identify/", "identify_cart", SHOW_AFTER("identify_cart(p ->> 'session_id', b ->> 'customer_id', b ->> 'email', q ->> 'shop')", "200"),
+	POST("carts/{session_id}/identify/", "identify_session", SHOW_AFTER("identify_cart(p ->> 'session_id', b ->> 'customer_id', b ->> 'email', q ->> 'shop')", "200"),
 		 "Says whose cart it is", "Person", "OrderDetail"),
 	{NULL}
 };

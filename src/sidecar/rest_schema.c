@@ -43,7 +43,8 @@ static const RestField parameters[] = {
 	{"template", TYPE_TEXT, 0, NULL, "The name of a text", NULL},
 	{"locale", TYPE_TEXT, 0, NULL, "A language tag", "\"en\""},
 	{"status", TYPE_WORDS, 0, STATES, "Only these states, with commas between them", "\"abandoned,pending\""},
-	{"message_status", TYPE_WORDS, 0, "queued,sending,sent,cancelled,dead", "Only these states of messages, with commas between them", NULL},
+	{"recovery-emails:status", TYPE_WORDS, 0, "queued,sending,sent,cancelled,dead", "Only messages in these states, with commas between them", NULL},
+	{"webhook-deliveries:status", TYPE_TEXT, 0, NULL, "Only deliveries in this state", NULL},
 	{"kind", TYPE_WORD, 0, "cart,payment,partial", "Only incomplete orders of this kind", NULL},
 	{"is_guest_order", TYPE_BOOLEAN, 0, NULL, "Only those of guests, or of customers", NULL},
 	{"recovery_attempts", TYPE_INTEGER, 0, NULL, "Only those with so many recovery attempts", NULL},
@@ -103,10 +104,16 @@ field_named(const RestField *fields, const char *name)
 	return NULL;
 }
 
+/* Below some paths a name has a meaning of its own: "path:name". */
 const RestField *
-schema_parameter(const char *name)
+schema_parameter(const RestRoute *route, const char *name)
 {
-	return field_named(parameters, name);
+	char		own[80];
+	const RestField *field;
+
+	snprintf(own, sizeof(own), "%.*s:%s", (int) strcspn(route->pattern, "/"), route->pattern, name);
+	field = field_named(parameters, own);
+	return field != NULL ? field : field_named(parameters, name);
 }
 
 /* ---------------------------------------------------------------------------
@@ -314,12 +321,12 @@ refuse_part(RestCall *call, const char *part, const char *name, const char *what
 }
 
 static bool
-refuse_value(RestCall *call, const char *part, const RestField *field)
+refuse_value(RestCall *call, const char *part, const char *name, const RestField *field)
 {
 	char		what[300];
 
 	snprintf(what, sizeof(what), field->type == TYPE_WORD || field->type == TYPE_WORDS ? "must be one of %s" : "must be %s", type_in_words(field));
-	return refuse_part(call, part, field->name, what);
+	return refuse_part(call, part, name, what);
 }
 
 static bool
@@ -330,7 +337,7 @@ check_parameters(RestCall *call)
 
 	json_object_foreach(call->path, name, value)
 	{
-		const RestField *field = schema_parameter(name);
+		const RestField *field = schema_parameter(call->route, name);
 
 		/* There is nothing of a name that cannot be. */
 		if (field != NULL && !text_fits(field, json_string_value(value)))
@@ -341,12 +348,12 @@ check_parameters(RestCall *call)
 	}
 	json_object_foreach(call->query, name, value)
 	{
-		const RestField *field = schema_parameter(name);
+		const RestField *field = schema_parameter(call->route, name);
 
 		if (field == NULL)
 			continue;
 		if (!text_fits(field, json_string_value(value)))
-			return refuse_value(call, "The parameter", field);
+			return refuse_value(call, "The parameter", name, field);
 		if (strcmp(name, "page_size") == 0 && (atoi(json_string_value(value)) < 1 || atoi(json_string_value(value)) > 100))
 			return refuse_part(call, "The parameter", name, "must be from 1 to 100");
 	}
@@ -366,7 +373,7 @@ check_members(RestCall *call, const RestSchema *schema, json_t *body)
 		if (field == NULL && !(schema->flags & SCHEMA_OPEN))
 			return refuse_part(call, "The member", name, "is not known here");
 		if (field != NULL && !json_is_null(value) && !value_fits(field, value))
-			return refuse_value(call, "The member", field);
+			return refuse_value(call, "The member", name, field);
 	}
 	for (const RestField *field = schema->fields; field->name != NULL; field++)
 	{

@@ -59,8 +59,8 @@ extern const RestSchema statistics_schemas[];
 
 extern const RestSchema *schema_named(const char *name);
 extern void schema_each(void (*use) (void *arg, const RestSchema *schema), void *arg);
-/* a parameter of a query or a path, by its name; NULL: there is none of that name */
-extern const RestField *schema_parameter(const char *name);
+/* a parameter of a query or a path, by its name there; NULL: nothing is known of it */
+extern const RestField *schema_parameter(const RestRoute *route, const char *name);
 /* answers itself and says false where the request does not fit its route */
 extern bool schema_check(RestCall *call);
 
