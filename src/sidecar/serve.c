@@ -41,6 +41,7 @@ typedef struct ServeOptions
 	const char *listen;
 	int			pool;
 	const char *staff_dbname;
+	int			staff_idle;
 	const char *prefix;
 	const char *trusted_proxy;
 	int			max_header;
@@ -67,6 +68,8 @@ static const OptionDef serve_options[] = {
 	"connections to the database"},
 	{"staff-dbname", 0, OPTION_TEXT, offsetof(ServeOptions, staff_dbname), "NAME", NULL, 0, 0,
 	"where staff log in, if elsewhere: it must ask for passwords"},
+	{"staff-idle", 0, OPTION_SPAN, offsetof(ServeOptions, staff_idle), "TIME", "60s", 1, 3600,
+	"how old a connection of staff may get: then the password is asked again"},
 	{"prefix", 0, OPTION_TEXT, offsetof(ServeOptions, prefix), "PATH", NULL, 0, 0,
 	"what a proxy puts before each path, e.g. /shop"},
 	{"trusted-proxy", 0, OPTION_TEXT, offsetof(ServeOptions, trusted_proxy), "LIST", NULL, 0, 0,
@@ -448,6 +451,7 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 		failure_set(failure, EX_OSERR, "there is no randomness");
 		return false;
 	}
+	server->staff.idle_limit = options->staff_idle * SECOND;
 	if (options->sns_certificate != NULL)
 	{
 		server->sns = sns_new(options->sns_certificate, options->sns_topics, failure);

@@ -27,7 +27,6 @@
 
 #define LOGINS_MOST 64
 #define POOL_SIZE 4
-#define IDLE_LIMIT (60 * SECOND)
 #define ROLE_MOST 63
 #define PASSWORD_MOST 1000
 /* failed tries that cost no waiting */
@@ -70,7 +69,6 @@ staff_init(Staff *staff, Loop *loop, const char *dbname, int epoll_fd)
 	staff->dbname = dbname;
 	staff->epoll_fd = epoll_fd;
 	staff->pool_size = POOL_SIZE;
-	staff->idle_limit = IDLE_LIMIT;
 	attempts_init(&staff->by_address, FREE_BY_ADDRESS);
 	attempts_init(&staff->by_role, FREE_BY_ROLE);
 	return getrandom(staff->key, sizeof(staff->key), 0) == sizeof(staff->key);
@@ -210,7 +208,7 @@ staff_refuse(RestCall *call, const Failure *failure)
 	else if (login->state == LOGIN_SUPERUSER)
 		problem_answer(call->request, &(Problem) {
 			.status = HTTP_FORBIDDEN,.type = "superuser",.detail = "Superusers do not log in here.",
-			.hint = "Use a role that was granted admin or analyst of a shop with incomplete_orders.grant_to()."
+			.hint = "Use a role to which grant_to() gave the purpose admin or analyst."
 		});
 	else if (strncmp(failure->sqlstate, "28", 2) == 0)
 		refuse_login(call, "There is no such role, or its password is another one.");

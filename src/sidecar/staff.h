@@ -16,7 +16,7 @@ typedef struct Staff
 	const char *dbname;
 	int			epoll_fd;
 	int			pool_size;		/* connections of one role */
-	int64_t		idle_limit;		/* of a connection; no password counts for longer without being asked for */
+	int64_t		idle_limit;		/* of a connection, set by serve; no password counts for longer unasked */
 	unsigned char key[32];		/* of the digests; made anew by each start */
 	Login	   *logins;
 	int			n;

@@ -1,0 +1,242 @@
+"""The REST API's core, over HTTP."""
+from resting import *
+
+LIST = 'incomplete-orders/'
+
+
+def basic(raw):
+    return {'Authorization': 'Basic ' + base64.b64encode(raw).decode()}
+
+
+def hold(table):
+    """Nobody reads that table until the connection is closed."""
+    holder = psycopg.connect(os.environ['ICO_SUPERUSER'])
+    holder.execute(f'LOCK TABLE incomplete_orders.{table} IN ACCESS EXCLUSIVE MODE')
+    return holder
+
+
+def staff_connections(role):
+    return one("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", role)
+
+
+# ---- who may log in ----
+
+with Server('--verbose') as server:
+    answer = server.get(LIST)
+    same((answer.status, answer.type, answer.json['count'], len(answer.json['results'])), (200, 'application/json', 40, 20), 'a list')
+    same(server.get(LIST + '?shop=*').json['count'], 45, 'a list of all shops')
+    same(server.get(LIST, login='bookworm:secret').json['count'], 5, 'staff of one shop see that one')
+    same(server.get('incomplete-orders/statistics/', login='reports:secret').status, 200, 'an analyst sees statistics')
+    server.get(LIST, login='reports:secret').problem(403, '... and no list', 'may not')
+    server.get(LIST, login='webshop:secret').problem(403, 'a role of the shop program is no staff')
+    server.get(LIST, login='nobody:secret').problem(403, 'a role without rights')
+    same(server.get(LIST, headers=basic('jürgen:p:ä ß"\\'.encode())).status, 200, 'names and passwords are UTF-8, with colons and quotes')
+    same(server.get(LIST, login='plain:secret').status, 200, 'a password that was asked for in the clear counts, too')
+    answer = server.get(LIST, login=None)
+    answer.problem(401, 'nobody', 'role of the database')
+    same(answer.headers['WWW-Authenticate'], 'Basic realm="incomplete-orders", charset="UTF-8"', '... is told how')
+    server.get(LIST, login='trusted:secret').problem(403, 'a role that is trusted', 'does not ask', 'urn:incomplete-orders:password-not-asked')
+    server.get(LIST, login='trusted:other').problem(403, '... with any password', 'does not ask')
+    like(server.log, r'level=error event=login message="the server did not ask role \\"trusted\\"', '... which the log says')
+    server.get(LIST, login='boss:secret').problem(403, 'a superuser', 'Superusers', 'urn:incomplete-orders:superuser')
+    server.get(LIST, login='crowd:secret').problem(503, 'a role that has no connection left')
+    ok(server.get(LIST, login='crowd:secret').headers['Retry-After'], '... may ask later')
+
+with Server() as server:
+    for name, headers in {'another scheme': {'Authorization': 'Bearer x'}, 'no base64': {'Authorization': 'Basic ???'}, 'nothing': {'Authorization': 'Basic '},
+                          'no colon': basic(b'ann'), 'no password': basic(b'ann:'), 'no role': basic(b':secret'), 'a 0 byte': basic(b'ann\0x:secret'),
+                          'a 0 byte behind': basic(b'ann:secret\0'), 'no UTF-8': basic(b'ann\xff:secret'), 'a long name': basic(b'a' * 64 + b':secret'),
+                          'a long password': basic(b'ann:' + b's' * 3000)}.items():
+        server.get(LIST, headers=headers).problem(401, f'login: {name}')
+    same(server.get(LIST).status, 200, 'none of which counts as a try')
+with Server() as server:
+    for login in 'ann:Secret', 'ann:secret ', 'Ann:secret', 'gone:secret', 'nosuch:secret':
+        answer = server.get(LIST, login=login)
+        answer.problem(401, f'login: {login!r}', 'no such role, or its password is another one')
+        same(answer.headers['WWW-Authenticate'][:6], 'Basic ', f'login: {login!r} is told how')
+
+# ---- tries are limited ----
+
+with Server('--trusted-proxy=127.0.0.0/8,::1') as server:
+    def through(address, login):
+        return server.get(LIST, login=login, headers={'X-Forwarded-For': address})
+
+    same(through('192.0.2.1', 'ann:secret').status, 200, 'tries: a login that is open')
+    statuses = [through('192.0.2.1', f'ann:wrong{n}').status for n in range(7)]
+    same(statuses, [401] * 6 + [429], 'tries: six wrong passwords, then a pause')
+    answer = through('192.0.2.1', 'bookworm:secret')
+    answer.problem(429, 'tries: the address waits, whoever tries')
+    ok(1 <= int(answer.headers['Retry-After']) <= 4, 'tries: it is told how long', answer.headers['Retry-After'])
+    same(through('192.0.2.1', 'ann:secret').status, 200, 'tries: an open login does not wait')
+    same(through('192.0.2.2', 'reports:secret').status, 403, 'tries: another address does not wait')
+    same(through('192.0.2.9, 192.0.2.2', 'plain:secret').status, 200, 'tries: only what the proxy says counts')
+    same(through('192.0.2.2, 192.0.2.1', 'bookworm:secret').status, 429, 'tries: ... of several the last')
+    same(through('192.0.2.1, 127.0.0.5, junk, 127.0.0.7', 'bookworm:secret').status, 200, 'tries: what is no address ends the list')
+    statuses = [through(f'198.51.100.{n}', f'changing:wrong{n}').status for n in range(13)]
+    same((statuses[:11], statuses[-1]), ([401] * 11, 429), 'tries: a role waits, from wherever it is tried')
+    like(server.get('/metrics', headers={}).text, r'^incomplete_orders_staff_logins_failed_total 17$', 'tries: they are counted')
+with Server() as server:
+    statuses = [server.get(LIST, login=f'ann:wrong{n}', headers={'X-Forwarded-For': f'192.0.2.{n}'}).status for n in range(7)]
+    same(statuses, [401] * 6 + [429], 'tries: without a trusted proxy nobody believes X-Forwarded-For')
+with Server() as server:
+    results = []
+    threads = [threading.Thread(target=lambda n=n: results.append(server.get(LIST, login=f'ann:wrong{n}').status)) for n in range(20)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    ok(results.count(401) <= 6 and results.count(429) >= 14, 'tries: many at once count as many', results)
+
+# ---- pools ----
+
+with Server('--staff-idle=1s') as server:
+    holder = hold('open_orders')
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(server.get(LIST).status)) for n in range(10)]
+    [thread.start() for thread in threads]
+    ok(wait_for(lambda: staff_connections('ann') == 4), 'pool: four connections of a role')
+    ok(wait_for(lambda: re.search(r'pool="staff",state="wanted"} 6', server.get('/metrics').text)), 'pool: the others wait')
+    same(staff_connections('ann'), 4, 'pool: no more')
+    holder.close()
+    [thread.join() for thread in threads]
+    same(results, [200] * 10, 'pool: all are answered')
+    ok(wait_for(lambda: staff_connections('ann') == 0), 'pool: idle connections are closed')
+    same(server.get(LIST, login='changing:first').status, 200, 'password: the first')
+    sql("ALTER ROLE changing PASSWORD 'second'")
+    end = time.monotonic() + 30
+    statuses = set()
+    while time.monotonic() < end and 401 not in statuses:
+        statuses.add(server.get(LIST, login='changing:first').status)
+    same(statuses, {200, 401}, 'password: one that was changed does not count for longer, though it is in use')
+    same(server.get(LIST, login='changing:second').status, 200, 'password: the new one')
+    same(server.get(LIST).status, 200, 'pool: alive')
+    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ann'")
+    ok(wait_for(lambda: server.get(LIST).status == 200), 'pool: a connection that was ended is replaced')
+
+# ---- what is a request ----
+
+with Server('--verbose', '--max-body=8192') as server:
+    for query, detail in {'status=%00': 'not UTF-8', 'status=%ff': 'not UTF-8', 'status=%zz': 'escaped', 'status=%4': 'escaped', '%ff=1': 'UTF-8',
+                          'page_size=1&page_size=2': 'twice', 'page_size=1&page%5fsize=2': 'twice', 'x=1': 'no such', '=': 'no such', 'Status=pending': 'no such'}.items():
+        server.get(LIST + '?' + query).problem(400, f'query: {query}', detail)
+    for query in 'page_size=x', 'page_size=', 'status=sold', 'start_date=soon', 'expired=maybe', 'recovery_attempts=99999999999':
+        ok(server.get(LIST + '?' + query).status in (400, 422), f'query: {query}')
+    same(server.get(LIST + '?search=c4%40example.com').json['count'], 1, 'query: escapes')
+    same(server.get(LIST + '?search=c4@example.com&page_size=+5').status, 200, 'query: + is a blank')
+    same(server.get(LIST[:-1]).text, server.get(LIST).text, 'a path without its slash')
+    server.get(LIST + '/').problem(404, 'two slashes')
+    for path in '', 'x', 'incomplete-orders/%00/', 'incomplete-orders/%ff/', 'Incomplete-Orders/', 'incomplete-orders/../', 'incomplete-orders/x/y/z/', '{}', '%2e%2e/':
+        ok(server.get(path).status in (400, 404, 405, 422), f'path: {path}')
+    get, head = server.get(LIST), server.ask('HEAD', LIST)
+    same((head.status, head.text, head.headers['Content-Length']), (200, '', get.headers['Content-Length']), 'HEAD: as GET, without a body')
+    for method in 'PUT', 'DELETE', 'PATCH', 'TRACE', 'BREW':
+        answer = server.ask(method, 'incomplete-orders/statistics/')
+        answer.problem(405, f'{method}: not here')
+        same(answer.headers['Allow'], 'GET, HEAD, OPTIONS', f'{method}: what is')
+    answer = server.ask('OPTIONS', 'incomplete-orders/statistics/', login=None)
+    same((answer.status, answer.text, answer.headers['Allow']), (204, '', 'GET, HEAD, OPTIONS'), 'OPTIONS')
+    server.get(LIST, headers={'Accept': 'text/html'}).problem(406, 'Accept: HTML')
+    for accept in 'application/json', '*/*', 'text/html, application/*;q=0.5', 'application/problem+json':
+        same(server.get(LIST, headers={'Accept': accept}).status, 200, f'Accept: {accept}')
+    server.ask('GET', LIST, body={}).problem(400, 'a body where none is asked for', 'No body')
+    server.ask('GET', LIST, headers={'Idempotency-Key': 'x' * 256}).problem(400, 'a key that is too long', 'Idempotency-Key')
+    server.ask('POST', LIST, body='x' * 9000, headers={'Content-Type': 'application/json'}).problem(413, 'a body that is too large')
+    answer = server.raw(b'POST ' + (ROOT + LIST).encode() + b' HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n' + b'800\r\n' + b'x' * 2048 + b'\r\n' + 6 * (b'800\r\n' + b'x' * 2048 + b'\r\n') + b'0\r\n\r\n', 5)
+    like(answer.decode(), r'\AHTTP/1.1 413 ', 'a body that turns out to be too large')
+    ok(int((server.raw(b'GET /healthz HTTP/1.1\r\nHost: x\r\nX: ' + b'y' * 40000 + b'\r\n\r\n', 5)[9:12] or b'431')) in (400, 413, 414, 431), 'a head that is too large')
+    two = b'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /robots.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+    same(server.raw(two).count(b'HTTP/1.1 200 '), 2, 'two requests in one go')
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=PATIENCE)
+    same([server.get(LIST, connection=connection).status for n in range(3)], [200] * 3, 'three requests over one connection')
+    connection.close()
+    server.ask('POST', LIST, body={}, headers={'Sec-Fetch-Site': 'cross-site'}).problem(403, "another site's page makes a browser post", 'another site')
+    server.ask('POST', LIST, body={}, headers={'Origin': 'https://evil.example'}).problem(403, '... with an older browser')
+    unlike(server.log, r'c4@example|c4%40|=pending|ann|secret', 'the log names nobody and nothing')
+    like(server.log, r'event=request method=GET path=\S*incomplete-orders/ status=200 ms=\d', 'the log has routes')
+    ok(all(is_quiet(answer.text) for answer in Answer.seen if answer.status >= 400), 'no problem quotes the server',
+       *[answer.text for answer in Answer.seen if answer.status >= 400 and not is_quiet(answer.text)])
+
+# ---- waiting, and being stopped ----
+
+with Server() as server:
+    holder = hold('open_orders')
+    answer = server.get(LIST, login='slow:secret')
+    answer.problem(503, 'a statement that takes too long', 'took too long')
+    ok(answer.headers['Retry-After'], '... may be tried later')
+    server.get(LIST, login='hasty:secret').problem(503, 'a lock that is not to be had', 'holds it')
+    holder.close()
+with Server('--access-log=errors') as server:
+    holder = hold('open_orders')
+    results = []
+    thread = threading.Thread(target=lambda: results.append(server.get(LIST)))
+    thread.start()
+    wait_for(lambda: one("SELECT count(*) FROM pg_stat_activity WHERE usename = 'ann' AND wait_event_type = 'Lock'") == 1)
+    server.process.send_signal(signal.SIGTERM)
+    server.said('event=stop')
+
+    def refused():
+        try:
+            server.connect().close()
+            return False
+        except ConnectionError:
+            return True
+
+    refused()
+    holder.close()
+    thread.join()
+    same((results[0].status, results[0].headers['Connection']), (200, 'close'), 'stop: what has begun is answered')
+    same(server.end(None), 0, 'stop: exit code')
+    ok(refused(), 'stop: nobody is served any more')
+with Server('--request-timeout=1s', '--idle-timeout=1s', '--max-connections=8') as server:
+    began = time.monotonic()
+    with server.connect() as slow:
+        slow.sendall(b'GET /healthz HTTP/1.1\r\nHost: x\r\n')
+        try:
+            while time.monotonic() < began + 30:
+                slow.sendall(b'X-Y: z\r\n')
+                time.sleep(0.1)
+        except ConnectionError:
+            pass
+    ok(time.monotonic() < began + 20, 'a client that sends its head line by line is ended')
+    crowd = [server.connect() for n in range(8)]
+    time.sleep(0.2)
+    same(server.raw(b'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n', 2), b'', 'no more connections than are allowed')
+    ok(wait_for(lambda: server.raw(b'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 2)), 'silent ones make room')
+    [connection.close() for connection in crowd]
+
+# ---- figures, probes, prefix ----
+
+with Server('--metrics=127.0.0.1:0', '--prefix=/shop', '--access-log=errors') as server:
+    port = int(server.said(r'metrics=127.0.0.1:(\d+)').group(1))
+    same(server.get('/healthz').text, 'ok\n', 'healthz')
+    same(server.get('/healthz/scheduler').status, 503, 'healthz/scheduler: no tick has run')
+    sql('CALL incomplete_orders.tick()')
+    ok(wait_for(lambda: server.get('/healthz/scheduler').status == 200), 'healthz/scheduler: one has')
+    answer = server.get('/shop' + ROOT + LIST + '?page_size=2&search=')
+    same((answer.status, answer.json['next'][:66]), (200, '/shop/api/v1/incomplete-orders/incomplete-orders/?page_size=2&searc'[:66]), 'prefix: taken off, and put into links')
+    same(server.get(answer.json['next']).status, 200, 'prefix: such a link leads somewhere')
+    same(server.get(answer.json['next'].removeprefix('/shop')).status, 200, 'prefix: without it, where the proxy takes it off')
+    server.get('/shop' + ROOT + LIST + '?x=1')
+    server.get('/shop' + ROOT + LIST, login=None)
+    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=PATIENCE)
+    text = server.get('/metrics', connection=connection).text
+    connection.close()
+    like(text, r'^incomplete_orders_http_requests_total{method="GET",route="\S*incomplete-orders/",status="200"} 3$', 'metrics: requests by route and status')
+    like(text, r'status="400"} 1$', 'metrics: ... another status')
+    like(text, r'^incomplete_orders_http_request_seconds_bucket{method="GET",route="\S*incomplete-orders/",le="\+Inf"} 5$', 'metrics: how long they took')
+    like(text, r'^incomplete_orders_queue_messages{state="queued"} 0$', 'metrics: the queue')
+    like(text, r'^incomplete_orders_pool_connections{pool="own",state="idle"} [1-4]$', 'metrics: connections')
+    unlike(text, r'ann|example', 'metrics: nobody is named')
+    names = re.findall(r'^# TYPE (\S+)', text, re.M)
+    same(len(names), len(set(names)), 'metrics: each is described once')
+    same(server.get('/metrics', login=None).status, 200, 'metrics: at the main address, for this machine')
+    same(server.get('/metrics', login=None, headers={'X-Forwarded-For': '192.0.2.1'}).status, 404, 'metrics: ... and for nobody behind a proxy')
+    server.end()
+    like(server.log, r'event=request method=GET path=\S* status=401', 'access log: a login that failed')
+    unlike(server.log, r'event=request .* status=(200|400)', 'access log: nothing else')
+with Server(environment={'PGUSER': 'boss', 'PGPASSWORD': 'secret'}) as server:
+    server.said('level=warn event=superuser')
+    ok(True, 'a superuser as the program itself is warned of')
+for options, says in (['--prefix=shop'], '--prefix'), (['--prefix=/shop/'], '--prefix'), (['--trusted-proxy=x'], '--trusted-proxy'), (['--trusted-proxy=10.0.0.0/33'], '--trusted-proxy'):
+    program = Program('serve', '--listen=127.0.0.1:0', *options)
+    same(program.end(None), 64, f'{options}: refused')
+    like(program.log, says, f'{options}: and said')
+say('done')
