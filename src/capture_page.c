@@ -192,7 +192,7 @@ read_items(PageCart *cart, JsonbValue *value)
 				(errcode(ICO_ERR_NOT_FROM_PAGES),
 				 errmsg("this shop takes no lines from its pages"),
 				 errdetail("They come with prices, and a page can say any."),
-				 errhint("Its server can capture the cart. configure_shop(shop, '{\"page_prices\": \"accept\"}') lets its pages do it.")));
+				 errhint("Its server can capture the cart. With the setting page_prices = accept its pages can, too.")));
 	cart->items = ico_items_from_jsonb(value->type == jbvBinary ? value->val.binary.data : &JsonbValueToJsonb(value)->root);
 }
 

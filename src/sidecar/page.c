@@ -182,7 +182,7 @@ check_origin(RestCall *call, const Key *key)
 		return true;
 	if (!is_allowed(key->origins, origin))
 		return refuse(call, HTTP_FORBIDDEN, "origin", "The shop does not list the origin of this page.",
-					  "configure_shop(shop, '{\"allowed_origins\": [\"https://shop.example\"]}') lists them; it counts within a minute.");
+					  "The shop's setting allowed_origins lists them; a change counts within a minute.");
 	add_cors(call, origin);
 	return true;
 }
@@ -386,7 +386,7 @@ enter(RestCall *call, const Key *key)
 
 	if (key->shop == NULL)
 		return refuse(call, HTTP_UNAUTHORIZED, "key", "No shop has that publishable key.",
-					  "rotate_publishable_key(shop) makes one, shop_settings(shop) shows it.");
+					  "It is one of the shop's settings; one that was replaced is not valid for ever.");
 	if (!check_origin(call, key) || !may_go_on(call, &page->per_key, key->key, "The pages of this shop ask too much."))
 		return false;
 	if (call->route == NULL)

@@ -71,11 +71,9 @@ static const char get_cart_sql[] =
 
 /* Both sessions are secrets, so who names two is the visitor of both. */
 static const char merge_sql[] =
-"SELECT CASE WHEN m.id IS NULL THEN 404 ELSE 200 END AS status,"
-" CASE WHEN m.id IS NULL THEN " PROBLEM("404", "session", "Not Found", "Neither session has an open order.")
-" ELSE jsonb_build_object('id', m.id)::text END AS body"
+"SELECT jsonb_build_object('id', m.id)::text AS body"
 " FROM " ASKED ", LATERAL (SELECT CASE WHEN " TEXT("from_session_id") " ~ '^[A-Za-z0-9_.:~-]{16,128}$' THEN"
-" incomplete_orders.merge_carts(" TEXT("from_session_id") ", " SESSION ", coalesce(" TEXT("strategy") ", 'keep_both'), " SHOP ") END AS id OFFSET 0) m";
+" incomplete_orders.merge_carts(" TEXT("from_session_id") ", " SESSION ", coalesce(" TEXT("strategy") ", 'keep_both'), " SHOP ") END AS id OFFSET 0) m WHERE m.id IS NOT NULL";
 
 /* The shop's server says who has logged in; a page can say an address. */
 static const char identify_sql[] =
