@@ -137,6 +137,7 @@ put_schema(void *arg, const RestSchema *schema)
 	json_t	   *properties = json_object();
 	json_t	   *needed = json_array();
 	json_t	   *example = json_object();
+	bool		whole = true;	/* the example has all that is needed */
 	json_t	   *object = json_pack("{ssso}", "type", "object", "properties", properties);
 
 	for (const RestField *field = schema->fields; field->name != NULL; field++)
@@ -150,11 +151,13 @@ put_schema(void *arg, const RestSchema *schema)
 			(void) json_array_append_new(needed, json_string(field->name));
 		if (value != NULL)
 			(void) json_object_set_new(example, field->name, value);
+		else if (field->flags & FIELD_NEEDED)
+			whole = false;
 	}
 	put_meaning(object, schema->meaning);
 	if (json_array_size(needed) > 0)
 		(void) json_object_set(object, "required", needed);
-	if (json_object_size(example) > 0)
+	if (whole && json_object_size(example) > 0)
 		(void) json_object_set_new(object, "examples", json_pack("[O]", example));
 	/* What is not listed is refused in a body; so no answer has it either. */
 	if (!(schema->flags & SCHEMA_OPEN))

@@ -9,11 +9,14 @@
  * The request, taken apart: r all of it, q query, p path, h headers, b body; page_size;
  * tz the shop's time zone where a date is to be read in it.
  */
-#define ARGS \
-	"WITH a AS MATERIALIZED (SELECT x.r, x.q, x.r -> 'path' AS p, x.r -> 'headers' AS h, x.b, coalesce((x.q ->> 'page_size')::int4, 20) AS page_size," \
-	" CASE WHEN x.q ->> 'start_date' ~ '^.{10}$' OR x.q ->> 'end_date' ~ '^.{10}$' THEN CASE x.q ->> 'shop' WHEN '*' THEN 'UTC'" \
-	"  ELSE incomplete_orders.shop_settings(x.q ->> 'shop') ->> 'time_zone' END END AS tz" \
+#define ARGS_WITH(more) \
+	"WITH a AS MATERIALIZED (SELECT x.r, x.q, x.r -> 'path' AS p, x.r -> 'headers' AS h, x.b, coalesce((x.q ->> 'page_size')::int4, 20) AS page_size" more \
 	" FROM (SELECT $1::jsonb AS r, $1::jsonb -> 'query' AS q, $2::jsonb AS b) x)"
+#define ARGS \
+	ARGS_WITH(", CASE WHEN x.q ->> 'start_date' ~ '^.{10}$' OR x.q ->> 'end_date' ~ '^.{10}$' THEN CASE x.q ->> 'shop' WHEN '*' THEN 'UTC'" \
+			  "  ELSE incomplete_orders.shop_settings(x.q ->> 'shop') ->> 'time_zone' END END AS tz")
+/* for who may not see the settings, and needs no instants */
+#define DAY_ARGS ARGS_WITH("")
 
 /* A date is a whole day in the shop's time zone, both ends included; an instant is itself. */
 #define SINCE \
@@ -44,9 +47,10 @@
 	"  WHERE l." key " IS NOT NULL AND l.n <= a.page_size), '[]'))::text AS body FROM a, x WHERE true" condition
 
 /* All rows of a function. */
-#define ROWS(call) \
-	ARGS " SELECT 200 AS status, jsonb_build_object('results', coalesce((SELECT jsonb_agg(to_jsonb(l) - 'n' ORDER BY l.n)" \
-	" FROM (SELECT row_number() OVER () AS n, s.* FROM incomplete_orders." call " s) l), '[]'))::text AS body FROM a"
+#define ROWS(call) ROWS_FROM(ARGS, call)
+#define ROWS_FROM(args, call) \
+	args " SELECT 200 AS status, jsonb_build_object('results', coalesce((SELECT jsonb_agg(to_jsonb(l) - 'row_n' ORDER BY l.row_n)" \
+	" FROM (SELECT row_number() OVER () AS row_n, s.* FROM incomplete_orders." call " s) l), '[]'))::text AS body FROM a"
 
 /* What something that is done says, as one member of an object. */
 #define DONE(name, call) \

@@ -8,7 +8,7 @@
 #include "rest_sql.h"
 
 #define DAYS "(q ->> 'shop', (q ->> 'start_date')::date, (q ->> 'end_date')::date + 1)"
-#define REPORT(name, summary, answer) GET("incomplete-orders/" name "/", name, ROWS(name DAYS), "start_date,end_date", summary, answer)
+#define REPORT(name, summary, answer) GET("incomplete-orders/" name "/", name, ROWS_FROM(DAY_ARGS, name DAYS), "start_date,end_date", summary, answer)
 
 #define N(name) {name, TYPE_INTEGER, FIELD_NEEDED}
 #define MONEY(name) {name, TYPE_NUMBER, FIELD_NEEDED}
@@ -24,7 +24,8 @@
 static const RestField statistics[] = {
 	STATES, MONEY("lost_value"), MONEY("recovered_value"), N("recovery_attempts"), N("messages_sent"), N("recovered"), N("assisted"), N("unaided"), N("direct"),
 	RATE("conversion_rate"), RATE("abandonment_rate"), RATE("checkout_abandonment_rate"), RATE("recovery_rate"), RATE("average_days_to_abandon"),
-	{"median_time_to_recover", TYPE_SPAN}, {"p90_time_to_recover", TYPE_SPAN}, RATE("lift"), RATE("lift_low"), RATE("lift_high"), {NULL}
+	{"median_time_to_recover", TYPE_SPAN}, {"p90_time_to_recover", TYPE_SPAN}, RATE("lift"), RATE("lift_low"), RATE("lift_high"), N("recoverable"),
+	N("treated"), N("held_out"), {"lift_reason", TYPE_TEXT}, {NULL}
 };
 static const RestField of_bots[] = {STATES, {NULL}};
 static const RestField by_day[] = {
@@ -80,7 +81,7 @@ const RestSchema statistics_schemas[] = {
 };
 
 static const char analytics_sql[] =
-ARGS ", l AS MATERIALIZED (SELECT s.*, row_number() OVER (ORDER BY s.day DESC, s.currency) AS n FROM a, LATERAL incomplete_orders.statistics_by_day" DAYS " s)"
+DAY_ARGS ", l AS MATERIALIZED (SELECT s.*, row_number() OVER (ORDER BY s.day DESC, s.currency) AS n FROM a, LATERAL incomplete_orders.statistics_by_day" DAYS " s)"
 " SELECT 200 AS status, jsonb_build_object('count', (SELECT count(*) FROM l), 'count_capped', false, 'next', NULL, 'previous', NULL,"
 " 'results', coalesce((SELECT jsonb_agg(to_jsonb(l) - 'n' ORDER BY l.n) FROM l), '[]'))::text AS body FROM a";
 
@@ -100,7 +101,7 @@ const RestRoute statistics_routes[] = {
 	REPORT("statistics_by_recovery_time", "By time until recovery", "StatisticsByRecoveryTime*"),
 	REPORT("funnel", "How many orders came how far", "Funnel*"),
 	GET("analytics/", "list_analytics", analytics_sql, "start_date,end_date", "Day by day, the newest first", "StatisticsByDay+"),
-	GET("analytics/summary/", "analytics_summary", ROWS("statistics" DAYS), "start_date,end_date", "The same days as one result per currency", "Statistics*"),
+	GET("analytics/summary/", "analytics_summary", ROWS_FROM(DAY_ARGS, "statistics" DAYS), "start_date,end_date", "The same days as one result per currency", "Statistics*"),
 	POST_MAYBE("analytics/update/", "update_analytics", ROWS("update_analytics((b ->> 'date')::date)"),
 			   "Counts anew what has changed, which tick does by itself", "Counting", "Counted*"),
 	{NULL}

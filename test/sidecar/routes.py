@@ -1,0 +1,468 @@
+"""The REST API of `incomplete-orders serve` for staff; run by 096_routes.pl.
+
+The OpenAPI document that it serves is the list of what is tested: each operation has
+one good request here, whose answer must be as the document says, and the same request
+is made wrongly, without a login, by a role without rights and by staff of another shop.
+Lines "ok - ..." and "not ok - ..." are the tests; "done" is the last.
+"""
+
+import base64
+import csv
+import http.client
+import io
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.parse
+import uuid
+
+import jsonschema
+import psycopg
+
+ROOT = "/api/v1/incomplete-orders"
+PORT = os.environ["PGPORT"]
+DATABASE = os.environ["PGDATABASE"]
+LOGINS = {"boss": "b-1", "other": "o-1", "nobody": "n-1", "analyst": "a-1"}
+NO_ID = "00000000-0000-7000-8000-000000000000"
+failed = 0
+
+
+def ok(good, what, *why):
+    global failed
+    failed += not good
+    print(f"{'ok' if good else 'not ok'} - {what}", flush=True)
+    if not good:
+        print("# " + "\n".join(str(w) for w in why)[:2000].replace("\n", "\n# "), flush=True)
+
+
+def same(got, wanted, what):
+    ok(got == wanted, what, f"got {got!r}, wanted {wanted!r}")
+
+
+# ---------------------------------------------------------------------------
+# Program, database, requests
+
+
+class Serve:
+    def __init__(self, *options):
+        self.process = subprocess.Popen(
+            ["incomplete-orders", "serve", "--listen=127.0.0.1:0", "--verbose",
+             f"--staff-dbname=host=127.0.0.1 port={PORT} dbname={DATABASE}", *options],
+            env={**os.environ, "PGUSER": "routes_sidecar"}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+        self.log = []
+        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
+        self.reader.start()
+        end = time.monotonic() + 60
+        while not any("event=start" in line for line in self.log):
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise SystemExit("serve does not start: " + "".join(self.log))
+            time.sleep(0.05)
+        self.port = int(re.search(r"listen=127\.0\.0\.1:(\d+)", "".join(self.log))[1])
+
+    def stop(self):
+        self.process.terminate()
+        code = self.process.wait(60)
+        self.reader.join(10)
+        return code
+
+
+db = psycopg.connect(f"dbname={DATABASE}", autocommit=True)
+
+
+def sql(query, *values):
+    return db.execute(query, values or None).fetchall()
+
+
+def one(query, *values):
+    return sql(query, *values)[0][0]
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.headers
+        self.raw = response.read()
+        self.type = (response.getheader("Content-Type") or "").split(";")[0]
+        self.text = self.raw.decode()
+        self.json = json.loads(self.text) if self.type.endswith("json") else None
+
+    def __repr__(self):
+        return f"{self.status} {self.type} {self.text[:600]}"
+
+
+def request(method, path, body=None, user="boss", headers=None, query=None):
+    sent = dict(headers or {})
+    if user:
+        sent["Authorization"] = "Basic " + base64.b64encode(f"routes_{user}:{LOGINS[user]}".encode()).decode()
+    if body is not None and not isinstance(body, (str, bytes)):
+        body = json.dumps(body)
+    if body is not None:
+        sent.setdefault("Content-Type", "application/json")
+    if query:
+        path += "?" + urllib.parse.urlencode(query)
+    connection = http.client.HTTPConnection("127.0.0.1", serve.port, timeout=60)
+    connection.request(method, path if path.startswith("/api") else ROOT + path, body, sent)
+    answer = Answer(connection.getresponse())
+    connection.close()
+    return answer
+
+
+# ---------------------------------------------------------------------------
+# What the requests are about
+
+db.execute("CREATE EXTENSION incomplete_orders")
+db.execute("SELECT incomplete_orders.setup()")
+db.execute("SELECT incomplete_orders.create_shop('other', 'Other')")
+for role, password in LOGINS.items():
+    db.execute(f"CREATE ROLE routes_{role} LOGIN PASSWORD '{password}'")
+db.execute("CREATE ROLE routes_sidecar LOGIN")
+for role, purpose, shop in (("boss", "admin", "default"), ("other", "admin", "other"), ("analyst", "analyst", "default"), ("sidecar", "app", None), ("sidecar", "sender", None)):
+    db.execute("SELECT incomplete_orders.grant_to(%s, %s, %s)", (f"routes_{role}", purpose, shop))
+db.execute("UPDATE incomplete_orders.shops SET consent_rule = 'none', min_gap = '0', quiet_from = '0:00', quiet_to = '0:00', from_email = 'shop@example.com',"
+           " base_url = 'https://shop.example', postal_address = 'Street 1'")
+serve = Serve()
+made = 0
+
+
+def cart(shop="default", **more):
+    """A new order; its e-mail is a mark that nobody else may see."""
+    global made
+    made += 1
+    facts = {"items": [{"sku": "MUG", "name": "Mug", "quantity": 2, "unit_price": "9.50"}, {"sku": "CUP", "quantity": 1, "unit_price": "4"}],
+             "email": f"victim{made}@example.com", "customer_id": f"victim-{made}", "session_id": f"s-{made}", **more}
+    order = one("SELECT incomplete_orders.capture_cart(%s, %s::jsonb::incomplete_orders.line_items, email => %s, customer_id => %s, shop => %s)",
+                facts["session_id"], json.dumps(facts["items"]), facts["email"], facts["customer_id"], shop)
+    return str(order)
+
+
+def session_of(order):
+    return one("SELECT session_id FROM incomplete_orders.open_orders WHERE id = %s", order)
+
+
+def left():
+    order = cart()
+    one("SELECT incomplete_orders.mark_abandoned(%s)", order)
+    return order
+
+
+def sold():
+    return str(one("SELECT (incomplete_orders.convert_order(%s, paid => false)).order_id", cart()))
+
+
+def message(status):
+    """A message that was made by hand, in that state."""
+    sent = str(one("SELECT incomplete_orders.send_recovery_email(%s)", left()))
+    db.execute("UPDATE incomplete_orders.messages SET status = %s::incomplete_orders.message_status, response = 'no' WHERE id = %s", (status, sent))
+    return sent
+
+
+def coupon_for(order):
+    """A coupon that came with a message for that order."""
+    code = "K7Q2M9" + f"{made:04d}".replace("0", "X")
+    sent = one("SELECT incomplete_orders.send_recovery_email(%s)", order)
+    db.execute("""INSERT INTO incomplete_orders.issued_coupons (shop_id, code, message_id, root_id, kind, value, currency, minimum_value, issued_at, expires_at)
+        SELECT shop_id, %s, %s, id, 'percentage', 10, 'USD', 0, now(), now() + interval '7 days' FROM incomplete_orders.open_orders WHERE id = %s""", (code, sent, order))
+    return code
+
+
+# ---------------------------------------------------------------------------
+# One good request for each operation: path, query, body, status
+
+
+def good(status=200, body=None, query=None, unchecked=False, **path):
+    return {"status": status, "body": body, "query": query or {}, "path": path, "unchecked": unchecked}
+
+
+def many(**more):
+    return good(body={"ids": [left(), left()], **more})
+
+
+def webhook():
+    one("SELECT incomplete_orders.configure_webhook('erp', 'https://erp.example/hook')")
+    return "erp"
+
+
+def delivery():
+    webhook()
+    sent = str(one("SELECT incomplete_orders.ping_webhook('erp')"))
+    db.execute("UPDATE incomplete_orders.webhook_deliveries SET status = 'dead' WHERE id = %s", (sent,))
+    return sent
+
+
+SCENARIOS = {
+    "list_orders": lambda: good(query={"status": "pending,abandoned", "search": "victim1@example.com", "page_size": 5}),
+    "create_order": lambda: good(201, {"items": [{"sku": "A", "quantity": 1, "unit_price": "3.00"}], "email": "new@example.com",
+                                       "shipping_address": {"first_name": "Ann", "city": "Oslo"}}),
+    "export_orders": lambda: good(query={"status": "pending"}),
+    "list_expired_orders": lambda: good(),
+    "cleanup_expired": lambda: good(body={"days_to_keep": 90, "dry_run": True}),
+    "expire_orders": lambda: good(body={"dry_run": True}),
+    "convert_orders": lambda: many(),
+    "mark_abandoned_many": lambda: good(body={"ids": [cart(), cart()]}),
+    "dismiss_orders": lambda: many(reason="spam"),
+    "delete_orders": lambda: many(dry_run=True),
+    "send_recovery_emails_many": lambda: many(email_type="abandoned_cart", subject="Still there"),
+    "show_order": lambda: good(id=cart()),
+    "edit_order": lambda: good(body={"expected_version": 1, "name": "Ann", "phone": None}, id=cart()),
+    "delete_order": lambda: good(204, id=cart(), query={"reason": "twice"}),
+    "convert_order": lambda: good(201, {"paid": True, "idempotency_key": "k-1"}, id=cart()),
+    "can_convert": lambda: good(id=cart()),
+    "mark_abandoned": lambda: good(body={"reason": "left"}, id=cart()),
+    "dismiss_order": lambda: good(body={"reason": "spam"}, id=cart()),
+    "send_recovery_email": lambda: good(202, {"email_type": "final_reminder"}, id=left()),
+    "mark_payment_pending": lambda: good(body={"payment_reference": "pay-1", "deadline": "2999-01-01T00:00:00Z"}, id=cart()),
+    "mark_payment_failed": lambda: good(body={"reason": "declined"}, id=cart()),
+    "record_checkout_error_of_order": lambda: good(body={"error_kind": "payment_failed", "reason": "declined"}, id=cart()),
+    "redeem_coupon_for_order": lambda: (lambda order: good(body={"code": coupon_for(order)}, id=order))(left()),
+    "order_history": lambda: good(id=left()),
+    "list_notes": lambda: good(id=cart()),
+    "add_note": lambda: good(201, {"note": "called"}, id=cart()),
+    "list_conversions": lambda: good(id=str(one("SELECT incomplete_order_id FROM incomplete_orders.orders WHERE order_id = %s", sold()))),
+    "why_not_sent": lambda: good(id=left()),
+    "list_items_of": lambda: good(id=cart()),
+    "list_events_of": lambda: good(id=left()),
+    "list_messages_of": lambda: good(id=str(one("SELECT order_id FROM incomplete_orders.messages WHERE id = %s", message("sent")))),
+    "record_order": lambda: good(201, {"foreign_order": f"WEB-{made}", "session_id": session_of(cart()), "total": "23.00", "currency": "USD"}),
+    "record_payment": lambda: good(order_id=sold()),
+    "record_refund": lambda: good(body={"amount": "1.50", "idempotency_key": "r-1"}, order_id=str(one("SELECT (incomplete_orders.convert_order(%s)).order_id", cart()))),
+    "capture_cart": lambda: good(201, {"items": [{"sku": "A", "quantity": 1, "unit_price": 3}], "step": "payment"}, session_id=f"put-{made}"),
+    "merge_sessions": lambda: good(body={"from_session": session_of(cart()), "into_session": session_of(cart())}),
+    "identify_session": lambda: good(body={"customer_id": "victim-x"}, session_id=session_of(cart())),
+    "list_items": lambda: good(query={"product": "MUG", "page_size": 3}),
+    "list_events": lambda: good(query={"action": "created,abandoned", "start_date": "2020-01-01", "page_size": 3}),
+    "list_messages": lambda: good(query={"status": "sent,queued", "email_type": "abandoned_cart"}),
+    "show_message": lambda: good(message_id=message("queued")),
+    "send_recovery_emails": lambda: good(body={"hours_after": 1, "dry_run": True}),
+    "preview_recovery": lambda: good(query={"at": "2999-01-01T00:00:00Z"}),
+    "count_skips": lambda: good(query={"start_date": "2020-01-01"}),
+    "queue_status": lambda: good(),
+    "dead_messages": lambda: message("dead") and good(),
+    "retry_message": lambda: good(message_id=message("dead")),
+    "discard_message": lambda: good(message_id=message("dead")),
+    "list_campaigns": lambda: good(),
+    "enable_campaign": lambda: good(204, {"not_older_than": "2 hours"}, campaign="cart"),
+    "disable_campaign": lambda: good(204, campaign="cart"),
+    "configure_step": lambda: good(204, {"delay": "100 hours", "template": "cart_abandoned"}, campaign="cart", step=4),
+    "remove_step": lambda: db.execute("SELECT incomplete_orders.configure_step('cart', 5, '{\"delay\": \"300 hours\", \"template\": \"cart_final\"}')") and good(204, campaign="cart", step=5),
+    "configure_coupon": lambda: good(204, {"percentage": 10, "valid_for": "5 days"}, campaign="cart", step=3),
+    "remove_coupon": lambda: db.execute("SELECT incomplete_orders.configure_coupon('payment', '{\"percentage\": 10}')") and good(204, campaign="payment", step=3),
+    "save_variant": lambda: good(204, {"weight": 2, "template": "cart_final"}, campaign="cart", step=1, variant="b"),
+    "delete_variant": lambda: db.execute("SELECT incomplete_orders.save_variant('cart', 2, 'c')") and good(204, campaign="cart", step=2, variant="c"),
+    "list_variants": lambda: good(),
+    "list_coupons": lambda: good(),
+    "list_templates": lambda: good(),
+    "template_variables": lambda: good(),
+    "save_template": lambda: good(204, {"subject": "You left {{total_items}} things"}, template="cart_abandoned", locale="en"),
+    "delete_template": lambda: db.execute("SELECT incomplete_orders.save_template('cart_final', 'de', '{\"subject\": \"Noch da\"}')") and good(204, template="cart_final", locale="de"),
+    "preview_message": lambda: good(body={"id": left(), "locale": "en"}, template="cart_abandoned"),
+    "list_shops": lambda: good(),
+    "shop_settings": lambda: good(),
+    "configure_shop": lambda: good(204, {"colour": "#123456", "cut_off": "2 hours"}),
+    "list_suppressions": lambda: db.execute("SELECT incomplete_orders.suppress('gone@example.com')") and good(query={"email": "gone@example.com"}),
+    "suppress": lambda: good(body={"email": "victim-s@example.com", "reason": "complaint"}),
+    "unsuppress": lambda: good(body={"email": "gone@example.com"}),
+    "list_consents": lambda: db.execute("SELECT incomplete_orders.record_consent('yes@example.com', 'granted')") and good(),
+    "record_consent": lambda: good(body={"email": "yes@example.com", "status": "withdrawn", "source": "phone"}),
+    "export_customer": lambda: good(body={"email": "victim1@example.com"}),
+    "forget_customer": lambda: good(body={"email": f"victim{made}@example.com"}),
+    "health": lambda: good(),
+    "list_attachments": lambda: good(),
+    "list_analytics": lambda: good(query={"start_date": "2026-01-01", "end_date": "2026-01-31"}),
+    "analytics_summary": lambda: good(),
+    "update_analytics": lambda: good(),
+    "list_webhooks": lambda: webhook() and good(),
+    "configure_webhook": lambda: good(201, {"url": "https://crm.example/hook", "events": ["abandoned"]}, webhook="crm", unchecked=True),
+    "delete_webhook": lambda: good(204, webhook=webhook()),
+    "ping_webhook": lambda: good(202, webhook=webhook()),
+    "list_deliveries": lambda: good(),
+    "retry_delivery": lambda: good(202, id=delivery()),
+}
+for report in ("statistics", "statistics_of_bots", "funnel", *(f"statistics_by_{by}" for by in
+               "day hour value step reason device source product campaign cohort recovery_time".split())):
+    SCENARIOS[report] = lambda: good(query={"start_date": "2026-01-01", "end_date": "2026-12-31"})
+
+# what needs no order of the shop and tells nothing of it
+NOBODYS = {"template_variables", "list_shops", "health", "list_attachments"}
+# works for the caller's shops, whichever they are, and takes no shop
+ALL_SHOPS = {"cleanup_expired", "expire_orders", "update_analytics", "template_variables", "list_shops", "health"}
+# counts what tick counts, of all shops
+COUNTS = {"update_analytics"}
+ANALYST = {name for name in SCENARIOS if name.startswith("statistics") or name in ("funnel", "list_analytics", "analytics_summary", "list_shops")}
+
+
+# ---------------------------------------------------------------------------
+# The document
+
+
+def check_document(document):
+    same(document["openapi"], "3.1.0", "it is OpenAPI 3.1")
+    ok({"title", "version"} <= set(document["info"]), "it says what it is", document["info"])
+    faults = []
+    names = []
+    references = re.findall(r'"\$ref": "#/([^"]*)"', json.dumps(document))
+    for path in sorted(set(references)):
+        at = document
+        for part in path.split("/"):
+            at = at.get(part) if isinstance(at, dict) else None
+        if at is None:
+            faults.append(f"nothing at {path}")
+    for name, schema in document["components"]["schemas"].items():
+        try:
+            jsonschema.Draft202012Validator.check_schema(schema)
+        except jsonschema.SchemaError as error:
+            faults.append(f"{name}: {error.message}")
+        for example in schema.get("examples", []):
+            faults += [f"the example of {name}: {error.message}" for error in validator(schema).iter_errors(example)]
+    for path, item in document["paths"].items():
+        in_path = re.findall(r"{(\w+)}", path)
+        for method, operation in item.items():
+            names.append(operation["operationId"])
+            parameters = operation.get("parameters", [])
+            declared = [p["name"] for p in parameters if p["in"] == "path"]
+            if method not in ("get", "put", "post", "patch", "delete"):
+                faults.append(f"{path} has a {method}")
+            if sorted(declared) != sorted(in_path) or not all(p.get("required") for p in parameters if p["in"] == "path"):
+                faults.append(f"{method} {path} declares {declared}")
+            if len({(p["name"], p["in"]) for p in parameters}) != len(parameters):
+                faults.append(f"{method} {path} declares a parameter twice")
+            if not all("schema" in p for p in parameters) or not operation.get("responses") or not operation.get("summary"):
+                faults.append(f"{method} {path} lacks something")
+            if not all("description" in r or "$ref" in r for r in operation["responses"].values()):
+                faults.append(f"{method} {path} has an answer without words")
+            for security in operation.get("security", []):
+                faults += [f"{path} asks for {s}" for s in security if s not in document["components"]["securitySchemes"]]
+    same(faults, [], "the document keeps the rules of OpenAPI 3.1")
+    same(sorted(n for n in set(names) if names.count(n) > 1), [], "every operation has a name of its own")
+
+
+def validator(schema):
+    resolver = jsonschema.RefResolver("", document)
+    return jsonschema.Draft202012Validator(schema, resolver=resolver)
+
+
+def faults_of(operation, answer):
+    """What of an answer is not as the document says."""
+    contents = operation["responses"]["2XX"].get("content")
+    if contents is None:
+        return [] if answer.raw == b"" else [f"a body, although none is told of: {answer}"]
+    if answer.type not in contents:
+        return [f"{answer.type} is not one of {list(contents)}"]
+    if answer.json is None:
+        return []
+    return [f"{list(e.path)} {e.message}"[:300] for e in validator(contents[answer.type]["schema"]).iter_errors(answer.json)]
+
+
+def is_problem(answer, status):
+    return (answer.status == status and answer.type == "application/problem+json" and answer.json["status"] == status
+            and {"type", "title"} <= set(answer.json) and not re.search(r"(?i)\bselect\b|\binsert\b|pg_catalog|open_orders|line \d|_sql\b|at character", answer.text))
+
+
+# ---------------------------------------------------------------------------
+# The same for each operation
+
+
+def fill(path, values):
+    return re.sub(r"{(\w+)}", lambda m: urllib.parse.quote(str(values[m[1]]), safe=""), path)
+
+
+def state():
+    return one("SELECT pg_catalog.md5(pg_catalog.string_agg(e::text, '' ORDER BY e::text)) FROM incomplete_orders.export_shop('default') e")
+
+
+def bad_requests(operation, method, path, wanted):
+    """Requests that are refused whatever the database holds: what, arguments, status."""
+    there = fill(path, wanted["path"])
+    yield "an unknown parameter", (method, there, wanted["body"]), {"query": {"nonsense": "1"}}, 400
+    for parameter in operation["parameters"]:
+        wrong = {"integer": "x", "boolean": "perhaps"}.get(parameter["schema"].get("type"))
+        if parameter["in"] == "query" and wrong:
+            yield f"{parameter['name']}={wrong}", (method, there, wanted["body"]), {"query": {parameter["name"]: wrong}}, 400
+        if parameter["in"] == "query" and parameter["name"] == "cursor":
+            yield "a cursor that is none", (method, there, wanted["body"]), {"query": {"cursor": "x"}}, 422
+        if parameter["in"] == "path" and parameter["schema"].get("format") == "uuid":
+            yield "a word for an id", (method, fill(path, {**wanted["path"], parameter["name"]: "x"}), wanted["body"]), {}, 404
+            yield "an id that is none", (method, fill(path, {**wanted["path"], parameter["name"]: NO_ID}), wanted["body"]), {}, 404
+    body = operation.get("requestBody")
+    if not body:
+        yield "a body that is not asked for", (method, there, {"x": 1}), {}, 400
+        return
+    schema = body["content"]["application/json"]["schema"]
+    schema = document["components"]["schemas"].get(schema.get("$ref", "").split("/")[-1], {})
+    if body.get("required"):
+        yield "no body", (method, there, None), {}, 400
+    if schema:
+        yield "a body that is no JSON", (method, there, "{"), {}, 400
+        yield "a list for a body", (method, there, "[]"), {}, 400
+        yield "a body of another type", (method, there, "a=1"), {"headers": {"Content-Type": "application/x-www-form-urlencoded"}}, 415
+    if schema.get("additionalProperties") is False:
+        yield "a member that is not known", (method, there, {**(wanted["body"] or {}), "nonsense": 1}), {}, 400
+    for name in schema.get("required", []):
+        yield f"no {name}", (method, there, {k: v for k, v in wanted["body"].items() if k != name}), {}, 400
+        yield f"{name} of another type", (method, there, {**wanted["body"], name: "x" if schema["properties"][name].get("type") == "array" else []}), {}, 400
+
+
+def try_operation(operation, method, path):
+    name = operation["operationId"]
+    wanted = SCENARIOS[name]()
+    there = fill(path, wanted["path"])
+    arguments = (method, there, wanted["body"])
+    query = wanted["query"]
+
+    # nobody, and a role without rights
+    answer = request(*arguments, user=None, query=query)
+    ok(is_problem(answer, 401) and "Basic" in answer.headers["WWW-Authenticate"], f"{name}: without a login", answer)
+    answer = request(*arguments, user="nobody", query=query)
+    ok(answer.status in (403, 404) and is_problem(answer, answer.status), f"{name}: a role without rights", answer)
+    answer = request(*arguments, user="analyst", query=query)
+    if name in ANALYST:
+        same(answer.status, 200, f"{name}: an analyst")
+    else:
+        ok(answer.status in (403, 404) and is_problem(answer, answer.status), f"{name}: an analyst may not", answer)
+
+    # staff of another shop: as if nothing of it were there, and it stays as it is
+    before = state()
+    if name not in ALL_SHOPS:
+        answer = request(*arguments, user="other", query={**query, "shop": "default"})
+        refused = all(r["result"] == "refused" for r in answer.json["results"]) if "ids" in (wanted["body"] or {}) and answer.status == 200 else \
+            answer.status == 404 and is_problem(answer, 404)
+        ok(refused or name in NOBODYS and answer.json["results"] == [], f"{name}: staff of another shop, by its name", answer)
+    answer = request(*arguments, user="other", query=query)
+    told = answer.text
+    for said in [wanted["body"], query]:  # what the caller said itself
+        for word in re.findall(r"victim[\w@.-]*", json.dumps(said)):
+            told = told.replace(word, "")
+    ok("victim" not in told and answer.status < 500, f"{name}: staff of another shop see nothing", answer)
+    ok(state() == before or name in COUNTS, f"{name}: and change nothing")
+    before = state()
+
+    for what, call, more, status in bad_requests(operation, method, path, wanted):
+        answer = request(*call, **more)
+        ok(is_problem(answer, status), f"{name}: {what}", f"wanted {status}", call, answer)
+    same(state(), before, f"{name}: what is refused changes nothing")
+
+    answer = request(*arguments, query=query)
+    same((answer.status, [] if wanted["unchecked"] or answer.status >= 400 else faults_of(operation, answer)), (wanted["status"], []), f"{name}: done, and as the document says")
+    if answer.status >= 400:
+        print(f"# {answer}", flush=True)
+
+
+answer = request("GET", "/openapi.json", user=None)
+document = answer.json
+same((answer.status, answer.type), (200, "application/json"), "the document is served to everybody")
+check_document(document)
+operations = [(operation, method.upper(), path) for path, item in document["paths"].items() for method, operation in item.items()]
+staffs = [o for o in operations if {"role": []} in o[0].get("security", [])]
+same(sorted(o[0]["operationId"] for o in staffs if o[0]["operationId"] not in SCENARIOS), [], "every operation of staff has its request here")
+same(sorted(set(SCENARIOS) - {o[0]["operationId"] for o in staffs}), [], "and every request its operation")
+for each in staffs:
+    if each[0]["operationId"] in SCENARIOS:
+        try_operation(*each)
+
+print("done", flush=True)
+serve.stop()
