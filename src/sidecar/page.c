@@ -192,7 +192,7 @@ static void
 answer_preflight(RestCall *call)
 {
 	http_add_header(call->request, "Access-Control-Allow-Methods", "GET, PUT, POST");
-	http_add_header(call->request, "Access-Control-Allow-Headers", "Content-Type, X-Publishable-Key, X-Session-Id, Idempotency-Key");
+	http_add_header(call->request, "Access-Control-Allow-Headers", "Content-Type, X-Publishable-Key, X-Session-Id");
 	http_add_header(call->request, "Access-Control-Max-Age", PREFLIGHT_KEPT);
 	http_answer(call->request, &(Answer) {.status = HTTP_NO_CONTENT});
 }

@@ -231,7 +231,10 @@ parameters_of(const RestRoute *route)
 	put_query(list, route, route->query);
 	if (route->access == REST_STAFF)
 		put_query(list, route, "shop");
-	if ((route->flags & REST_WRITES) && strcmp(route->method, "POST") == 0)
+	if (route->access == REST_PAGE && !(route->flags & REST_NO_SESSION))
+		(void) json_array_append_new(list, json_pack("{ss ss s{sssisi} ss}", "name", "X-Session-Id", "in", "header", "schema", "type", "string",
+													 "minLength", 16, "maxLength", 128, "description", "The visitor's session, which nobody can guess; a body may say it instead"));
+	if (route->access == REST_STAFF && (route->flags & REST_WRITES) && strcmp(route->method, "POST") == 0)
 		(void) json_array_append_new(list, json_pack("{ss ss s{sssi} ss}", "name", "Idempotency-Key", "in", "header", "schema", "type", "string", "maxLength", 255,
 													 "description", "The same key does the same thing once, where the operation knows keys"));
 	if (strcmp(route->method, "PATCH") == 0)

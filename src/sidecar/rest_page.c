@@ -64,8 +64,8 @@ static const char put_cart_sql[] =
 
 static const char get_cart_sql[] =
 "SELECT jsonb_build_object('id', o.id, 'reference', o.reference, 'status', o.status, 'kind', o.kind, 'items', " LINES("o.items") ","
-" 'item_count', o.item_count, 'currency', o.currency, 'total', o.total::text, 'shipping', o.shipping::text, 'tax', o.tax::text, 'discount', o.discount::text,"
-" 'coupon_code', o.coupon_code, 'coupon_discount', o.coupon_discount::text, 'furthest_step', o.furthest_step, 'version', o.version,"
+" 'item_count', o.item_count, 'currency', o.currency, 'total', o.total, 'shipping', o.shipping, 'tax', o.tax, 'discount', o.discount,"
+" 'coupon_code', o.coupon_code, 'coupon_discount', o.coupon_discount, 'furthest_step', o.furthest_step, 'version', o.version,"
 " 'created_at', o.created_at, 'last_activity_at', o.last_activity_at, 'expires_at', o.expires_at)::text AS body"
 " FROM " ASKED ", LATERAL " OPEN_ORDER " WHERE " IS_OPEN " LIMIT 1";
 
@@ -83,7 +83,7 @@ static const char identify_sql[] =
 " WHERE i.id IS NOT NULL OR NOT " CONSENT;
 
 static const char redeem_sql[] =
-"SELECT jsonb_build_object('coupon_code', r.coupon_code, 'coupon_discount', r.coupon_discount::text, 'currency', r.currency, 'total', r.total::text,"
+"SELECT jsonb_build_object('coupon_code', r.coupon_code, 'coupon_discount', r.coupon_discount, 'currency', r.currency, 'total', r.total,"
 " 'expires_at', r.expires_at)::text AS body"
 " FROM " ASKED ", LATERAL (SELECT o.id FROM " OPEN_ORDER " WHERE " IS_OPEN " LIMIT 1) o, LATERAL incomplete_orders.redeem_coupon(" TEXT("code") ", o.id) r";
 
@@ -128,7 +128,7 @@ static const char checkout_error_sql[] =
 " incomplete_orders.record_checkout_error(o.id, " TEXT("error_kind") ", " TEXT("reason") ") END AS status OFFSET 0) e";
 
 static const char preview_restore_sql[] =
-"SELECT jsonb_build_object('reference', p.reference, 'status', p.status, 'items', " LINES("p.items") ", 'total', p.total::text, 'currency', p.currency,"
+"SELECT jsonb_build_object('reference', p.reference, 'status', p.status, 'items', " LINES("p.items") ", 'total', p.total, 'currency', p.currency,"
 " 'removed', " LINES("p.removed") ", 'changed', " LINES("p.changed") ", 'availability_failed', p.availability_failed)::text AS body"
 " FROM " ASKED ", LATERAL incomplete_orders.preview_cart(q.r #>> '{path,token}') p WHERE p.shop = " SHOP;
 
@@ -143,33 +143,33 @@ static const char restore_sql[] =
 
 const RestRoute page_routes[] = {
 	{
-		.method = "PUT",.pattern = "cart/",.name = "put_cart",.access = REST_PAGE,.flags = REST_BODY | REST_TEXT | REST_WRITES,
+		.method = "PUT",.pattern = "cart/",.name = "put_own_cart",.access = REST_PAGE,.flags = REST_BODY | REST_TEXT | REST_WRITES,
 			.query = KEY_QUERY,.sql = put_cart_sql,.summary = "Captures the cart of this session",
-			.body = "Cart",.answer = "Captured",.body_most = PAGE_BODY
+			.body = "PageCart",.answer = "PageCaptured",.body_most = PAGE_BODY
 	},
 	{
-		.method = "GET",.pattern = "cart/",.name = "get_cart",.access = REST_PAGE,.query = KEY_QUERY,.sql = get_cart_sql,
+		.method = "GET",.pattern = "cart/",.name = "get_own_cart",.access = REST_PAGE,.query = KEY_QUERY,.sql = get_cart_sql,
 			.summary = "The cart of this session, without anything about a person",.answer = "OwnCart"
 	},
 	{
-		.method = "POST",.pattern = "cart/merge/",.name = "merge_carts",.access = REST_PAGE,.flags = REST_BODY | REST_TEXT | REST_WRITES,
+		.method = "POST",.pattern = "cart/merge/",.name = "merge_own_carts",.access = REST_PAGE,.flags = REST_BODY | REST_TEXT | REST_WRITES,
 			.query = KEY_QUERY,.sql = merge_sql,.summary = "Brings the cart of another session of the visitor into this one",
-			.body = "Merge",.answer = "Id",.body_most = PAGE_BODY
+			.body = "PageMerge",.answer = "PageId",.body_most = PAGE_BODY
 	},
 	{
-		.method = "POST",.pattern = "cart/identify/",.name = "identify_cart",.access = REST_PAGE,.flags = REST_BODY | REST_TEXT | REST_WRITES,
+		.method = "POST",.pattern = "cart/identify/",.name = "identify_visitor",.access = REST_PAGE,.flags = REST_BODY | REST_TEXT | REST_WRITES,
 			.query = KEY_QUERY,.sql = identify_sql,.summary = "The visitor's address, with consent",
-			.body = "Identify",.answer = "Id",.body_most = PAGE_BODY
+			.body = "PageIdentify",.answer = "PageId",.body_most = PAGE_BODY
 	},
 	{
-		.method = "POST",.pattern = "cart/redeem-coupon/",.name = "redeem_coupon",.access = REST_PAGE,.flags = REST_BODY | REST_TEXT | REST_WRITES,
+		.method = "POST",.pattern = "cart/redeem-coupon/",.name = "redeem_own_coupon",.access = REST_PAGE,.flags = REST_BODY | REST_TEXT | REST_WRITES,
 			.query = KEY_QUERY,.sql = redeem_sql,.summary = "Puts a message's coupon on the cart of this session",
-			.body = "Coupon",.answer = "Redeemed",.body_most = PAGE_BODY
+			.body = "PageCoupon",.answer = "PageRedeemed",.body_most = PAGE_BODY
 	},
 	{
 		.method = "POST",.pattern = "save-checkout-data/",.name = "save_checkout_data",.access = REST_PAGE,.flags = REST_BODY | REST_TEXT | REST_WRITES,
 			.query = KEY_QUERY,.sql = save_checkout_sql,.summary = "Keeps a half-filled checkout form, with consent",
-			.body = "Checkout",.answer = "Captured",.body_most = PAGE_BODY
+			.body = "PageCheckout",.answer = "PageCaptured",.body_most = PAGE_BODY
 	},
 	{
 		.method = "POST",.pattern = "track-abandonment/",.name = "track_abandonment",.access = REST_PAGE,.flags = REST_BODY | REST_TEXT | REST_WRITES,
@@ -182,18 +182,18 @@ const RestRoute page_routes[] = {
 			.body = "Engagement",.body_most = PAGE_BODY
 	},
 	{
-		.method = "POST",.pattern = "record-checkout-error/",.name = "record_checkout_error",.access = REST_PAGE,.flags = REST_BODY | REST_TEXT | REST_WRITES,
+		.method = "POST",.pattern = "record-checkout-error/",.name = "record_page_error",.access = REST_PAGE,.flags = REST_BODY | REST_TEXT | REST_WRITES,
 			.query = KEY_QUERY,.sql = checkout_error_sql,.summary = "Something went wrong in the checkout",
-			.body = "CheckoutError",.answer = "Status",.body_most = PAGE_BODY
+			.body = "PageError",.answer = "PageStatus",.body_most = PAGE_BODY
 	},
 	{
 		.method = "GET",.pattern = "restore/{token}/",.name = "preview_restore",.access = REST_PAGE,.flags = REST_NO_SESSION,
-			.query = KEY_QUERY,.sql = preview_restore_sql,.summary = "The cart that a recovery link leads to; changes nothing",.answer = "Preview"
+			.query = KEY_QUERY,.sql = preview_restore_sql,.summary = "The cart that a recovery link leads to; changes nothing",.answer = "RestorePreview"
 	},
 	{
-		.method = "POST",.pattern = "restore/{token}/",.name = "restore_cart",.access = REST_PAGE,.flags = REST_MAY_BODY | REST_TEXT | REST_WRITES,
+		.method = "POST",.pattern = "restore/{token}/",.name = "restore_own_cart",.access = REST_PAGE,.flags = REST_MAY_BODY | REST_TEXT | REST_WRITES,
 			.query = KEY_QUERY,.sql = restore_sql,.summary = "Brings the cart of a recovery link into this session",
-			.body = "Session",.answer = "Restored",.body_most = PAGE_BODY
+			.body = "PageSession",.answer = "Restored",.body_most = PAGE_BODY
 	},
 	{NULL}
 };

@@ -24,6 +24,7 @@ static const RestSchema *const tables[] = {
 	campaign_schemas,
 	staff_schemas,
 	statistics_schemas,
+	page_schemas,
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
@@ -37,6 +38,8 @@ static const RestField parameters[] = {
 	{"order_id", TYPE_UUID, 0, NULL, "The id of a completed order", NULL},
 	{"message_id", TYPE_UUID, 0, NULL, "The id of a message", NULL},
 	{"session_id", TYPE_TEXT, 0, NULL, "The visitor's session", NULL},
+	{"token", TYPE_TEXT, 0, NULL, "The token of a recovery link", NULL},
+	{"key", TYPE_TEXT, 0, NULL, "The publishable key of the shop, which pages of another origin say here", NULL},
 	{"campaign", TYPE_TEXT, 0, NULL, "A campaign: cart, payment or partial", NULL},
 	{"step", TYPE_INTEGER, 0, NULL, "A step of a campaign, from 1", NULL},
 	{"variant", TYPE_TEXT, 0, NULL, "A variant of a step", NULL},
@@ -435,7 +438,8 @@ schema_check(RestCall *call)
 
 	if (!check_parameters(call))
 		return false;
-	if (schema == NULL || (route->flags & REST_ANY_BODY) || call->request->body_length == 0)
+	/* a page's cart is not lost because of a member beside it */
+	if (schema == NULL || route->access == REST_PAGE || (route->flags & REST_ANY_BODY) || call->request->body_length == 0)
 		return true;
 	return check_body(call, schema);
 }
