@@ -239,7 +239,6 @@ take_rows(Pool *pool, Slot *slot)
 
 		if (result == NULL || PQresultStatus(result) != PGRES_SINGLE_TUPLE)
 			return result;
-		slot->deadline = NEVER;
 		if (slot->ask != NULL && !slot->ask->row(slot->ask->arg, result) && slot->ask != NULL)
 		{
 			slot->ask->paused = true;
@@ -305,11 +304,12 @@ finish(Pool *pool, Slot *slot, PGresult *result)
 
 /* The time is up: who asked is told, and the server too. */
 static void
-give_up_waiting(Slot *slot)
+give_up_waiting(Pool *pool, Slot *slot)
 {
 	Ask		   *ask = slot->ask;
 
 	db_cancel(&slot->db);
+	watch(pool, slot, EPOLLIN);
 	slot->ask = NULL;
 	slot->state = SLOT_CANCELLING;
 	slot->deadline = loop_now() + CANCEL_LIMIT;
@@ -332,7 +332,7 @@ turn_busy(Pool *pool, Slot *slot)
 	PGresult   *result;
 
 	/* What nobody reads now stays in the socket, and makes the server wait. */
-	if (slot->ask != NULL && slot->ask->paused)
+	if (slot->ask != NULL && slot->ask->paused && loop_now() < slot->deadline)
 		return;
 	(void) PQconsumeInput(slot->db.conn);
 	if (is_complete(pool, slot, &result))
@@ -340,7 +340,7 @@ turn_busy(Pool *pool, Slot *slot)
 	else if (loop_now() >= slot->deadline)
 	{
 		if (slot->state != SLOT_CANCELLING)
-			give_up_waiting(slot);
+			give_up_waiting(pool, slot);
 		else
 			hang_up(pool, slot);
 	}

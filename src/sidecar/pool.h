@@ -33,7 +33,7 @@ typedef struct Question
 	int			statement;		/* which of a program's constants it is, from 1; 0: it is not prepared */
 	int			n;
 	const char *const *values;
-	int64_t		limit;			/* microseconds until done() is called at the latest; for rows, until the first */
+	int64_t		limit;			/* microseconds until done() is called at the latest */
 	AskRow		row;			/* or NULL: done() gets them all */
 	AskDone		done;
 	void	   *arg;

@@ -545,12 +545,11 @@ put_question(RestCall *call)
 {
 	const RestRoute *route = call->route;
 	const char *values[2] = {call->asked, call->request->body_length > 0 ? call->request->body : NULL};
-	bool		streams = (route->flags & REST_STREAM) && !http_is_head(call->request);
 
 	pool_put(call->pool, &(Question) {
 		.sql = route->sql,.statement = call->statement,.n = 2,.values = values,
 			.limit = (route->limit > 0 ? route->limit : REST_LIMIT) * SECOND,
-			.row = streams ? on_row : NULL,.done = on_answer,.arg = call
+			.row = (route->flags & REST_STREAM) ? on_row : NULL,.done = on_answer,.arg = call
 	}, &call->ask);
 }
 
@@ -668,19 +667,6 @@ begin_stream(RestCall *call)
 	return call->streaming;
 }
 
-/* One more piece of a stream; false: enough for now. */
-static bool
-on_row(void *arg, const PGresult *row)
-{
-	RestCall   *call = arg;
-
-	if (!call->streaming && !begin_stream(call))
-		return true;
-	if (!http_stream_write(call->request, PQgetvalue(row, 0, 0), (size_t) PQgetlength(row, 0, 0)))
-		call->torn = true;
-	return !http_stream_is_full(call->request);
-}
-
 static void
 end_stream(RestCall *call, const Failure *failure)
 {
@@ -690,6 +676,26 @@ end_stream(RestCall *call, const Failure *failure)
 		http_stream_end(call->request, !call->torn && (failure == NULL || failure->code == 0));
 	else
 		problem_refuse(call->request, HTTP_UNAVAILABLE, NULL);
+}
+
+/* One more piece of a stream; false: enough for now. */
+static bool
+on_row(void *arg, const PGresult *row)
+{
+	RestCall   *call = arg;
+
+	/* Who asks for the head only gets it when it is clear that there is something. */
+	if (http_is_head(call->request))
+	{
+		on_gone(call);
+		end_stream(call, NULL);
+		return true;
+	}
+	if (!call->streaming && !begin_stream(call))
+		return true;
+	if (!http_stream_write(call->request, PQgetvalue(row, 0, 0), (size_t) PQgetlength(row, 0, 0)))
+		call->torn = true;
+	return !http_stream_is_full(call->request);
 }
 
 static void
