@@ -8,9 +8,13 @@
  * the connection), the last one calls the handler.  A handler that did not answer
  * yet leaves the connection suspended; http_answer() wakes it.
  *
- * Limits: the head of a request CONNECTION_MEMORY, its body HTTP_BODY_MOST, silence
- * IDLE_LIMIT, a whole request from its first byte awaited to its last byte sent
- * REQUEST_LIMIT, which ends clients that send or read one byte now and then.
+ * Limits (HttpLimits): the head of a request, its body, silence, connections; and the
+ * time for sending a request and, again, for taking its answer, which ends clients that
+ * send or read one byte now and then.  While a client waits for us its time stands still;
+ * of an answer in pieces each piece has it anew.
+ *
+ * An answer in pieces is held up to STREAM_MOST: whoever writes it is told when there is
+ * room again, so a slow reader makes the database wait, not our memory grow.
  *
  * Memory: a Request lives until libmicrohttpd has completed it, also when its client
  * is gone; its texts belong to it.
@@ -30,6 +34,7 @@
 
 #include "framing.h"
 #include "http.h"
+#include "listen.h"
 #include "loop.h"
 
 #define CONNECTIONS_MOST 512
@@ -773,98 +778,6 @@ leave_escaped(void *arg, struct MHD_Connection *connection, char *text)
  * The server
  */
 
-/* Splits "HOST:PORT" or "[HOST]:PORT" in place. */
-static bool
-split_address(char *text, char **host, char **port)
-{
-	char	   *colon = strrchr(text, ':');
-
-	if (colon == NULL || colon == text || colon[1] == '\0' || strspn(colon + 1, "0123456789") != strlen(colon + 1))
-		return false;
-	*colon = '\0';
-	*port = colon + 1;
-	*host = text;
-	if (text[0] == '[' && colon[-1] == ']')
-	{
-		colon[-1] = '\0';
-		*host = text + 1;
-		return **host != '\0';
-	}
-	return strchr(text, ':') == NULL;
-}
-
-static void
-name_address(Http *http, int fd)
-{
-	struct sockaddr_storage address;
-	socklen_t	length = sizeof(address);
-	char		host[80];
-	char		port[16];
-
-	if (getsockname(fd, (struct sockaddr *) &address, &length) != 0 ||
-		getnameinfo((struct sockaddr *) &address, length, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-		return;
-	snprintf(http->address, sizeof(http->address), strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
-}
-
-/* A listening socket, or -1 and why. */
-static int
-listen_on(const struct addrinfo *address, const char **why)
-{
-	int			on = 1;
-	int			fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd >= 0)
-	{
-		(void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-		if (address->ai_family == AF_INET6)
-			(void) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-		if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0)
-			return fd;
-	}
-	*why = strerror(errno);
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
-static int
-open_socket(Http *http, const char *listen, Failure *failure)
-{
-	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,.ai_socktype = SOCK_STREAM};
-	struct addrinfo *addresses;
-	const char *why = "out of memory";
-	char	   *copy = strdup(listen);
-	char	   *host;
-	char	   *port;
-	int			fd = -1;
-	int			code = 0;
-
-	failure->code = EX_UNAVAILABLE;
-	if (copy != NULL && !split_address(copy, &host, &port))
-	{
-		failure->code = EX_USAGE;
-		why = "it is not HOST:PORT";
-	}
-	else if (copy != NULL)
-	{
-		code = getaddrinfo(host, port, &hints, &addresses);
-		if (code != 0)
-			why = gai_strerror(code);
-		else
-		{
-			fd = listen_on(addresses, &why);
-			freeaddrinfo(addresses);
-		}
-	}
-	free(copy);
-	if (fd >= 0)
-		name_address(http, fd);
-	else
-		failure_set(failure, failure->code, "could not listen on \"%s\": %s", listen, why);
-	return fd;
-}
-
 static void
 set_limits(HttpLimits *limits)
 {
@@ -893,7 +806,7 @@ http_start(const HttpSetup *setup, Failure *failure)
 	http->setup = *setup;
 	set_limits(&http->setup.limits);
 	http->old_socket = -1;
-	fd = open_socket(http, setup->listen, failure);
+	fd = listen_open(setup->listen, http->address, sizeof(http->address), failure);
 	if (fd >= 0)
 	{
 		http->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, http,
