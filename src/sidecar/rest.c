@@ -13,6 +13,7 @@
 #include <glib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "page.h"
 #include "problem.h"
@@ -632,11 +633,18 @@ rest_answer(RestCall *call, int status, json_t *body)
 	});
 }
 
-/* Was nothing done, so that it may be asked once more? */
+/*
+ * Was nothing done, so that it may be asked once more?  What lost against another statement
+ * was undone as a whole; after a connection that broke only who reads can be sure.
+ */
 static bool
 may_retry(const RestCall *call, const Failure *failure)
 {
-	return !call->retried && !call->streaming && (strcmp(failure->sqlstate, "40001") == 0 || strcmp(failure->sqlstate, "40P01") == 0);
+	bool		broke = failure->code == EX_UNAVAILABLE && strcmp(call->route->method, "GET") == 0 && !(call->route->flags & REST_WRITES);
+
+	if (call->retried || call->streaming)
+		return false;
+	return broke || strcmp(failure->sqlstate, "40001") == 0 || strcmp(failure->sqlstate, "40P01") == 0;
 }
 
 static void

@@ -109,7 +109,15 @@ with Server('--staff-idle=1s') as server:
     same(server.get(LIST, login='changing:second').status, 200, 'password: the new one')
     same(server.get(LIST).status, 200, 'pool: alive')
     sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ann'")
-    ok(wait_for(lambda: server.get(LIST).status == 200), 'pool: a connection that was ended is replaced')
+    same(server.get(LIST).status, 200, 'pool: a connection that was ended is replaced')
+    holder = hold('open_orders')
+    thread = threading.Thread(target=lambda: results.append(server.get(LIST).status))
+    thread.start()
+    wait_for(lambda: one("SELECT count(*) FROM pg_stat_activity WHERE usename = 'ann' AND wait_event_type = 'Lock'") == 1)
+    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ann'")
+    holder.close()
+    thread.join()
+    same(results[-1], 200, 'pool: ... also under a question, which is asked again')
 
 # ---- what is a request ----
 
