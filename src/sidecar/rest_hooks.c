@@ -9,7 +9,8 @@
 #include <string.h>
 
 #include "problem.h"
-#include "rest.h"
+#include "rest_schema.h"
+#include "rest_sql.h"
 #include "sns.h"
 
 /* ---- in ---- */
@@ -87,57 +88,78 @@ take_notification(RestCall *call)
 
 /* ---- out, for staff ---- */
 
-static const char list_webhooks_sql[] =
-"SELECT 200 AS status, pg_catalog.jsonb_build_object('results', coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(w) ORDER BY w.shop, w.webhook), '[]'))::text AS body"
-" FROM (SELECT $1::jsonb -> 'query' AS q, $2::text) a, LATERAL incomplete_orders.list_webhooks(a.q ->> 'shop') w";
-
 static const char configure_webhook_sql[] =
-"SELECT CASE WHEN r.secret IS NULL THEN 200 ELSE 201 END AS status,"
-" pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('webhook', a.r #>> '{path,webhook}', 'secret', r.secret))::text AS body"
-" FROM (SELECT $1::jsonb AS r, $2::jsonb AS b) a, LATERAL (SELECT incomplete_orders.configure_webhook(a.r #>> '{path,webhook}', a.b ->> 'url',"
-" CASE WHEN pg_catalog.jsonb_typeof(a.b -> 'events') = 'array' THEN ARRAY(SELECT pg_catalog.jsonb_array_elements_text(a.b -> 'events')) END,"
-" (a.b ->> 'contact')::boolean, (a.b ->> 'active')::boolean, coalesce((a.b ->> 'new_secret')::boolean, false), a.r #>> '{query,shop}') AS secret OFFSET 0) r";
-
-static const char delete_webhook_sql[] =
-"SELECT 204 AS status, NULL::text AS body"
-" FROM (SELECT $1::jsonb AS r, $2::text) a, LATERAL (SELECT incomplete_orders.delete_webhook(a.r #>> '{path,webhook}', a.r #>> '{query,shop}') AS gone OFFSET 0) d WHERE d.gone";
-
-static const char ping_webhook_sql[] =
-"SELECT 202 AS status, pg_catalog.jsonb_build_object('delivery_id',"
-" incomplete_orders.ping_webhook(a.r #>> '{path,webhook}', a.r #>> '{query,shop}'))::text AS body FROM (SELECT $1::jsonb AS r, $2::text) a";
-
-static const char list_deliveries_sql[] =
-"WITH a AS MATERIALIZED (SELECT q, r ->> 'page' AS page, coalesce((q ->> 'page_size')::int, 20) AS page_size"
-"  FROM (SELECT $1::jsonb AS r, $1::jsonb -> 'query' AS q, $2::text) x),"
-" p AS MATERIALIZED (SELECT l.*, pg_catalog.row_number() OVER () AS n FROM a, LATERAL incomplete_orders.list_deliveries(q ->> 'webhook', q ->> 'status',"
-"  q ->> 'shop', q ->> 'cursor', page_size + 1) l)"
-" SELECT 200 AS status, pg_catalog.jsonb_build_object('next', (SELECT page || p.cursor FROM p WHERE p.n = page_size AND EXISTS (SELECT FROM p m WHERE m.n > page_size)),"
-"  'previous', NULL, 'results', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(p) - '{n,cursor}'::text[] ORDER BY p.n) FROM p WHERE p.n <= page_size), '[]'))::text AS body"
-" FROM a";
+ARGS ", d AS MATERIALIZED (SELECT incomplete_orders.configure_webhook(p ->> 'webhook', b ->> 'url', " TEXTS("events") ","
+"  (b ->> 'contact')::boolean, (b ->> 'active')::boolean, coalesce((b ->> 'new_secret')::boolean, false), q ->> 'shop') AS secret FROM a)"
+" SELECT CASE WHEN d.secret IS NULL THEN 200 ELSE 201 END AS status,"
+" jsonb_strip_nulls(jsonb_build_object('webhook', a.p ->> 'webhook', 'secret', d.secret))::text AS body FROM a, d";
 
 static const char retry_delivery_sql[] =
-"SELECT CASE WHEN r.queued THEN 202 ELSE 409 END AS status, CASE WHEN r.queued THEN 'application/json' ELSE 'application/problem+json' END AS content_type,"
-" CASE WHEN r.queued THEN pg_catalog.jsonb_build_object('delivery_id', r.id) ELSE pg_catalog.jsonb_build_object('type', 'about:blank', 'title', 'Conflict',"
-"  'status', 409, 'detail', 'It was not given up.') END::text AS body"
-" FROM (SELECT d.id, incomplete_orders.retry_delivery(d.id) AS queued FROM (SELECT ($1::jsonb #>> '{path,id}')::uuid AS id, $2::text) d OFFSET 0) r";
+ARGS ", d AS MATERIALIZED (SELECT incomplete_orders.retry_delivery((p ->> 'delivery_id')::uuid) AS changed FROM a)"
+" SELECT 200 AS status, jsonb_build_object('changed', d.changed)::text AS body FROM d";
 
 const RestRoute hook_routes[] = {
 	{"POST", "email-webhook/", "receive_mail_events", REST_OPEN, REST_BODY | REST_ANY_BODY | REST_WRITES, "shop", mail_events_sql,
 		"What a mail service tells of messages, signed with the shop's secret", "MailEvents", "MailEventsRecorded",
 	"webhook-id,webhook-timestamp,webhook-signature"},
 	{"POST", "email-webhook/ses/", "receive_ses_event", REST_OPEN, REST_BODY | REST_ANY_BODY | REST_WRITES, NULL, ses_sql,
-	"What Amazon SES tells of messages, through Amazon SNS", NULL, "MailEventsRecorded",.handler = take_notification},
-	{"GET", "webhooks/", "list_webhooks", REST_STAFF, 0, NULL, list_webhooks_sql,
-	"The webhooks of a shop", NULL, "Webhooks"},
-	{"PUT", "webhooks/{webhook}/", "configure_webhook", REST_STAFF, REST_BODY | REST_WRITES, NULL, configure_webhook_sql,
-	"Makes or changes a webhook; its secret is shown when it is made", "Webhook", "WebhookSecret"},
-	{"DELETE", "webhooks/{webhook}/", "delete_webhook", REST_STAFF, REST_WRITES, NULL, delete_webhook_sql,
-	"Takes a webhook away"},
-	{"POST", "webhooks/{webhook}/ping/", "ping_webhook", REST_STAFF, REST_MAY_BODY | REST_WRITES, NULL, ping_webhook_sql,
-	"Queues a delivery to try a webhook", NULL, "DeliveryQueued"},
-	{"GET", "webhook-deliveries/", "list_deliveries", REST_STAFF, 0, "webhook,status,page_size,cursor", list_deliveries_sql,
-	"What webhooks were told, and are to be told", NULL, "DeliveryPage"},
-	{"POST", "webhook-deliveries/{id}/retry/", "retry_delivery", REST_STAFF, REST_MAY_BODY | REST_WRITES, NULL, retry_delivery_sql,
-	"A delivery that was given up goes again", NULL, "DeliveryQueued"},
+	"What Amazon SES tells of messages, through Amazon SNS", "SnsMessage", "MailEventsRecorded",.handler = take_notification},
+	ACT("POST", "email-webhook/secret/", "rotate_mail_secret", DONE("secret", "rotate_mail_secret(q ->> 'shop')"), NULL,
+		"A new secret for what mail services tell; the one before is good for a day", "Secret"),
+	GET("webhooks/", "list_webhooks", ROWS("list_webhooks(q ->> 'shop')"), NULL, "The webhooks of a shop", "Webhook*"),
+	PUT("webhooks/{webhook}/", "configure_webhook", configure_webhook_sql, "Makes or changes a webhook; its secret is shown when it is made", "WebhookSettings", "WebhookSecret"),
+	ACT("DELETE", "webhooks/{webhook}/", "delete_webhook", CHANGED("delete_webhook(p ->> 'webhook', q ->> 'shop')"), NULL, "Takes a webhook away", NULL),
+	ACT("POST", "webhooks/{webhook}/ping/", "ping_webhook", DONE("delivery_id", "ping_webhook(p ->> 'webhook', q ->> 'shop')"), NULL, "Queues a delivery to try a webhook", "DeliveryQueued"),
+	GET("webhook-deliveries/", "list_deliveries", PAGE("list_deliveries(q ->> 'webhook', q ->> 'status', q ->> 'shop', q ->> 'cursor', page_size + 1)", "delivery_id", ""),
+		"webhook,status,page_size,cursor", "A page of what webhooks were told and are to be told, the newest first", "Delivery+"),
+	ACT("POST", "webhook-deliveries/{delivery_id}/retry/", "retry_delivery", retry_delivery_sql, NULL, "A delivery that was given up goes again", "Changed"),
+	{NULL}
+};
+
+/* ---- what they are made of ---- */
+
+static const RestField mail_events[] = {
+	{"events", TYPE_LIST, 0, "MailEvent", "At most 1000; one event, or an array of them, may stand instead of this object"}, {NULL}
+};
+static const RestField mail_event[] = {
+	{"message_id", TYPE_TEXT, FIELD_NEEDED, NULL, "Ours, or the Message-ID of the mail"},
+	{"event", TYPE_WORD, FIELD_NEEDED, "delivered,opened,clicked,bounced,complained,replied,unsubscribed"},
+	{"machine", TYPE_BOOLEAN, 0, NULL, "Of what was opened or clicked: a program did"},
+	{"permanent", TYPE_BOOLEAN, 0, NULL, "Of what bounced; true without it"}, {NULL}
+};
+static const RestField recorded[] = {
+	{"recorded", TYPE_INTEGER, 0, NULL, "How many were new"}, {"known", TYPE_INTEGER, 0, NULL, "How many were known already"},
+	{"unknown", TYPE_INTEGER, 0, NULL, "How many are of no message"}, {"confirmed", TYPE_BOOLEAN, 0, NULL, "Of a subscription to a topic"}, {NULL}
+};
+static const RestField sns_message[] = {
+	{"Type", TYPE_WORD, FIELD_NEEDED, "Notification,SubscriptionConfirmation,UnsubscribeConfirmation"}, {"MessageId", TYPE_TEXT, FIELD_NEEDED}, {"TopicArn", TYPE_TEXT, FIELD_NEEDED},
+	{"Message", TYPE_TEXT, FIELD_NEEDED}, {"Timestamp", TYPE_INSTANT, FIELD_NEEDED}, {"SignatureVersion", TYPE_WORD, FIELD_NEEDED, "1,2"}, {"Signature", TYPE_TEXT, FIELD_NEEDED}, {NULL}
+};
+static const RestField secret[] = {{"secret", TYPE_TEXT, FIELD_NEEDED, NULL, "It is never shown again"}, {NULL}};
+static const RestField webhook[] = {
+	{"shop", TYPE_TEXT, FIELD_NEEDED}, {"webhook", TYPE_TEXT, FIELD_NEEDED}, {"url", TYPE_TEXT, FIELD_NEEDED}, {"events", TYPE_TEXTS, FIELD_NEEDED}, {"contact", TYPE_BOOLEAN, FIELD_NEEDED},
+	{"active", TYPE_BOOLEAN, FIELD_NEEDED}, {"starts_at", TYPE_INSTANT, FIELD_NEEDED, NULL, "What happened before is not told"}, {"changed_at", TYPE_INSTANT, FIELD_NEEDED},
+	{"failing_since", TYPE_INSTANT, 0, NULL, "It has not answered since"}, {"failures", TYPE_INTEGER, FIELD_NEEDED}, {"retry_at", TYPE_INSTANT},
+	{"waiting", TYPE_INTEGER, FIELD_NEEDED}, {"dead", TYPE_INTEGER, FIELD_NEEDED, NULL, "Deliveries that were given up"}, {NULL}
+};
+static const RestField webhook_settings[] = {
+	{"url", TYPE_TEXT, 0, NULL, "Needed when it is made", "\"https://crm.example.com/hook\""},
+	{"events", TYPE_TEXTS, 0, NULL, "Of abandoned, returned, recovered and converted; all without it", "[\"abandoned\"]"},
+	{"contact", TYPE_BOOLEAN, 0, NULL, "With the customer's address, phone and name"}, {"active", TYPE_BOOLEAN},
+	{"new_secret", TYPE_BOOLEAN, 0, NULL, "Makes a new secret; the one before signs, too, for a day"}, {NULL}
+};
+static const RestField webhook_secret[] = {
+	{"webhook", TYPE_TEXT, FIELD_NEEDED}, {"secret", TYPE_TEXT, 0, NULL, "Where one was made; it is never shown again"}, {NULL}
+};
+static const RestField delivery[] = {
+	{"delivery_id", TYPE_UUID, FIELD_NEEDED}, {"shop", TYPE_TEXT, FIELD_NEEDED}, {"webhook", TYPE_TEXT, FIELD_NEEDED}, {"event", TYPE_TEXT, FIELD_NEEDED}, {"order_id", TYPE_UUID},
+	{"at", TYPE_INSTANT, FIELD_NEEDED}, {"status", TYPE_WORD, FIELD_NEEDED, "queued,sending,delivered,dead"}, {"attempts", TYPE_INTEGER, FIELD_NEEDED},
+	{"due_at", TYPE_INSTANT, FIELD_NEEDED}, {"queued_at", TYPE_INSTANT, FIELD_NEEDED}, {"http_status", TYPE_INTEGER}, {"problem", TYPE_TEXT}, {NULL}
+};
+static const RestField queued[] = {{"delivery_id", TYPE_UUID, FIELD_NEEDED}, {NULL}};
+
+const RestSchema hook_schemas[] = {
+	{"MailEvents", mail_events}, {"MailEvent", mail_event}, {"MailEventsRecorded", recorded}, {"SnsMessage", sns_message, SCHEMA_OPEN}, {"Secret", secret},
+	{"Webhook", webhook}, {"WebhookSettings", webhook_settings}, {"WebhookSecret", webhook_secret}, {"Delivery", delivery}, {"DeliveryQueued", queued},
 	{NULL}
 };

@@ -25,6 +25,7 @@ static const RestSchema *const tables[] = {
 	staff_schemas,
 	statistics_schemas,
 	page_schemas,
+	hook_schemas,
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
@@ -48,6 +49,8 @@ static const RestField parameters[] = {
 	{"status", TYPE_WORDS, 0, STATES, "Only these states, with commas between them", "\"abandoned,pending\""},
 	{"recovery-emails:status", TYPE_WORDS, 0, "queued,sending,sent,cancelled,dead", "Only messages in these states, with commas between them", NULL},
 	{"webhook-deliveries:status", TYPE_TEXT, 0, NULL, "Only deliveries in this state", NULL},
+	{"webhook", TYPE_TEXT, 0, NULL, "The name of a webhook", "\"crm\""},
+	{"delivery_id", TYPE_UUID, 0, NULL, "The id of a delivery", NULL},
 	{"kind", TYPE_WORD, 0, "cart,payment,partial", "Only incomplete orders of this kind", NULL},
 	{"is_guest_order", TYPE_BOOLEAN, 0, NULL, "Only those of guests, or of customers", NULL},
 	{"recovery_attempts", TYPE_INTEGER, 0, NULL, "Only those with so many recovery attempts", NULL},

@@ -57,6 +57,7 @@ extern const RestSchema campaign_schemas[];
 extern const RestSchema staff_schemas[];
 extern const RestSchema statistics_schemas[];
 extern const RestSchema page_schemas[];
+extern const RestSchema hook_schemas[];
 
 extern const RestSchema *schema_named(const char *name);
 extern void schema_each(void (*use) (void *arg, const RestSchema *schema), void *arg);

@@ -64,7 +64,7 @@ static const OptionDef send_options[] = {
 	{"poll", 0, OPTION_SPAN, offsetof(SendOptions, poll), "TIME", "30s", 1, 3600,
 	"ask the queue that often, whatever one hears"},
 	{"webhooks", 0, OPTION_CHOICE, offsetof(SendOptions, webhooks), WEBHOOKS, "public", 0, 0,
-	"tell shops' webhooks: https on the Internet; loopback: this machine, too; any: anywhere; off"},
+	"where shops' webhooks may be"},
 	{"webhook-connections", 0, OPTION_NUMBER, offsetof(SendOptions, webhook_connections), "N", "8", 1, 64,
 	"how many at once"},
 	{"webhook-timeout", 0, OPTION_SPAN, offsetof(SendOptions, webhook_timeout), "TIME", "15s", 1, 60,

@@ -120,7 +120,7 @@ def abandon(session, shop='default', **person):
 
 def deliveries(columns='event, status, attempts, http_status, problem', **where):
     condition = ' AND '.join(f'{key} = %s' for key in where) or 'true'
-    return [tuple(r) for r in sql(f'SELECT {columns} FROM incomplete_orders.webhook_deliveries WHERE {condition} ORDER BY id', *where.values())]
+    return [tuple(r) for r in sql(f'SELECT {columns} FROM (SELECT * FROM incomplete_orders.webhook_deliveries WHERE {condition} ORDER BY id) d', *where.values())]
 
 
 def due():
@@ -174,7 +174,7 @@ def contents():
         unlike(''.join(p['body'].decode() for p in sink.posts), '@|too dear', 'nothing of a person')
         order = abandon('s2')
         sql("SELECT incomplete_orders.capture_cart('s2', %s)", CART)
-        sql("SELECT incomplete_orders.capture_cart('bot', %s, user_agent => 'Googlebot/2.1')", CART)
+        sql("SELECT incomplete_orders.capture_cart('bot', %s, context => %s)", CART, '{"bot": true}')
         sql("SELECT incomplete_orders.mark_abandoned(id) FROM incomplete_orders.incomplete_orders WHERE session_id = 'bot'")
         tick()
         send()
@@ -195,9 +195,7 @@ def contents():
         unlike(str(deliveries('facts::text')), '@', 'the queue has nothing of a person, even where the webhook asks for it')
         sql("SELECT incomplete_orders.forget_customer('joe@example.com')")
         send()
-        same(sorted((p['told']['type'], p['told']['customer'].get('email')) for p in sink.posts),
-             sorted([('abandoned', 'jane@example.com'), ('abandoned', None), ('abandoned', 's5@example.com')], key=str), 'with contact data; nothing of who was forgotten; only the events that were chosen') \
-            if False else same({p['told']['customer'].get('email') for p in sink.posts}, {'jane@example.com', None, 's5@example.com'}, 'with contact data; nothing of who was forgotten')
+        same({p['told']['customer'].get('email') for p in sink.posts}, {'jane@example.com', None, 's5@example.com'}, 'with contact data; nothing of who was forgotten')
         same({p['told']['type'] for p in sink.posts}, {'abandoned'}, 'only the events that were chosen')
 
         old = sink.secrets[-1]
@@ -490,9 +488,11 @@ def chaos():
             victim = dice.randrange(2)
             programs[victim].stop(signal.SIGKILL)
             kills += 1
-            programs[victim] = Program(*SEND, '--poll=1s')
-            # what the killed one had claimed; nobody waits two minutes for a lease
+            # what it had claimed: nobody waits two minutes for a lease, or for one that does not answer
             sql("UPDATE incomplete_orders.webhook_deliveries SET due_at = now() WHERE status = 'sending' AND claimed_by = %s", f'send {programs[victim].process.pid}')
+            sql('UPDATE incomplete_orders.webhooks SET failures = 0, retry_at = NULL')
+            sql("UPDATE incomplete_orders.webhook_deliveries SET due_at = now() WHERE status = 'queued'")
+            programs[victim] = Program(*SEND, '--poll=1s')
         for thread in shops:
             thread.join()
         stop.set()
@@ -511,7 +511,7 @@ def chaos():
             due()
             sql('NOTIFY incomplete_orders')
             time.sleep(0.2)
-            return not sql("SELECT FROM incomplete_orders.webhook_deliveries WHERE status <> 'delivered' LIMIT 1")
+            return not sql("SELECT 1 FROM incomplete_orders.webhook_deliveries WHERE status <> 'delivered' LIMIT 1")
 
         ok(wait_for(all_told), f'all are delivered after {kills} kills', deliveries('status, attempts, problem', status='queued')[:5])
         for program in programs:
@@ -534,11 +534,12 @@ def chaos():
         data = os.environ['PGDATA_OF_TEST']
         program = Program(*SEND, '--poll=1s')
         for turn in range(3):
-            with psycopg.connect('') as connection:
-                connection.execute('SELECT incomplete_orders._tick_fold(10)')
-                if turn == 1:
-                    connection.commit()
-                subprocess.run(['pg_ctl', '-D', data, '-m', 'immediate', '-w', 'restart', '-l', data + '/again.log', '-s'], check=True, stdin=subprocess.DEVNULL)
+            connection = psycopg.connect('')
+            connection.execute('SELECT incomplete_orders._tick_fold(10)')
+            if turn == 1:
+                connection.commit()
+            subprocess.run(['pg_ctl', '-D', data, '-m', 'immediate', '-w', 'restart', '-l', data + '/again.log', '-s'], check=True, stdin=subprocess.DEVNULL)
+            connection.close()
             for n in range(5):
                 abandon(f'crash-{turn}-{n}')
         tick()
