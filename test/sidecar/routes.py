@@ -8,6 +8,7 @@ Lines "ok - ..." and "not ok - ..." are the tests; "done" is the last.
 
 import base64
 import csv
+import datetime
 import http.client
 import io
 import json
@@ -464,5 +465,210 @@ for each in staffs:
     if each[0]["operationId"] in SCENARIOS:
         try_operation(*each)
 
+
+# ---------------------------------------------------------------------------
+# What the operations mean
+
+
+def get(path, **query):
+    answer = request("GET", path, query=query)
+    ok(answer.status == 200, f"GET {path} {query or ''}", answer)
+    return answer.json
+
+
+def post(path, body=None, status=200, headers=None, method="POST"):
+    answer = request(method, path, body, headers=headers)
+    ok(answer.status == status, f"{method} {path}: {status}", answer)
+    return answer.json
+
+
+one("SELECT incomplete_orders.create_shop('pages', 'Pages')")
+one("SELECT incomplete_orders.grant_to('routes_boss', 'admin', 'pages')")
+one("SELECT incomplete_orders.configure_shop('pages', '{\"time_zone\": \"Pacific/Auckland\"}')")
+
+
+def day(n):
+    """The nth day of those that the orders of the shop pages are of."""
+    return (datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(days=12 - n)).isoformat()
+
+
+def try_pages():
+    orders = [str(one("""SELECT incomplete_orders.capture_cart(%s, '[{"sku":"P","quantity":1,"unit_price":2}]', email => %s, customer_id => %s, shop => 'pages',
+        at => %s::timestamptz)""", f"page-{i}", f"page{i}@example.com", None if i % 2 else f"c{i}", f"{day(i // 5)} 10:{i % 5:02}:00Z")) for i in range(23)]
+    newest = orders[::-1]
+    walked, path, sizes = [], "/incomplete-orders/?shop=pages&page_size=10", []
+    while path:
+        page = get(path)
+        walked += [o["id"] for o in page["results"]]
+        sizes.append(len(page["results"]))
+        ok(page["count"] == 23 and page["count_capped"] is False, "a page knows how many there are")
+        path = page["next"]
+    same((walked, sizes), (newest, [10, 10, 3]), "next leads through all of them, the newest first, and ends")
+    page = get("/incomplete-orders/", shop="pages", page_size=23)
+    same((len(page["results"]), page["next"]), (23, None), "a page that is full and the last one has no next")
+    for ordering, key in (("created_at", "created_at"), ("-updated_at", "last_activity_at"), ("total_amount", "total"), ("-recovery_attempts", "recovery_attempts")):
+        values = [o[key] for o in get("/incomplete-orders/", shop="pages", ordering=ordering, page_size=100)["results"]]
+        same((len(values), values), (23, sorted(values, reverse=ordering[0] == "-")), f"ordered by {ordering}")
+
+    def found(**query):
+        page = get("/incomplete-orders/", shop="pages", page_size=100, **query)
+        same(page["count"], len(page["results"]), "count is how many there are")
+        return [orders.index(o["id"]) for o in page["results"]]
+
+    same(found(is_guest_order="true"), [i for i in range(22, -1, -1) if i % 2], "only guests")
+    same(found(search="page7@example.com"), [7], "by e-mail")
+    same(found(search="c4"), [4], "by customer")
+    same(found(search=get(f"/incomplete-orders/{orders[3]}/")["reference"].lower()), [3], "by reference")
+    same(found(search="nobody"), [], "by what nobody is")
+    # 10:00 in UTC is the evening of the same day in Auckland
+    same(found(start_date=day(1), end_date=day(2)), list(range(14, 4, -1)), "dates are whole days, the last one too")
+    same(found(start_date=f"{day(1)}T10:01:00Z", end_date=f"{day(1)}T10:04:00Z"), [8, 7, 6], "instants are what they are")
+    one("SELECT incomplete_orders.capture_cart('page-late', '[]', shop => 'pages', at => %s::timestamptz)", f"{day(1)} 12:30:00Z")
+    late = get("/incomplete-orders/", shop="pages", start_date=day(2), end_date=day(2), page_size=100)["results"]
+    ok("page-late" in [o["session_id"] for o in late], "past midnight in Auckland is the next day")
+    one("SELECT incomplete_orders.dismiss_order(%s)", orders[0])
+    same(found(status="dismissed"), [0], "a state")
+    same(sorted(found(status="dismissed,converted", recovery_attempts=0)), [0], "states")
+    both = get("/incomplete-orders/", shop="*", page_size=100, search="page7@example.com")["results"]
+    same([o["shop"] for o in both], ["pages"], "a search in all shops")
+    for path in ("/incomplete-order-items/", "/incomplete-order-history/"):
+        walked, link = [], f"{path}?shop=pages&page_size=7"
+        while link:
+            page = get(link)
+            walked += [(r["order_id"], r.get("line"), r.get("event_id")) for r in page["results"]]
+            link = page["next"]
+        same((len(walked) >= 23, len(set(walked))), (True, len(walked)), f"{path}: next leads through all of them")
+    for wrong, more in (("ordering", "email"), ("page_size", "101"), ("status", "open"), ("start_date", "yesterday"), ("start_date", "2026-02-31"), ("is_guest_order", "maybe"),
+                        ("recovery_attempts", "9999999999"), ("cursor", "' OR 1=1"), ("shop", "nowhere"), ("search", "x" * 300)):
+        answer = request("GET", "/incomplete-orders/", query={wrong: more})
+        ok(400 <= answer.status < 500 and is_problem(answer, answer.status), f"{wrong}={more[:20]} is refused", answer)
+
+
+def try_large():
+    """Too many to sort by what has no index; a filter without one gives short pages."""
+    db.execute("SET session_replication_role = replica")
+    db.execute("""INSERT INTO incomplete_orders.open_orders (shop_id, id, root_id, reference, currency, created_at, expires_at, next_action_at, items, customer_id)
+        SELECT s.shop_id, x.id, x.id, 'L' || x.n, 'USD', now() - make_interval(secs => x.n), now() + interval '1 day', now(), '[{"sku":"A","quantity":1,"unit_price":1}]',
+            CASE WHEN x.n IN (10, 10500) THEN 'rare' END
+        FROM incomplete_orders.shops s, LATERAL (SELECT n, incomplete_orders._new_id(s.shop_id) AS id FROM generate_series(1, 10600) n OFFSET 0) x WHERE s.shop = 'pages'""")
+    db.execute("SET session_replication_role = origin")
+    page = get("/incomplete-orders/", shop="pages")
+    same((page["count"], page["count_capped"], len(page["results"])), (10000, True, 20), "a count is capped, and says so")
+    answer = request("GET", "/incomplete-orders/", query={"shop": "pages", "ordering": "total_amount"})
+    ok(is_problem(answer, 422) and "too many" in answer.json["detail"], "too many to sort them by total", answer)
+    first = get("/incomplete-orders/", shop="pages", is_guest_order="false", start_date=day(11))
+    ok(len(first["results"]) == 1 and first["next"] and first["count_capped"], "a page that looked long enough ends, and leads on", first["next"])
+    second = get(first["next"])
+    same((len(second["results"]), second["next"]), (1, None), "to the rest")
+
+
+def try_edit():
+    order = cart()
+    shown = request("GET", f"/incomplete-orders/{order}/")
+    same((shown.headers["ETag"], shown.json["version"], [h["event"] for h in shown.json["history"]]), ('"1"', 1, ["created"]), "a version is the ETag")
+    same(request("GET", f"/incomplete-orders/{order}/", headers={"If-None-Match": '"1"'}).status, 304, "and known to who has it")
+    edited = post(f"/incomplete-orders/{order}/", {"name": "Ann", "items": [{"sku": "X", "quantity": 3, "unit_price": "2.00"}]}, headers={"If-Match": '"1"'}, method="PATCH")
+    same((edited["version"], edited["name"], edited["total"], edited["last_activity_at"]), (2, "Ann", 6, shown.json["last_activity_at"]), "edited, and the customer did nothing")
+    stale = request("PATCH", f"/incomplete-orders/{order}/", {"expected_version": 1, "name": "Bob"})
+    ok(is_problem(stale, 409) and stale.json["code"] == "IC009" and "version 2" in stale.json["detail"], "a stale edit is told the version", stale)
+    same(request("PATCH", f"/incomplete-orders/{order}/", {"name": "Bob"}).status, 422, "an edit must say what it read")
+    for wrong in ({"status": "converted"}, {"total": 1}, {"items": [{"sku": "X", "quantity": -1, "unit_price": 1}]}, {"shipping": "NaN"}, {"shipping": "1e9"}, {"phone": 5}, {"email": ["x"]}):
+        answer = request("PATCH", f"/incomplete-orders/{order}/", {"expected_version": 2, **wrong})
+        ok(answer.status in (400, 422) and is_problem(answer, answer.status), f"{wrong} is refused", answer)
+    same(get(f"/incomplete-orders/{order}/")["version"], 2, "and changed nothing")
+
+
+def try_convert():
+    order = cart()
+    part = post(f"/incomplete-orders/{order}/convert_to_order/", {"lines": [{"sku": "MUG", "quantity": 1, "unit_price": "9.50"}], "idempotency_key": "part-1"}, 201)
+    same((part["part"], part["total"], part["paid"]), (1, 9.5, True), "a part")
+    again = post(f"/incomplete-orders/{order}/convert_to_order/", {"lines": [{"sku": "MUG", "quantity": 1, "unit_price": "9.50"}]}, 201, {"Idempotency-Key": "part-1"})
+    same(again["order_id"], part["order_id"], "the same key, in the header, is the same order")
+    ok(is_problem(request("POST", f"/incomplete-orders/{order}/convert_to_order/", {"idempotency_key": "part-1"}), 409), "but not for something else")
+    rest = post(f"/incomplete-orders/{order}/convert_to_order/", None, 201)
+    same((rest["part"], rest["total"]), (2, 13.5), "and the rest")
+    over = post(f"/incomplete-orders/{order}/convert_to_order/", None, 201)
+    same(over["order_id"], rest["order_id"], "once more makes no other order")
+    ok(is_problem(request("POST", f"/incomplete-orders/{order}/mark_abandoned/"), 409), "what is converted is not abandoned")
+    shown = get(f"/incomplete-orders/{order}/")
+    same((shown["status"], [o["part"] for o in shown["orders"]], shown["can_convert"]), ("converted", [1, 2], False), "both orders are shown")
+    post(f"/orders/{rest['order_id']}/refunds/", {"amount": "3.50"}, headers={"Idempotency-Key": "back-1"})
+    post(f"/orders/{rest['order_id']}/refunds/", {"amount": "3.50"}, headers={"Idempotency-Key": "back-1"})
+    same([o["refunded"] for o in get(f"/incomplete-orders/{order}/orders/")["results"]], [0, 3.5], "one key pays back once")
+    ok(request("POST", f"/orders/{rest['order_id']}/refunds/", {"amount": "100"}).status in (409, 422), "nobody gets back more than was paid")
+    empty = post("/incomplete-orders/", {"items": []}, 201)["id"]
+    answer = request("POST", f"/incomplete-orders/{empty}/convert_to_order/")
+    ok(is_problem(answer, 409) and answer.json["code"] == "IC005", "an empty cart is not converted", answer)
+    same(get(f"/incomplete-orders/{empty}/can_convert/")["can"], False, "and says so before")
+
+
+def try_many():
+    fresh, gone, other = cart(), cart(), cart("other")
+    one("SELECT incomplete_orders.dismiss_order(%s)", gone)
+    results = post("/incomplete-orders/bulk/convert/", {"ids": [fresh, gone, other, NO_ID]})["results"]
+    same(([r["id"] for r in results], [r["result"] for r in results]), ([fresh, gone, other, NO_ID], ["converted", "refused", "refused", "refused"]), "each has its result")
+    same(results[2]["reason"].replace(other, ""), results[3]["reason"].replace(NO_ID, ""), "another shop's is as one that is not there")
+    same(one("SELECT status::text FROM incomplete_orders.incomplete_orders WHERE id = %s", other), "pending", "and stays as it is")
+    same(post("/incomplete-orders/bulk/dismiss/", {"ids": []})["results"], [], "none is none")
+    ok(is_problem(request("POST", "/incomplete-orders/bulk/dismiss/", {"ids": ["x"]}), 400), "ids are ids")
+
+
+def try_create():
+    first = request("POST", "/incomplete-orders/", {"items": [{"sku": "A", "quantity": 1, "unit_price": 1}]}, headers={"Idempotency-Key": "new-1"})
+    again = request("POST", "/incomplete-orders/", {"items": [{"sku": "A", "quantity": 1, "unit_price": 1}]}, headers={"Idempotency-Key": "new-1"})
+    same((first.status, again.json["id"]), (201, first.json["id"]), "one key makes one order")
+    same(get(first.headers["Location"])["id"], first.json["id"], "Location leads to it")
+    put = request("PUT", "/carts/put%20%C3%BC/", {"items": [{"sku": "A", "quantity": 1, "unit_price": "1.10"}], "email": "put@example.com"})
+    over = request("PUT", "/carts/put%20%C3%BC/", {"items": [{"sku": "A", "quantity": 3, "unit_price": "1.10"}]})
+    same((put.status, put.json["session_id"], over.status, over.json["id"] == put.json["id"], over.json["total"], over.json["email"]),
+         (201, "put \u00fc", 200, True, 3.3, "put@example.com"), "a session has one cart, and what is not said stays")
+    for body in ('{"items": [], "items": []}', '{"items": [' + '[' * 50 + ']' * 50 + ']}', '{"items": [{"sku": "A\\u0000", "quantity": 1, "unit_price": 1}]}', '{"items": [{"sku":"A","quantity":1e400,"unit_price":1}]}',
+                 '{"items": [{"sku": "A"}]}', '{"items": {}}', '{"items": "[]"}', b'{"items": [], "name": "\xff"}', '{"items": [], "currency": "EURO"}', '{"items": [], "step": "paid"}', '{"items": [], "shipping": "0x10"}'):
+        answer = request("POST", "/incomplete-orders/", body)
+        ok(answer.status in (400, 422) and is_problem(answer, answer.status), f"{body[:60]} is refused", answer)
+
+
+def try_csv():
+    for name in ('=HYPERLINK("http://evil")', "@cmd", "+1+1", "-2", 'with "quotes", and commas', "plain"):
+        post("/incomplete-orders/?shop=pages", {"items": [{"sku": "=1+1", "quantity": 1, "unit_price": "2.00"}], "name": name, "phone": "+1 555 0100", "email": "csv@example.com"}, 201)
+    answer = request("GET", "/incomplete-orders/export.csv", query={"shop": "pages", "start_date": day(0), "status": "pending"})
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    same((answer.status, answer.type, len(rows)), (200, "text/csv", one("""SELECT count(*) FROM incomplete_orders.incomplete_orders
+        WHERE shop = 'pages' AND status = 'pending' AND created_at >= %s::timestamp AT TIME ZONE 'Pacific/Auckland'""", day(0))), "all rows come as CSV")
+    named = {row["name"]: row for row in rows if row["email"] == "csv@example.com"}
+    same(sorted(named), sorted(["'=HYPERLINK(\"http://evil\")", "'@cmd", "'+1+1", "'-2", 'with "quotes", and commas', "plain"]), "no name is a formula")
+    same({k: named["plain"][k] for k in ("phone", "total", "item_count", "items", "status")},
+         {"phone": "+1 555 0100", "total": "2.00", "item_count": "1", "items": "1 x =1+1", "status": "pending"}, "the cells are what they should be")
+    ok(all("L" not in row["reference"][:1] or row["total"] == "1.00" for row in rows), "and of all orders")
+    same(request("GET", "/incomplete-orders/export.csv", query={"shop": "nowhere"}).status, 404, "no shop, no file")
+    same(request("GET", "/incomplete-orders/export.csv", query={"status": "x"}).status, 400, "no such state")
+
+
+def try_mail():
+    order = left()
+    sent = post(f"/incomplete-orders/{order}/send_recovery_email/", {"email_type": "abandoned_cart", "subject": "Still there"}, 202, {"Idempotency-Key": "mail-1"})
+    again = post(f"/incomplete-orders/{order}/send_recovery_email/", {"email_type": "abandoned_cart", "subject": "Still there"}, 202, {"Idempotency-Key": "mail-1"})
+    same(again["message_id"], sent["message_id"], "one key queues one message")
+    row = get(f"/recovery-emails/{sent['message_id']}/")
+    same((row["order_id"], row["status"], row["subject"], row["sent_at"]), (order, "queued", "Still there", None), "what is queued is not called sent")
+    same([m["message_id"] for m in get("/recovery-emails/", incomplete_order=order)["results"]], [sent["message_id"]], "the list of an order's messages")
+    post(f"/incomplete-orders/{order}/dismiss/", {"reason": "no"})
+    why = [w["reason"] for w in get(f"/incomplete-orders/{order}/why_not_sent/")["results"]]
+    ok("dismissed" in why, "the ledger says why it was not sent", why)
+    converted = cart()
+    one("SELECT (incomplete_orders.convert_order(%s)).order_id", converted)
+    ok(is_problem(request("POST", f"/incomplete-orders/{converted}/send_recovery_email/", {}), 409), "a converted order is not mailed")
+    notes = f"/incomplete-orders/{order}/notes/"
+    post(notes, {"note": "first"}, 201)
+    post(notes, {"note": "second"}, 201)
+    same([(n["note"], n["who"]) for n in get(notes)["results"]], [("first", "routes_boss"), ("second", "routes_boss")], "notes are kept with who wrote them")
+    preview = post("/templates/cart_abandoned/preview/", {"locale": "en"})
+    ok(isinstance(preview, dict) and preview, "a text can be looked at")
+
+
+for trial in (try_pages, try_large, try_edit, try_convert, try_many, try_create, try_csv, try_mail):
+    trial()
+
+same(serve.stop(), 0, "it stops")
+ok(not any("level=error" in line for line in serve.log), "and nothing went wrong", *serve.log[-5:])
 print("done", flush=True)
-serve.stop()
