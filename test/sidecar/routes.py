@@ -15,13 +15,11 @@ import json
 import os
 import pathlib
 import re
-import shlex
 import subprocess
 import tempfile
 import threading
 import time
 import urllib.parse
-import uuid
 
 import jsonschema
 import psycopg
@@ -666,7 +664,22 @@ def try_mail():
     ok(isinstance(preview, dict) and preview, "a text can be looked at")
 
 
-for trial in (try_pages, try_large, try_edit, try_convert, try_many, try_create, try_csv, try_mail):
+def try_readme():
+    """The examples of the README, as they stand there."""
+    readme = (pathlib.Path(__file__).parent / "../../README.md").read_text(encoding="utf-8")
+    chapter = readme.split("\n### What staff can call\n")[1].split("\n## ")[0]
+    commands = [c for block in re.findall(r"```sh\n(.*?)```", chapter, re.DOTALL) for c in block.strip().split("\n") if c.startswith("curl ")]
+    ok(len(commands) >= 10, "the README shows how to call it")
+    environment = {**os.environ, "API": f"http://127.0.0.1:{serve.port}{ROOT}", "LOGIN": "routes_boss:b-1", "ORDER": cart(), "OTHER": cart()}
+    environment.pop("http_proxy", None)
+    with tempfile.TemporaryDirectory() as folder:
+        for command in commands:
+            ran = subprocess.run(["sh", "-c", "curl() { command curl -q -sS --fail --noproxy '*' \"$@\"; }; " + command], cwd=folder, env=environment, capture_output=True, text=True)
+            ok(ran.returncode == 0 and (ran.stdout.startswith("{") or "-o " in command), command, ran.stdout[:300], ran.stderr)
+        ok((pathlib.Path(folder) / "orders.csv").read_text().startswith("shop,id,"), "the file is there")
+
+
+for trial in (try_readme, try_pages, try_large, try_edit, try_convert, try_many, try_create, try_csv, try_mail):
     trial()
 
 same(serve.stop(), 0, "it stops")
