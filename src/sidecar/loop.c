@@ -118,12 +118,16 @@ poll_timeout(int64_t now, int64_t then)
 	return (int) ((then - now + 999) / 1000);
 }
 
-static int
+/* False: no signal has come, for sure. */
+static bool
 poll_all(Loop *loop, struct pollfd *fds, int n, int timeout)
 {
 	if (loop->company != NULL)
-		return loop->company->wait(loop->company->arg, fds, n, timeout);
-	return poll(fds, (nfds_t) n, timeout);
+	{
+		(void) loop->company->wait(loop->company->arg, fds, n, timeout);
+		return true;
+	}
+	return poll(fds, (nfds_t) n, timeout) < 0 || fds[0].revents != 0;
 }
 
 static Wakeup
@@ -142,8 +146,7 @@ wait_for(Loop *loop, int fd, short events, int64_t deadline, bool want_news)
 		fds[1].revents = 0;
 		if (want_news && loop->company != NULL && loop->company->news)
 			timeout = 0;
-		(void) poll_all(loop, fds, fd >= 0 ? 2 : 1, timeout);
-		if (take_signals(loop))
+		if (poll_all(loop, fds, fd >= 0 ? 2 : 1, timeout) && take_signals(loop))
 			return WAKE_STOP;
 		if (fds[1].revents != 0)
 			return WAKE_READY;

@@ -11,7 +11,8 @@
  * asks hears why there is no connection, and it is tried again for the next question.
  *
  * Memory: a question is freed after its done() returned.  No threads, no locks:
- * everything happens in pool_ask() and pool_turn().
+ * everything happens in pool_ask() and pool_turn().  Whoever waits at the epoll socket calls
+ * pool_listen() before he turns the pools.
  *
  * done() may ask again, so no slot is looked at after it was called.
  */
@@ -67,6 +68,24 @@ fail_ask(Ask *ask, int code, const char *message)
 	failure_set(&failure, code, "%s", message);
 	answer(ask, NULL, &failure);
 	failure_clear(&failure);
+}
+
+/*
+ * Notes which slots have something to read: of all pools that share the epoll socket, so
+ * that nobody has to ask each of his connections at each turn.  What is not noted now
+ * will be at the next turn.
+ */
+void
+pool_listen(int epoll_fd)
+{
+	struct epoll_event events[64];
+	int			n = epoll_wait(epoll_fd, events, 64, 0);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (events[i].data.ptr != NULL)
+			((Slot *) events[i].data.ptr)->ready = true;
+	}
 }
 
 /* Tells epoll which socket is meant and for what; a closed one is forgotten by itself. */
@@ -195,19 +214,21 @@ send_question(Slot *slot)
 	const Ask  *ask = slot->ask;
 	const char *const *values = (const char *const *) ask->values;
 	char		name[16];
+	int			sent;
 
 	slot->state = SLOT_BUSY;
 	snprintf(name, sizeof(name), "s%d", ask->statement);
 	if (ask->statement == 0)
-		(void) PQsendQueryParams(slot->db.conn, ask->sql, ask->n, NULL, values, NULL, NULL, 0);
+		sent = PQsendQueryParams(slot->db.conn, ask->sql, ask->n, NULL, values, NULL, NULL, 0);
 	else if (is_prepared(slot, ask->statement))
-		(void) PQsendQueryPrepared(slot->db.conn, name, ask->n, values, NULL, NULL, 0);
+		sent = PQsendQueryPrepared(slot->db.conn, name, ask->n, values, NULL, NULL, 0);
 	else
 	{
 		slot->state = SLOT_PREPARING;
 		slot->preparing = ask->statement;
-		(void) PQsendPrepare(slot->db.conn, name, ask->sql, ask->n, all_text);
+		sent = PQsendPrepare(slot->db.conn, name, ask->sql, ask->n, all_text);
 	}
+	slot->ready = !sent;
 	if (slot->state == SLOT_BUSY && ask->row != NULL)
 		(void) PQsetSingleRowMode(slot->db.conn);
 }
@@ -357,8 +378,9 @@ turn_slot(Pool *pool, Slot *slot)
 			go_on_connecting(pool, slot);
 			break;
 		case SLOT_IDLE:
-			if ((is_ready(slot->watched, POLLIN) && db_lost(&slot->db)) || loop_now() >= closes_at(pool, slot))
+			if ((slot->ready && is_ready(slot->watched, POLLIN) && db_lost(&slot->db)) || loop_now() >= closes_at(pool, slot))
 				hang_up(pool, slot);
+			slot->ready = false;
 			break;
 		case SLOT_PREPARING:
 		case SLOT_BUSY:
@@ -516,6 +538,7 @@ pool_go_on(Pool *pool, uint64_t id)
 	if (slot == NULL || !slot->ask->paused)
 		return;
 	slot->ask->paused = false;
+	slot->ready = true;
 	watch(pool, slot, EPOLLIN);
 	pool->again = true;
 }
@@ -535,6 +558,7 @@ pool_forget(Pool *pool, uint64_t id)
 		slot->ask = NULL;
 		slot->state = SLOT_CANCELLING;
 		slot->deadline = loop_now() + CANCEL_LIMIT;
+		slot->ready = true;
 		watch(pool, slot, EPOLLIN);
 		pool->again = true;
 		free_ask(ask);

@@ -72,6 +72,7 @@ typedef struct Slot
 	Ask		   *ask;
 	int64_t		deadline;		/* of the question, or of the cancelling */
 	int			watched;		/* the socket that epoll knows, or -1 */
+	bool		ready;			/* there is something to read, or an error */
 	int64_t		born;			/* when the connection was made */
 	int64_t		used;			/* when it last had something to do */
 	int			preparing;		/* the statement that is being prepared, or 0 */
@@ -110,6 +111,7 @@ extern void pool_forget(Pool *pool, uint64_t id);
 extern int	pool_connections(const Pool *pool, int *busy);
 extern int	pool_waiting(const Pool *pool);
 extern bool pool_is_free(const Pool *pool);
+extern void pool_listen(int epoll_fd);
 extern void pool_turn(Pool *pool);
 extern int64_t pool_deadline(const Pool *pool);
 extern void pool_close(Pool *pool);

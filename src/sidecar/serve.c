@@ -286,6 +286,7 @@ turn(Server *server, int64_t deadline)
 	if (server->metrics != NULL)
 		deadline = sooner(deadline, http_deadline(server->metrics));
 	(void) loop_wait(server->loop, server->epoll_fd, POLLIN, deadline);
+	pool_listen(server->epoll_fd);
 	pool_turn(&server->pool);
 	staff_turn(&server->staff);
 	visits_turn(&server->visits);
