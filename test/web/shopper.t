@@ -3,49 +3,9 @@
 // person sees and presses. Screenshots go to the folder that SCREENSHOTS names.
 'use strict';
 
-const { spawn, execFileSync } = require('child_process');
-const fs = require('fs');
 const http = require('http');
-const os = require('os');
 const path = require('path');
-const { chromium } = require('playwright-core');
-
-let tests = 0;
-let failures = 0;
-// what must not be left behind, whatever happens
-const endings = [];
-function ok(condition, name) {
-  tests++;
-  if (!condition) failures++;
-  console.log(`${condition ? 'ok' : 'not ok'} ${tests} - ${name}`);
-}
-function is(got, expected, name) {
-  ok(got === expected, name);
-  if (got !== expected) console.error(`# got ${JSON.stringify(got)}, not ${JSON.stringify(expected)}`);
-}
-
-const sql = (text) => execFileSync('psql', ['-qXAt', '-v', 'ON_ERROR_STOP=1', '-c', text], { encoding: 'utf8' }).trim();
-
-// Polls, for as long as a machine that does nothing else right may need.
-async function await_(condition, name) {
-  const end = Date.now() + 60000;
-  while (Date.now() < end) {
-    if (await condition()) return true;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  console.error(`# nothing came of it: ${name}`);
-  return false;
-}
-
-// The program on a free port; its address.
-async function serve() {
-  const child = spawn('incomplete-orders', ['serve', '--listen=127.0.0.1:0', '--verbose'], { stdio: ['ignore', 'ignore', 'pipe'] });
-  endings.push(() => child.kill('SIGKILL'));
-  let log = '';
-  child.stderr.on('data', (data) => { log += data; });
-  await await_(() => /event=start .*listen=\S+/.test(log) || child.exitCode !== null, 'the program starts');
-  return { child, address: /listen=(\S+)/.exec(log)[1], log: () => log };
-}
+const { ok, is, sql, await_, serve, launch, run } = require('./browser.js');
 
 // A shop's own pages: /cart redirects once more, as shops do.
 async function shop() {
@@ -122,18 +82,10 @@ const items = [
 ];
 
 async function main() {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'browser-'));
-  endings.push(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   const program = await serve();
   const theShop = await shop();
   const base = `http://${program.address}`;
-  const browser = await chromium.launchPersistentContext(folder, {
-    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-    headless: true,
-    locale: 'en-GB',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run'],
-  });
-  endings.push(() => browser.close());
+  const browser = await launch();
   const trouble = [];
   const outside = [];
   // Nothing leaves this machine: pictures of the fixture are made here.
@@ -233,11 +185,4 @@ async function main() {
   ok(!/jane|shopper\.example/.test(program.log()), 'no address in the log');
 }
 
-main().catch((error) => {
-  console.error(error);
-  failures++;
-}).finally(async () => {
-  for (const ending of endings.reverse()) await ending();
-  console.log(`1..${tests}`);
-  process.exit(failures > 0 ? 1 : 0);
-});
+run(main);
