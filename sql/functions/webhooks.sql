@@ -111,6 +111,8 @@ BEGIN
 				MESSAGE = 'a shop has at most 20 webhooks',
 				HINT = 'Take one away with incomplete_orders.delete_webhook().';
 		END IF;
+		-- what was being queued for one of that name when it was taken away is not for this one
+		DELETE FROM incomplete_orders.webhook_deliveries d WHERE d.shop_id = entered AND d.webhook = configure_webhook.webhook;
 		-- somebody who makes it at the same time gets a unique violation, not another's secret
 		INSERT INTO incomplete_orders.webhooks (shop_id, webhook, url, events, contact, active, starts_at, changed_at)
 		VALUES (entered, configure_webhook.webhook, configure_webhook.url, coalesce(configure_webhook.events, incomplete_orders._webhook_events()),
