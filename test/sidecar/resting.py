@@ -30,6 +30,8 @@ def ok(condition, name, *details):
         for detail in details:
             for line in str(detail).splitlines():
                 say('# ' + line[:2000])
+        if os.environ.get('REST_STOP'):
+            sys.exit('stopped at the first failure')
     return bool(condition)
 
 
@@ -175,3 +177,21 @@ class Answer:
 def is_quiet(text):
     """Nothing of the server's own words."""
     return not re.search(r'SELECT|pg_catalog|incomplete_orders\.|CONTEXT|LINE \d|PL/pgSQL|relation "|function |\.c:\d', text)
+
+
+LIST = 'incomplete-orders/'
+
+
+def basic(raw):
+    return {'Authorization': 'Basic ' + base64.b64encode(raw).decode()}
+
+
+def hold(table):
+    """Nobody reads that table until the connection is closed."""
+    holder = psycopg.connect(os.environ['ICO_SUPERUSER'])
+    holder.execute(f'LOCK TABLE incomplete_orders.{table} IN ACCESS EXCLUSIVE MODE')
+    return holder
+
+
+def staff_connections(role):
+    return one("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", role)
