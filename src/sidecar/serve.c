@@ -69,7 +69,7 @@ static const OptionDef serve_options[] = {
 	{"staff-dbname", 0, OPTION_TEXT, offsetof(ServeOptions, staff_dbname), "NAME", NULL, 0, 0,
 	"where staff log in, if elsewhere: it must ask for passwords"},
 	{"staff-idle", 0, OPTION_SPAN, offsetof(ServeOptions, staff_idle), "TIME", "60s", 1, 3600,
-	"age at which connections of staff end: passwords are asked anew"},
+	"age at which a connection of staff ends"},
 	{"prefix", 0, OPTION_TEXT, offsetof(ServeOptions, prefix), "PATH", NULL, 0, 0,
 	"what a proxy puts before each path, e.g. /shop"},
 	{"trusted-proxy", 0, OPTION_TEXT, offsetof(ServeOptions, trusted_proxy), "LIST", NULL, 0, 0,
