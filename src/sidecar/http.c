@@ -196,27 +196,17 @@ on_each(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
 	return each->ended ? MHD_NO : MHD_YES;
 }
 
-static bool
-use_each(const Request *request, enum MHD_ValueKind kind, bool (*use) (void *arg, const char *name, const char *value), void *arg)
-{
-	Each		each = {use, arg, false};
-
-	(void) MHD_get_connection_values(request->connection, kind, on_each, &each);
-	return !each.ended;
-}
-
-/* Every header in its order, until use() says false; then so do we. */
-bool
-http_each_header(const Request *request, bool (*use) (void *arg, const char *name, const char *value), void *arg)
-{
-	return use_each(request, MHD_HEADER_KIND, use, arg);
-}
-
-/* The same for what stands behind the "?": as it was sent, but + for blanks; value may be NULL. */
+/*
+ * What stands behind the "?", each in its order until use() says false, and then so do we:
+ * as it was sent, but + for blanks; value may be NULL.
+ */
 bool
 http_each_argument(const Request *request, bool (*use) (void *arg, const char *name, const char *value), void *arg)
 {
-	return use_each(request, MHD_GET_ARGUMENT_KIND, use, arg);
+	Each		each = {use, arg, false};
+
+	(void) MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, on_each, &each);
+	return !each.ended;
 }
 
 /* An argument of the query, as it was sent. */

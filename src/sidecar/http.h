@@ -178,7 +178,6 @@ extern void http_answer(Request *request, const Answer *answer);
 extern bool http_is_head(const Request *request);
 extern int	http_status(const Request *request);
 extern void http_add_header(Request *request, const char *name, const char *value);
-extern bool http_each_header(const Request *request, bool (*use) (void *arg, const char *name, const char *value), void *arg);
 extern bool http_each_argument(const Request *request, bool (*use) (void *arg, const char *name, const char *value), void *arg);
 extern const char *http_argument(const Request *request, const char *name);
 extern void http_peer(const Request *request, char *address, size_t size);

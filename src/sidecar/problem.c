@@ -147,18 +147,6 @@ own_words(const Failure *failure)
 	return text;
 }
 
-/* The status of an answer that says so. */
-int
-problem_status(const Failure *failure)
-{
-	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
-	{
-		if (failure->sqlstate[0] != '\0' && strncmp(failure->sqlstate, meanings[i].sqlstate, strlen(meanings[i].sqlstate)) == 0)
-			return meanings[i].status;
-	}
-	return failure->code == EX_UNAVAILABLE || failure->code == EX_TEMPFAIL ? HTTP_UNAVAILABLE : HTTP_INTERNAL_ERROR;
-}
-
 static void
 answer_unknown(Request *request, const Failure *failure)
 {

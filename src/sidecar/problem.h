@@ -21,6 +21,5 @@ typedef struct Problem
 extern void problem_answer(Request *request, const Problem *problem);
 extern void problem_refuse(Request *request, int status, const char *detail);
 extern void problem_failure(Request *request, const Failure *failure);
-extern int	problem_status(const Failure *failure);
 
 #endif							/* ICO_PROBLEM_H */

@@ -2,14 +2,13 @@
  * proxy.c
  *		Who a client is when proxies stand in between.
  *
- * X-Forwarded-For and X-Forwarded-Proto are believed only where a proxy that was named
- * with --trusted-proxy sends them.  Of the addresses in X-Forwarded-For the last one that
+ * X-Forwarded-For is believed only where a proxy that was named with --trusted-proxy
+ * sends it.  Of the addresses in X-Forwarded-For the last one that
  * is no such proxy counts: what stands before it is what the client says of itself.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "proxy.h"
 
@@ -82,8 +81,8 @@ is_in(const Network *network, const unsigned char *address)
 		(rest == 0 || ((network->address[whole] ^ address[whole]) >> (8 - rest)) == 0);
 }
 
-bool
-proxies_trust(const Proxies *proxies, const char *address)
+static bool
+trust(const Proxies *proxies, const char *address)
 {
 	unsigned char bytes[16];
 	bool		is_4;
@@ -128,17 +127,6 @@ proxy_client(const Proxies *proxies, const Request *request, char *address, size
 	char		before[64];
 
 	http_peer(request, address, size);
-	while (left > 0 && proxies_trust(proxies, address) && take_last(forwarded, &left, before, sizeof(before)))
+	while (left > 0 && trust(proxies, address) && take_last(forwarded, &left, before, sizeof(before)))
 		snprintf(address, size, "%s", before);
-}
-
-/* Did the client come by TLS, as a proxy that counts says? */
-bool
-proxy_is_tls(const Proxies *proxies, const Request *request)
-{
-	const char *proto = http_header(request, "X-Forwarded-Proto");
-	char		peer[64];
-
-	http_peer(request, peer, sizeof(peer));
-	return proto != NULL && strcasecmp(proto, "https") == 0 && proxies_trust(proxies, peer);
 }

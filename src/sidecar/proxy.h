@@ -23,8 +23,6 @@ typedef struct Proxies
 } Proxies;
 
 extern bool proxies_read(Proxies *proxies, const char *text);
-extern bool proxies_trust(const Proxies *proxies, const char *address);
 extern void proxy_client(const Proxies *proxies, const Request *request, char *address, size_t size);
-extern bool proxy_is_tls(const Proxies *proxies, const Request *request);
 
 #endif							/* ICO_PROXY_H */
