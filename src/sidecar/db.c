@@ -247,21 +247,31 @@ typedef struct ConnectParameters
 	char	   *options;
 } ConnectParameters;
 
-/* The options of the connection string, or of the environment. */
+static const char *
+find_options(const PQconninfoOption *options)
+{
+	for (; options != NULL && options->keyword != NULL; options++)
+	{
+		if (strcmp(options->keyword, "options") == 0)
+			return options->val;
+	}
+	return NULL;
+}
+
+/* The options of the connection string, or those of the environment and its service. */
 static char *
 given_options(const char *dbname)
 {
-	PQconninfoOption *options = dbname != NULL ? PQconninfoParse(dbname, NULL) : NULL;
-	const char *found = getenv("PGOPTIONS");
+	PQconninfoOption *named = dbname != NULL ? PQconninfoParse(dbname, NULL) : NULL;
+	PQconninfoOption *defaults = PQconndefaults();
+	const char *found = find_options(named);
 	char	   *copy;
 
-	for (PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++)
-	{
-		if (strcmp(option->keyword, "options") == 0 && option->val != NULL)
-			found = option->val;
-	}
+	if (found == NULL)
+		found = find_options(defaults);
 	copy = strdup(found != NULL ? found : "");
-	PQconninfoFree(options);
+	PQconninfoFree(named);
+	PQconninfoFree(defaults);
 	return copy;
 }
 

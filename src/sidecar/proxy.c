@@ -130,3 +130,22 @@ proxy_client(const Proxies *proxies, const Request *request, char *address, size
 	while (left > 0 && trust(proxies, address) && take_last(forwarded, &left, before, sizeof(before)))
 		snprintf(address, size, "%s", before);
 }
+
+/*
+ * By what tries and requests of an address are counted: whoever has one address of IPv6 has
+ * 2^64 of them, the network of its first 64 bits.
+ */
+void
+proxy_network(const char *address, char *network, size_t size)
+{
+	unsigned char bytes[16];
+	bool		is_4 = true;
+
+	if (read_address(address, bytes, &is_4) && !is_4)
+	{
+		memset(bytes + 8, 0, 8);
+		if (inet_ntop(AF_INET6, bytes, network, (socklen_t) size) != NULL)
+			return;
+	}
+	snprintf(network, size, "%s", address);
+}

@@ -23,6 +23,7 @@ typedef struct Proxies
 } Proxies;
 
 extern bool proxies_read(Proxies *proxies, const char *text);
+extern void proxy_network(const char *address, char *network, size_t size);
 extern void proxy_client(const Proxies *proxies, const Request *request, char *address, size_t size);
 
 #endif							/* ICO_PROXY_H */

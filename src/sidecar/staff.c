@@ -51,7 +51,7 @@ struct Login
 	char		role[ROLE_MOST + 1];
 	char	   *password;
 	unsigned char digest[32];
-	char		address[64];	/* of who opened it */
+	char		address[64];	/* the network of who opened it */
 	int			users;			/* requests */
 	bool		counted;		/* as a try */
 	Pool		pool;
@@ -155,7 +155,7 @@ make_login(Staff *staff, const char *role, const char *password, const unsigned 
 	}
 	login->staff = staff;
 	snprintf(login->role, sizeof(login->role), "%s", role);
-	snprintf(login->address, sizeof(login->address), "%s", address);
+	proxy_network(address, login->address, sizeof(login->address));
 	memcpy(login->digest, digest, sizeof(login->digest));
 	pool_init(&login->pool, staff->loop, staff->dbname, staff->pool_size, staff->epoll_fd);
 	login->pool.strict = true;
@@ -267,9 +267,12 @@ static bool
 must_wait(RestCall *call, const char *role)
 {
 	Staff	   *staff = call->rest->staff;
-	int			wait = attempts_wait(&staff->by_address, call->address);
-	int			other = attempts_wait(&staff->by_role, role);
+	int			wait = attempts_wait(&staff->by_role, role);
+	int			other;
+	char		network[64];
 
+	proxy_network(call->address, network, sizeof(network));
+	other = attempts_wait(&staff->by_address, network);
 	if (other > wait)
 		wait = other;
 	if (wait == 0)

@@ -54,9 +54,11 @@ with Server('--trusted-proxy=127.0.0.0/8,::1') as server:
     same(through('192.0.2.9, 192.0.2.2', 'plain:secret').status, 200, 'tries: only what the proxy says counts')
     same(through('192.0.2.2, 192.0.2.1', 'bookworm:secret').status, 429, 'tries: ... of several the last')
     same(through('192.0.2.1, 127.0.0.5, junk, 127.0.0.7', 'bookworm:secret').status, 200, 'tries: what is no address ends the list')
+    statuses = [through(f'2001:db8::{n}', f'reports:wrong{n}').status for n in range(7)]
+    same(statuses, [401] * 6 + [429], 'tries: of IPv6 the network counts')
     statuses = [through(f'198.51.100.{n}', f'changing:wrong{n}').status for n in range(13)]
     same((statuses[:11], statuses[-1]), ([401] * 11, 429), 'tries: a role waits, from wherever it is tried')
-    like(server.get('/metrics', headers={}).text, r'^incomplete_orders_staff_logins_failed_total 17$', 'tries: they are counted')
+    like(server.get('/metrics', headers={}).text, r'^incomplete_orders_staff_logins_failed_total 23$', 'tries: they are counted')
 with Server() as server:
     statuses = [server.get(LIST, login=f'ann:wrong{n}', headers={'X-Forwarded-For': f'192.0.2.{n}'}).status for n in range(7)]
     same(statuses, [401] * 6 + [429], 'tries: without a trusted proxy nobody believes X-Forwarded-For')
