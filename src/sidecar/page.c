@@ -26,6 +26,7 @@
 #include "loop.h"
 #include "page.h"
 #include "problem.h"
+#include "proxy.h"
 #include "query.h"
 
 #define KEY_LENGTH 46			/* pk_ and 43 characters */
@@ -513,9 +514,11 @@ page_admit(RestCall *call, void (*go_on) (RestCall *call))
 	const char *key = said_key(call);
 	int64_t		now = loop_now();
 	Key		   *place;
+	char		network[64];
 
 	call->pool = call->rest->pool;
-	if (call->address[0] != '\0' && !may_go_on(call, &page->per_address, call->address, "Too many requests come from this address."))
+	proxy_network(call->address, network, sizeof(network));
+	if (call->address[0] != '\0' && !may_go_on(call, &page->per_address, network, "Too many requests come from this address."))
 		return;
 	if (!is_key(key))
 	{
