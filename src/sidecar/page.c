@@ -333,9 +333,9 @@ read_session(RestCall *call)
 	if (session == NULL)
 		session = json_string_value(json_object_get(body, "session_id"));
 	if (session != NULL && is_session(session))
-		(void) json_object_set_new(call->visitor, "session", json_string(session));
+		snprintf(call->visitor.session, sizeof(call->visitor.session), "%s", session);
 	json_decref(body);
-	if (json_object_get(call->visitor, "session") != NULL || (call->route->flags & REST_NO_SESSION))
+	if (call->visitor.session[0] != '\0' || (call->route->flags & REST_NO_SESSION))
 		return true;
 	return refuse(call, HTTP_BAD_REQUEST, "session", "The visitor's session is missing, or is none.",
 				  "X-Session-Id, or session_id in the body, has 16 to 128 letters, digits and . : _ ~ -, and nobody can guess it.");
@@ -392,23 +392,20 @@ enter(RestCall *call, const Key *key)
 		return false;
 	if (call->route == NULL)
 		return true;
-	call->visitor = json_pack("{ssss}", "shop", key->shop, "consent", key->consent);
-	if (call->visitor == NULL)
-		return refuse(call, HTTP_UNAVAILABLE, NULL, NULL, NULL);
-	call->shop = json_string_value(json_object_get(call->visitor, "shop"));
+	snprintf(call->visitor.shop, sizeof(call->visitor.shop), "%s", key->shop);
+	snprintf(call->visitor.consent, sizeof(call->visitor.consent), "%s", key->consent);
 	return read_session(call);
 }
 
 static bool
 limit_session(RestCall *call)
 {
-	const char *session = json_string_value(json_object_get(call->visitor, "session"));
-	char		who[KEY_LENGTH + SESSION_MOST + 2];
+	char		who[sizeof(Visitor)];
 
-	if (session == NULL)
+	if (call->visitor.session[0] == '\0')
 		return true;
 	/* of two shops the same session is of two visitors */
-	snprintf(who, sizeof(who), "%s/%s", call->shop, session);
+	snprintf(who, sizeof(who), "%s/%s", call->visitor.shop, call->visitor.session);
 	return may_go_on(call, &call->rest->page->per_session, who, "This visitor's page asks too often.");
 }
 
@@ -487,6 +484,79 @@ page_is_asking(const RestCall *call)
 		return false;
 	return call->route != NULL ||
 		(strcmp(call->request->method, "OPTIONS") == 0 && http_header(call->request, "Access-Control-Request-Method") != NULL);
+}
+
+/* ---------------------------------------------------------------------------
+ * What the database is asked
+ */
+
+static bool
+use_argument(void *arg, const char *name, const char *value)
+{
+	bool	   *only_key = arg;
+
+	if (strcmp(name, "key") != 0)
+		*only_key = false;
+	return *only_key;
+}
+
+/* Is there nothing in the address but what may be? */
+bool
+page_read(RestCall *call)
+{
+	bool		only_key = true;
+
+	(void) http_each_argument(call->request, use_argument, &only_key);
+	if (!only_key)
+		return refuse(call, HTTP_BAD_REQUEST, NULL, "There is no such parameter here.", "A page says its key here, and everything else in the body.");
+	/* the tokens of links, and of nothing else, are made of these */
+	if (call->segments[0] != NULL && strspn(call->segments[0], letters) != strlen(call->segments[0]))
+		return refuse(call, HTTP_NOT_FOUND, NULL, "There is nothing of that name, or it is not yours to see.", NULL);
+	return true;
+}
+
+/* Text as JSON; what is no plain ASCII is left out, which no browser sends here. */
+static void
+put_text(char **to, const char *end, const char *text)
+{
+	char	   *at = *to;
+
+	*at++ = '"';
+	for (; *text != '\0' && at < end - 3; text++)
+	{
+		if ((unsigned char) *text < ' ' || (unsigned char) *text >= 0x7f)
+			continue;
+		if (*text == '"' || *text == '\\')
+			*at++ = '\\';
+		*at++ = *text;
+	}
+	*at++ = '"';
+	*at = '\0';
+	*to = at;
+}
+
+/*
+ * The request as JSON, in one piece without a tree: it is made for each cart that a page
+ * sends.  Shop, session and token are of characters that need no escape.
+ */
+char *
+page_asked(const RestCall *call)
+{
+	const char *agent = http_header(call->request, "User-Agent");
+	const char *token = call->segments[0] != NULL ? call->segments[0] : "";
+	size_t		room = sizeof(Visitor) + strlen(token) + 1200;
+	char	   *text = malloc(room);
+	char	   *at;
+
+	if (text == NULL)
+		return NULL;
+	at = text + snprintf(text, room, "{\"path\":{\"token\":\"%s\"},\"visitor\":{\"shop\":\"%s\",\"consent\":\"%s\"%s%s%s},\"headers\":{\"user_agent\":",
+						 token, call->visitor.shop, call->visitor.consent, call->visitor.session[0] != '\0' ? ",\"session\":\"" : "",
+						 call->visitor.session, call->visitor.session[0] != '\0' ? "\"" : "");
+	/* facts.c keeps no more of it */
+	put_text(&at, at + 520, agent != NULL ? agent : "");
+	snprintf(at, room - (size_t) (at - text), "}}");
+	return text;
 }
 
 /*

@@ -22,6 +22,8 @@ extern Page *page_new(const PageLimits *limits);
 extern void page_free(Page *page);
 extern bool page_is_asking(const RestCall *call);
 extern void page_admit(RestCall *call, void (*go_on) (RestCall *call));
+extern bool page_read(RestCall *call);
+extern char *page_asked(const RestCall *call);
 extern void page_failure(RestCall *call, const Failure *failure);
 
 #endif							/* ICO_PAGE_H */

@@ -188,7 +188,6 @@ free_call(void *own)
 	json_decref(call->path);
 	json_decref(call->query);
 	json_decref(call->headers);
-	json_decref(call->visitor);
 	free(call->asked);
 	free(call);
 }
@@ -453,7 +452,11 @@ answer_refusal(RestCall *call)
 static void
 check(RestCall *call)
 {
-	if (!answer_refusal(call) || !read_path(call) || !read_query(call) || !read_headers(call) || !read_body(call) || !schema_check(call) || !is_acceptable(call))
+	if (!answer_refusal(call))
+		return;
+	if (call->access == REST_PAGE ? !page_read(call) : !read_path(call) || !read_query(call) || !read_headers(call))
+		return;
+	if (!read_body(call) || !schema_check(call) || !is_acceptable(call))
 		return;
 	if (call->access == REST_STAFF)
 		staff_admit(call);
@@ -528,9 +531,9 @@ static char *
 make_asked(const RestCall *call)
 {
 	char	   *page = make_page_url(call);
-	json_t	   *asked = json_pack("{sOsOsOss*ss*sssssO*}", "path", call->path, "query", call->query, "headers", call->headers,
+	json_t	   *asked = json_pack("{sOsOsOss*ss*ssss}", "path", call->path, "query", call->query, "headers", call->headers,
 								  "shop", call->shop, "address", call->address[0] != '\0' ? call->address : NULL,
-								  "prefix", call->rest->prefix, "page", page, "visitor", call->visitor);
+								  "prefix", call->rest->prefix, "page", page);
 	char	   *text = asked != NULL ? json_dumps(asked, JSON_COMPACT) : NULL;
 
 	json_decref(asked);
@@ -559,7 +562,7 @@ void
 rest_ask(RestCall *call)
 {
 	free(call->asked);
-	call->asked = make_asked(call);
+	call->asked = call->access == REST_PAGE ? page_asked(call) : make_asked(call);
 	if (call->asked == NULL)
 		problem_refuse(call->request, HTTP_UNAVAILABLE, NULL);
 	else

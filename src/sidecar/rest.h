@@ -9,7 +9,7 @@
  *
  * A statement gets
  *	$1	text: the request as JSON: {"path": {name: text}, "query": {name: text},
- *		"headers": {name: text}, "shop": text, "address": text, "prefix": text, "visitor": of page.c, "page": text};
+ *		"headers": {name: text}, "shop": text, "address": text, "prefix": text, "page": text};
  *		what was not sent is not in it, or null; prefix and "/api/v1/incomplete-orders/..."
  *		make a link of ours, page and a cursor the URL of another page of the same
  *	$2	text: the body as it was sent, or null
@@ -17,7 +17,8 @@
  *	status		integer, else 200
  *	body		text: JSON, or what content_type says
  *	location, etag, content_type, disposition, retry_after: of the headers
- * A route with REST_STREAM returns rows of one text column, sent as they come, with nothing
+ * Pages of shops get {"path": ..., "headers": {"user_agent": text}, "visitor": {"shop", "consent",
+ * "session"}} as $1.  A route with REST_STREAM returns rows of one text column, sent as they come, with nothing
  * between them.
  */
 #ifndef ICO_REST_H
@@ -92,6 +93,14 @@ typedef struct Rest
 	bool		sns_confirms;	/* subscriptions are confirmed */
 } Rest;
 
+/* Whose page asks, and for whom; of page.c. */
+typedef struct Visitor
+{
+	char		shop[64];
+	char		consent[16];
+	char		session[129];
+} Visitor;
+
 /* One request on its way.  Belongs to its Request, which outlives every question. */
 typedef struct RestCall
 {
@@ -105,7 +114,7 @@ typedef struct RestCall
 	json_t	   *path;
 	json_t	   *query;
 	json_t	   *headers;
-	json_t	   *visitor;		/* of page.c, or NULL */
+	Visitor		visitor;		/* of a page, else empty */
 	const char *shop;			/* part of query, or NULL */
 	char		address[64];	/* of the client, as far as it can be known */
 	Pool	   *pool;			/* whose rights count; set by who lets it in */
