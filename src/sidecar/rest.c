@@ -730,6 +730,8 @@ on_answer(void *arg, const PGresult *result, const Failure *failure)
 		problem_failure(call->request, failure);
 	else if (PQntuples(result) == 0)
 		problem_refuse(call->request, HTTP_NOT_FOUND, "There is nothing of that name, or it is not yours to see.");
+	else if (call->route->taker != NULL)
+		call->route->taker(call, result);
 	else
 		answer_row(call, result);
 }

@@ -51,6 +51,7 @@ typedef enum RestAccess
 
 struct RestCall;
 typedef void (*RestHandler) (struct RestCall *call);
+typedef void (*RestTaker) (struct RestCall *call, const PGresult *row);
 
 typedef struct RestRoute
 {
@@ -69,6 +70,7 @@ typedef struct RestRoute
 	RestHandler handler;		/* instead of asking at once; it calls rest_ask() or an answer */
 	size_t		body_most;		/* 0: what --max-body says */
 	int			limit;			/* seconds that the statement may take; 0: REST_LIMIT */
+	RestTaker	taker;			/* gets the statement's row, and answers by itself */
 } RestRoute;
 
 extern const RestRoute order_routes[];
@@ -85,6 +87,7 @@ typedef struct Rest
 {
 	Pool	   *pool;			/* the program's own */
 	struct Staff *staff;
+	struct Trials *trials;		/* or NULL */
 	struct Page *page;
 	const char *prefix;			/* or "" */
 	size_t		body_most;

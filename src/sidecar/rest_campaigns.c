@@ -4,6 +4,7 @@
  */
 #include "rest_schema.h"
 #include "rest_sql.h"
+#include "trial.h"
 
 #define TYPES "abandoned_cart,payment_reminder,final_reminder,discount_offer"
 
@@ -60,12 +61,22 @@ static const RestField previewing[] = {
 	{"id", TYPE_UUID, 0, NULL, "An open order; without it one is made up", NULL},
 	{NULL}
 };
+static const RestField trial[] = {
+	{"to", TYPE_TEXT, FIELD_NEEDED, NULL, "Who gets it", "\"maria@shop.example\""},
+	{"locale", TYPE_TEXT, 0, NULL, "Language of the reader; else the order's, or the shop's", NULL},
+	{"id", TYPE_UUID, 0, NULL, "An open order; without it one is made up", NULL},
+	{NULL}
+};
+static const RestField tried[] = {
+	{"recipient", TYPE_TEXT, FIELD_NEEDED}, {"result", TYPE_WORD, FIELD_NEEDED, "sent,rejected,deferred,untried"},
+	{"response", TYPE_TEXT, 0, NULL, "What the mail server said"}, {NULL}
+};
 static const RestField message_preview[] = {{NULL}};
 
 const RestSchema campaign_schemas[] = {
 	{"CampaignStep", campaign_row, 0, "One row for each step of a campaign"}, {"Enabling", enabling}, {"Step", step}, {"Variant", variant}, {"VariantRow", variant_row},
 	{"Coupon", coupon}, {"CouponRow", coupon_row}, {"Text", text, 0, "What is left out stays; null: as it comes with the extension"}, {"TextRow", text_row},
-	{"TemplateVariable", template_variable}, {"Previewing", previewing},
+	{"TemplateVariable", template_variable}, {"Previewing", previewing}, {"Trial", trial}, {"Tried", tried},
 	{"MessagePreview", message_preview, SCHEMA_OPEN, "The message as a sender gets it, its texts filled in; its links are signed and lead nowhere"},
 	{NULL}
 };
@@ -76,6 +87,10 @@ const RestSchema campaign_schemas[] = {
 
 static const char preview_sql[] =
 ARGS " SELECT 200 AS status, incomplete_orders.preview_message(p ->> 'template', b ->> 'locale', (b ->> 'id')::uuid, " SHOP ")::text AS body FROM a";
+
+static const char trial_sql[] =
+ARGS " SELECT m.m::text AS object, m.m #>> '{shop,shop}' AS shop, b ->> 'to' AS recipient FROM a,"
+" LATERAL incomplete_orders.preview_message(p ->> 'template', b ->> 'locale', (b ->> 'id')::uuid, " SHOP ") AS m (m)";
 
 const RestRoute campaign_routes[] = {
 	GET("campaigns/", "list_campaigns", ROWS("list_campaigns(" SHOP ")"), NULL, "Campaigns, step by step", "CampaignStep*"),
@@ -100,5 +115,7 @@ const RestRoute campaign_routes[] = {
 	ACT("DELETE", "templates/{template}/{locale}/", "delete_template", CHANGED("delete_template(p ->> 'template', p ->> 'locale', " SHOP ")"), NULL,
 		"Back to the text that comes with the extension", NULL),
 	POST_MAYBE("templates/{template}/preview/", "preview_message", preview_sql, "A message as it would be", "Previewing", "MessagePreview"),
+	{"POST", "templates/{template}/test/", "send_test_message", REST_STAFF, REST_BODY, NULL, trial_sql,
+	"Sends a message to an address of yours, and says what the mail server said; nothing is counted", "Trial", "Tried",.taker = trial_take},
 	{NULL}
 };

@@ -152,6 +152,11 @@ make_children(Family *family, const RunOptions *options)
 	add(serve, "staff-dbname", options->staff_dbname);
 	add(serve, "prefix", options->prefix);
 	add(serve, "trusted-proxy", options->trusted_proxy);
+	add(serve, "smtp-url", options->smtp_url);
+	add(serve, "relays", options->relays);
+	add(serve, "from", options->from);
+	add(serve, "base-url", options->base_url);
+	add(serve, "netrc-file", options->netrc_file);
 	begin_child(send, "send", options);
 	add(send, "smtp-url", options->smtp_url);
 	add(send, "relays", options->relays);

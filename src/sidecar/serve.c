@@ -29,6 +29,7 @@
 #include "sns.h"
 #include "staff.h"
 #include "traffic.h"
+#include "trial.h"
 
 /* what requests get to end when we are asked to stop, and then the visits */
 #define STOP_GRACE (10 * SECOND)
@@ -56,6 +57,7 @@ typedef struct ServeOptions
 	const char *sns_certificate;
 	const char *sns_topics;
 	bool		sns_confirm;
+	TrialSettings trial;
 } ServeOptions;
 
 /* the words of --access-log, in the order of HttpLog */
@@ -102,8 +104,26 @@ static const OptionDef serve_options[] = {
 	"... of these topics, with commas between"},
 	{"sns-confirm", 0, OPTION_FLAG, offsetof(ServeOptions, sns_confirm), NULL, NULL, 0, 0,
 	"... and subscriptions to them are confirmed, not only logged"},
+	{"smtp-url", 0, OPTION_TEXT, offsetof(ServeOptions, trial.smtp_url), "URL", NULL, 0, 0,
+	"mail server of messages that staff try"},
+	{"relays", 0, OPTION_TEXT, offsetof(ServeOptions, trial.relays), "FILE", NULL, 0, 0,
+	"... those of single shops"},
+	{"from", 0, OPTION_TEXT, offsetof(ServeOptions, trial.from), "ADDRESS", NULL, 0, 0,
+	"... their sender if the shop has no from_email"},
+	{"base-url", 0, OPTION_TEXT, offsetof(ServeOptions, trial.base_url), "URL", NULL, 0, 0,
+	"... where links lead if the shop has none"},
+	{"starttls", 0, OPTION_CHOICE, offsetof(ServeOptions, trial.smtp.starttls), STARTTLS, "try", 0, 0,
+	"... encrypt; require also checks the certificate"},
+	{"ca-file", 0, OPTION_TEXT, offsetof(ServeOptions, trial.smtp.ca_file), "FILE", NULL, 0, 0,
+	"... certificates to trust, instead of the system's"},
+	{"netrc-file", 0, OPTION_TEXT, offsetof(ServeOptions, trial.smtp.netrc_file), "FILE", NULL, 0, 0,
+	"... users and passwords; else SMTP_USER, SMTP_PASSWORD"},
 	{NULL}
 };
+
+/* of messages that staff try: few, and somebody waits for them */
+#define TRIALS_AT_ONCE 4
+#define TRIAL_LIMIT 20
 
 typedef struct Server
 {
@@ -120,6 +140,7 @@ typedef struct Server
 	Http	   *metrics;		/* the listener of --metrics, or NULL */
 	bool		warned;			/* that our role is a superuser */
 	Sns		   *sns;			/* or NULL */
+	Trials	   *trials;			/* or NULL */
 } Server;
 
 /* ---------------------------------------------------------------------------
@@ -285,11 +306,12 @@ turn(Server *server, int64_t deadline)
 	deadline = sooner(deadline, visits_deadline(&server->visits));
 	if (server->metrics != NULL)
 		deadline = sooner(deadline, http_deadline(server->metrics));
-	(void) loop_wait(server->loop, server->epoll_fd, POLLIN, deadline);
+	(void) loop_wait_news(server->loop, server->epoll_fd, POLLIN, deadline);
 	pool_listen(server->epoll_fd);
 	pool_turn(&server->pool);
 	staff_turn(&server->staff);
 	visits_turn(&server->visits);
+	trials_turn(server->trials);
 	/* Last: it sends what the others have answered. */
 	http_turn(server->http);
 	if (server->metrics != NULL)
@@ -331,6 +353,7 @@ stop(Server *server)
 	/* Who still waits for the database is told, and may take a moment to hear it. */
 	pool_close(&server->pool);
 	staff_close(&server->staff);
+	trials_close(server->trials);
 	deadline = loop_now() + SECOND;
 	turn(server, 0);
 	while (busy(server) > 0 && loop_now() < deadline)
@@ -342,6 +365,7 @@ stop(Server *server)
 	staff_free(&server->staff);
 	page_free(server->rest.page);
 	sns_free(server->sns);
+	trials_free(server->trials);
 	visits_free(&server->visits);
 }
 
@@ -399,6 +423,8 @@ are_good(Server *server, const ServeOptions *options, Failure *failure)
 		failure_set(failure, EX_USAGE, "--prefix is a path such as /shop, without a slash at its end");
 	else if ((options->sns_certificate == NULL) != (options->sns_topics == NULL))
 		failure_set(failure, EX_USAGE, "--sns-certificate and --sns-topics need each other");
+	else if (options->trial.smtp_url != NULL && smtp_url_problem(options->trial.smtp_url) != NULL)
+		failure_set(failure, EX_USAGE, "--smtp-url %s", smtp_url_problem(options->trial.smtp_url));
 	else
 		return true;
 	return false;
@@ -416,6 +442,19 @@ listen_for(Server *server, const HttpSetup *setup, Failure *failure)
 	failure_set(failure, EX_OSERR, "could not watch the listening socket");
 	http_stop(http);
 	return NULL;
+}
+
+/* Where messages go that staff try; true without any, too. */
+static bool
+init_trials(Server *server, const ServeOptions *options, Failure *failure)
+{
+	TrialSettings settings = options->trial;
+
+	settings.smtp.connections = TRIALS_AT_ONCE;
+	settings.smtp.timeout = TRIAL_LIMIT;
+	server->trials = trials_new(&settings, server->loop, failure);
+	server->rest.trials = server->trials;
+	return server->trials != NULL || failure->message == NULL;
 }
 
 static bool
@@ -461,6 +500,8 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 		server->rest.sns = server->sns;
 		server->rest.sns_confirms = options->sns_confirm;
 	}
+	if (!init_trials(server, options, failure))
+		return false;
 	server->http = listen_for(server, &setup, failure);
 	if (server->http == NULL)
 		return false;
