@@ -44,6 +44,47 @@ with Server('--verbose', '--max-body=8192') as server:
     ok(all(is_quiet(answer.text) for answer in Answer.seen if answer.status >= 400), 'no problem quotes the server',
        *[answer.text for answer in Answer.seen if answer.status >= 400 and not is_quiet(answer.text)])
 
+# ---- what the database says, and what of it a client gets to hear ----
+
+sql("""CREATE TABLE public.planned (code text); INSERT INTO public.planned VALUES (NULL); GRANT SELECT ON public.planned TO PUBLIC;
+    CREATE SEQUENCE public.tries; GRANT USAGE ON SEQUENCE public.tries TO PUBLIC;
+    ALTER FUNCTION incomplete_orders.statistics RENAME TO real_statistics""")
+sql("""DO $do$ BEGIN EXECUTE format($q$CREATE FUNCTION incomplete_orders.statistics(%s) RETURNS %s LANGUAGE plpgsql AS $f$
+    BEGIN
+        PERFORM nextval('public.tries');
+        IF (SELECT code FROM public.planned) = '57P01' THEN
+            PERFORM pg_terminate_backend(pg_backend_pid());
+            PERFORM pg_sleep(10);
+        ELSIF (SELECT code FROM public.planned) IS NOT NULL THEN
+            RAISE EXCEPTION 'secret words' USING ERRCODE = (SELECT code FROM public.planned), DETAIL = 'SELECT secret FROM relation "x"', HINT = 'secret';
+        END IF;
+    END $f$; GRANT EXECUTE ON FUNCTION incomplete_orders.statistics TO PUBLIC; GRANT pg_signal_backend TO ann$q$,
+    pg_get_function_arguments(oid), pg_get_function_result(oid)) FROM pg_proc WHERE proname = 'real_statistics'; END $do$""".replace('BEGIN EXECUTE format', 'DECLARE q text; BEGIN SELECT format', 1)
+    .replace("FROM pg_proc WHERE proname = 'real_statistics'; END", "INTO q FROM pg_proc WHERE proname = 'real_statistics'; EXECUTE q; END"))
+with Server() as server:
+    for code, status, tries, again in (
+            ('IC001', 503, 1, True), ('IC003', 404, 1, False), ('IC004', 409, 1, False), ('IC009', 409, 1, False), ('IC007', 422, 1, False), ('IC012', 500, 1, False),
+            ('22023', 422, 1, False), ('22P02', 400, 1, False), ('22003', 422, 1, False), ('23505', 409, 1, False), ('23514', 422, 1, False),
+            ('42501', 403, 1, False), ('40001', 503, 2, True), ('40P01', 503, 2, True), ('55P03', 503, 1, True), ('57014', 503, 1, True), ('53100', 503, 1, True),
+            ('25006', 503, 1, True), ('54001', 422, 1, False), ('42P01', 500, 1, False), ('42883', 500, 1, False), ('XX000', 500, 1, False), ('P0001', 500, 1, False),
+            ('57P01', 503, 2, True)):
+        sql("UPDATE public.planned SET code = %s", code)
+        sql("SELECT setval('public.tries', 1, false)")
+        answer = server.get('incomplete-orders/statistics/')
+        same((answer.status, answer.type, answer.headers['Retry-After'] is not None, one('SELECT last_value FROM public.tries')),
+             (status, 'application/problem+json', again, tries), f'error {code}: status, whether to come again, how often it was tried')
+        ours = code.startswith('IC') or code == '22023'
+        # What is ours may speak: its words are written for callers.
+        if not ours or status >= 500:
+            unlike(answer.text, 'secret|SELECT|relation', f'error {code}: quotes nothing')
+        else:
+            like(answer.text, 'secret words', f'error {code}: its message')
+        same(answer.json.get('type'), f'urn:incomplete-orders:{code}' if code.startswith('IC') else 'about:blank', f'error {code}: its type')
+    sql("UPDATE public.planned SET code = NULL")
+    same(server.get('incomplete-orders/statistics/').status, 200, 'after all these errors')
+sql("""DROP FUNCTION incomplete_orders.statistics; ALTER FUNCTION incomplete_orders.real_statistics RENAME TO statistics;
+    DROP TABLE public.planned; DROP SEQUENCE public.tries; REVOKE pg_signal_backend FROM ann""")
+
 # ---- waiting, and being stopped ----
 
 with Server() as server:
@@ -91,6 +132,13 @@ with Server('--request-timeout=3s', '--idle-timeout=3s', '--max-connections=8') 
     same(server.raw(b'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n', 0.5), b'', 'no more connections than are allowed')
     ok(wait_for(lambda: server.raw(b'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 2)), 'silent ones make room')
     [connection.close() for connection in crowd]
+
+with Server('--max-per-address=2') as server:
+    crowd = [server.connect() for n in range(2)]
+    time.sleep(0.2)
+    same(server.raw(b'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n', 0.5), b'', 'no more connections of an address than are allowed')
+    [connection.close() for connection in crowd]
+    ok(wait_for(lambda: server.raw(b'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 2)), '... and others when these have left')
 
 # ---- answers that are written as they come ----
 
