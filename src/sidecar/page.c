@@ -205,11 +205,14 @@ answer_preflight(RestCall *call)
 static bool
 hex_is(const char *text, char *byte)
 {
-	char		digits[3] = {text[0], text[0] != '\0' ? text[1] : '\0', '\0'};
-	char	   *end;
+	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+	const char *high = text[0] != '\0' ? strchr(digits, text[0]) : NULL;
+	const char *low = high != NULL && text[1] != '\0' ? strchr(digits, text[1]) : NULL;
 
-	*byte = (char) strtoul(digits, &end, 16);
-	return end == digits + 2;
+	if (low == NULL)
+		return false;
+	*byte = (char) ((high - digits) % 16 * 16 + (low - digits) % 16);
+	return true;
 }
 
 /* Decodes a part of a form in place. */
@@ -449,7 +452,7 @@ on_key(void *arg, const PGresult *result, const Failure *failure)
 	Key		   *place;
 
 	if (result == NULL)
-		problem_failure(waiting->call->request, failure);
+		page_failure(waiting->call, failure);
 	else
 	{
 		place = place_of(waiting->call->rest->page, waiting->key, loop_now());
@@ -568,6 +571,13 @@ page_failure(RestCall *call, const Failure *failure)
 {
 	Failure		public = *failure;
 
+	/* What the program's role may not do is not the page's fault. */
+	if (strcmp(failure->sqlstate, "42501") == 0)
+	{
+		log_trouble(failure, "page", 0);
+		problem_refuse(call->request, HTTP_UNAVAILABLE, "The shop's pages cannot be served now; the log of the program says why.");
+		return;
+	}
 	if (strcmp(failure->sqlstate, "IC002") == 0 || strcmp(failure->sqlstate, "IC003") == 0)
 		public.detail = public.hint = NULL;
 	problem_failure(call->request, &public);

@@ -72,9 +72,9 @@ class Answer:
 
 
 class Serve:
-    def __init__(self, *options):
+    def __init__(self, *options, role=os.environ["SIDECAR_ROLE"]):
         self.process = subprocess.Popen(["incomplete-orders", "serve", "--listen=127.0.0.1:0", "--verbose", *options],
-                                        env={**os.environ, "PGUSER": os.environ["SIDECAR_ROLE"]},
+                                        env={**os.environ, "PGUSER": role},
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.log = []
         threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True).start()
@@ -306,7 +306,7 @@ def bodies(serve, key):
     same(status({"currency": "EURO"}), 422, "a currency that is none")
     same([status(json.dumps({"items": LINES}), t) for t in ("application/xml", "multipart/form-data; boundary=x", "text/html", None)], [415] * 4, "other types: 415")
     same([status({"pad": "x" * n}) for n in (60000, 70000)], [200, 413], "64 KiB is the most")
-    same([status(form, "application/x-www-form-urlencoded", "track-engagement/", "POST") for form in ("seconds=%zz", "seconds=%00", "a=%ff")], [400] * 3, "a form that is none: 400")
+    same([status(form, "application/x-www-form-urlencoded", "track-engagement/", "POST") for form in ("seconds=%zz", "seconds=%00", "a=%ff", "a=%", "a=%4", "a=%+1")], [400] * 6, "a form that is none: 400")
     ok(order(session)["items"] == [], "and nothing of all that was stored", order(session))
     same(status({"items": LINES, "email": ["zq"], "phone": {"a": 1}, "step": "nowhere", "shipping": "x", "context": 3, "consent": GRANTED}), 200, "a cart is not lost because of a fact beside it")
     stored = order(session)
@@ -327,6 +327,13 @@ def limits(key):
     with Serve("--rate-per-session=0", "--rate-per-address=0", "--rate-per-key=2") as serve:
         got = [serve.ask("GET", "cart/", key=key, session=f"visitor-{n:020d}").status for n in range(40)]
         same(sorted(set(got)), [404, 429], "a shop's pages together have a limit")
+
+
+def rights(key):
+    with Serve(role="zq_other") as serve:
+        refused = serve.ask("GET", "cart/", key=key, session="visitor-0000000001")
+        same(refused.status, 503, "a program whose role may not serve pages says that it cannot")
+        ok(until(lambda: "42501" in "".join(serve.log)), "and in its log why", serve.log)
 
 
 def script(serve):
@@ -354,6 +361,7 @@ def main():
         script(serve)
         log = "".join(serve.log)
     limits(lamps)
+    rights(lamps)
     everything = "\n".join(answers)
     found = [word for word in ("zq", "Zq", "sidecar", "SELECT", "open_orders", "capture_page", "PL/pgSQL", "other@example") if word in everything]
     same(found, [], "no answer had anything of a person, of roles, or of SQL")
