@@ -153,7 +153,8 @@ answer_unknown(Request *request, const Failure *failure)
 	if (failure->code == EX_UNAVAILABLE || failure->code == EX_TEMPFAIL)
 	{
 		problem_answer(request, &(Problem) {
-			.status = HTTP_UNAVAILABLE,.detail = "The database does not answer.",.retry_after = RETRY_LATER
+			.status = HTTP_UNAVAILABLE,.retry_after = RETRY_LATER,
+				.detail = failure->code == EX_TEMPFAIL ? "No answer came in time." : "The database does not answer."
 		});
 		return;
 	}

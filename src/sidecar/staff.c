@@ -325,8 +325,9 @@ is_from_elsewhere(const RestCall *call)
 
 	if (!(call->route->flags & REST_WRITES) && strcmp(call->route->method, "GET") == 0)
 		return false;
-	if (site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
-		return true;
+	/* No page can forge it; older browsers do not say it, but where the page is from. */
+	if (site != NULL)
+		return strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0;
 	if (origin == NULL)
 		return false;
 	name = strstr(origin, "://");

@@ -39,6 +39,9 @@ with Server('--verbose', '--max-body=8192') as server:
     connection.close()
     server.ask('POST', 'webhooks/x/ping/', headers={'Sec-Fetch-Site': 'cross-site'}).problem(403, "another site's page makes a browser post", 'another site')
     server.ask('POST', 'webhooks/x/ping/', headers={'Origin': 'https://evil.example'}).problem(403, '... with an older browser')
+    for site in 'same-origin', 'none':
+        ok(server.ask('POST', 'webhooks/x/ping/', headers={'Sec-Fetch-Site': site, 'Origin': 'https://shop.example:8443'}).status != 403, f'a page of ours may post: {site}')
+    ok(server.ask('POST', 'webhooks/x/ping/', headers={'Origin': f'http://{server.host}:{server.port}'}).status != 403, '... with an older browser, too')
     unlike(server.log, r'c4@example|c4%40|=pending|ann|secret', 'the log names nobody and nothing')
     like(server.log, r'event=request method=GET path=\S*incomplete-orders/ status=200 ms=\d', 'the log has routes')
     ok(all(is_quiet(answer.text) for answer in Answer.seen if answer.status >= 400), 'no problem quotes the server',
