@@ -47,8 +47,8 @@ AS $$
 	SELECT format($q$
 		SELECT e.shop_id, %2$s AS question, e.day, e.currency, e.bot, coalesce(%3$s) AS bucket,
 			count(*) FILTER (WHERE e.event = 'created') AS created,
-			count(*) FILTER (WHERE e.event = 'converted') - count(*) FILTER (WHERE e.event = 'reversed') AS direct,
-			coalesce(sum(e.value) FILTER (WHERE e.event = 'converted'), 0) - coalesce(sum(e.value) FILTER (WHERE e.event = 'reversed'), 0) AS direct_value,
+			coalesce(sum(e.bought), 0)::bigint AS direct,
+			coalesce(sum(e.bought * e.value), 0) AS direct_value,
 			count(*) FILTER (WHERE e.event = 'abandoned') AS abandoned,
 			coalesce(sum(e.value) FILTER (WHERE e.event = 'abandoned'), 0) AS abandoned_value,
 			count(*) FILTER (WHERE e.event IN ('message_queued', 'holdout')) AS recoverable,
@@ -56,14 +56,17 @@ AS $$
 			coalesce(sum(e.value) FILTER (WHERE e.event = 'lost'), 0) AS lost_value
 		FROM (
 			SELECT e.shop_id, e.event, e.currency, e.bot, e.value, t.local::date AS day,
+				-- 1: was bought; -1: was counted with other facts, or taken back by the shop
+				CASE WHEN e.event IN ('converted', 'reversed', 'recounted')
+					THEN (e.status_after IS NOT DISTINCT FROM 'converted')::integer - (e.status_before IS NOT DISTINCT FROM 'converted')::integer END AS bought,
 				(extract(isodow FROM t.local) * 24 - 24 + extract(hour FROM t.local))::text AS by_hour,
 				incomplete_orders._value_bucket(e.value) AS by_value, e.furthest_step::text AS by_step,
 				CASE WHEN e.event = 'abandoned' THEN coalesce(e.reason_code, '') ELSE '' END AS by_reason, coalesce(e.device, '') AS by_device, coalesce(e.source, '') AS by_source
 			FROM %1$s e
 			JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
-			CROSS JOIN LATERAL (SELECT CASE WHEN e.event IN ('created', 'converted', 'reversed') THEN e.created_at ELSE e.abandoned_at END AT TIME ZONE s.time_zone AS local OFFSET 0) t
+			CROSS JOIN LATERAL (SELECT CASE WHEN e.event IN ('created', 'converted', 'reversed', 'recounted') THEN e.created_at ELSE e.abandoned_at END AT TIME ZONE s.time_zone AS local OFFSET 0) t
 			WHERE e.event IN ('created', 'abandoned', 'lost')
-				OR e.event IN ('converted', 'reversed') AND e.episode = 1 AND e.status_before <> 'abandoned' AND e.abandoned_at IS NULL
+				OR e.event IN ('converted', 'reversed', 'recounted') AND 'converted' IN (e.status_before, e.status_after) AND e.episode = 1 AND e.abandoned_at IS NULL
 				OR e.event IN ('message_queued', 'holdout') AND e.reason_code = 'first' AND e.abandoned_at IS NOT NULL
 		) e
 		GROUP BY GROUPING SETS (%4$s)
@@ -95,15 +98,17 @@ COMMENT ON FUNCTION incomplete_orders._messages_query(text) IS 'What those event
 -- What became of abandoned orders that were paid, from their whole history: paid only,
 -- by the abandonment before the payment.  Attributed (recovered): a person clicked a
 -- link or redeemed a coupon of a message within the shop's attribution window before
--- it; assisted: a message was sent within it; unaided otherwise.
-CREATE FUNCTION incomplete_orders._outcomes(shop_ids integer[], order_ids uuid[])
-RETURNS TABLE (shop_id integer, order_id uuid, outcome text, currency text, bot boolean, day date, hour text, value text, step text, reason text,
+-- it; assisted: a message was sent within it; unaided otherwise.  An order that the
+-- shop took back and those that continue it are one, of which only the last can have
+-- been paid.
+CREATE FUNCTION incomplete_orders._outcomes(shop_ids integer[], root_ids uuid[])
+RETURNS TABLE (shop_id integer, root_id uuid, outcome text, currency text, bot boolean, day date, hour text, value text, step text, reason text,
 	device text, source text, minutes text, revenue numeric, coupon_cost numeric, paid_day date, campaign text, message_step integer, variant text, products jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 	-- Read once, by the key, and sorted once: no plan depends on how many there are.
 	-- What was paid in another currency than the first part is not added to it.
-	SELECT o.shop_id, o.order_id,
+	SELECT o.shop_id, o.root_id,
 		CASE WHEN (o.click).event_id IS NOT NULL THEN 'recovered' WHEN (o.message).event_id IS NOT NULL THEN 'assisted' ELSE 'unaided' END,
 		o.currency, o.bot, t.local::date, (extract(isodow FROM t.local) * 24 - 24 + extract(hour FROM t.local))::text,
 		incomplete_orders._value_bucket((o.a).value), (o.a).furthest_step::text, coalesce((o.a).reason_code, ''),
@@ -117,46 +122,52 @@ AS $$
 			(SELECT jsonb_object_agg(i.sku, jsonb_build_array(i.quantity, i.value)) FROM (
 				SELECT i.sku, sum(i.quantity) AS quantity, sum(i.quantity * i.unit_price) AS value
 				FROM incomplete_orders.orders p JOIN incomplete_orders.order_items i ON i.shop_id = p.shop_id AND i.order_id = p.order_id
-				WHERE p.shop_id = o.shop_id AND p.incomplete_order_id = o.order_id AND p.paid AND p.currency = o.currency GROUP BY i.sku) i) END
+				WHERE p.shop_id = o.shop_id AND p.incomplete_order_id = ANY (o.paid_orders) AND p.paid AND p.currency = o.currency GROUP BY i.sku) i) END
 	FROM (
-		SELECT e.shop_id, e.order_id, s.time_zone, e.currency, e.bot, e.paid_at,
-			sum((e.event).paid_amount) FILTER (WHERE (e.event).currency = e.currency) AS paid,
-			coalesce(sum((e.event).refund_amount) FILTER (WHERE (e.event).currency = e.currency), 0) AS refunded,
-			coalesce(sum((e.event).coupon_cost) FILTER (WHERE (e.event).currency = e.currency), 0) AS coupon_cost,
+		SELECT e.shop_id, e.root_id, s.time_zone, e.currency, e.bot, e.paid_at,
+			sum((e.event).paid_amount) FILTER (WHERE e.counts AND (e.event).currency = e.currency) AS paid,
+			coalesce(sum((e.event).refund_amount) FILTER (WHERE e.counts AND (e.event).currency = e.currency), 0) AS refunded,
+			coalesce(sum((e.event).coupon_cost) FILTER (WHERE e.counts AND (e.event).currency = e.currency), 0) AS coupon_cost,
+			array_agg(DISTINCT e.order_id) FILTER (WHERE e.counts AND (e.event).paid_amount IS NOT NULL) AS paid_orders,
 			(array_agg(e.event ORDER BY e.at DESC, e.event_id DESC) FILTER (WHERE e.what = 'abandoned' AND e.at <= e.paid_at))[1] AS a,
 			(array_agg(e.event ORDER BY e.what DESC, e.at DESC, e.event_id DESC) FILTER (WHERE e.what IN ('message_clicked', 'coupon_redeemed')
 				AND e.at BETWEEN e.paid_at - s.attribution_window AND e.paid_at))[1] AS click,
 			(array_agg(e.event ORDER BY e.at DESC, e.event_id DESC) FILTER (WHERE e.what = 'message_sent'
 				AND ((e.event).message_id = ANY (e.bounced)) IS NOT TRUE AND e.at BETWEEN e.paid_at - s.attribution_window AND e.paid_at))[1] AS message
 		FROM (
-			SELECT e.shop_id, e.order_id, e.event_id, e.event AS what, e.at, e.whole AS event, first_value(e.currency) OVER w AS currency,
-				first_value(e.bot) OVER w AS bot, first_value(CASE WHEN e.paid_amount IS NOT NULL THEN e.at END) OVER w AS paid_at,
-				array_agg(e.message_id) FILTER (WHERE e.event = 'message_bounced') OVER (PARTITION BY e.shop_id, e.order_id) AS bounced
-			FROM unnest($1, $2) u (shop_id, order_id)
+			SELECT e.shop_id, u.root_id, e.order_id, e.event_id, e.event AS what, e.at, NOT e.reversed AS counts, e.whole AS event,
+				first_value(e.currency) OVER w AS currency, first_value(e.bot) OVER w AS bot,
+				first_value(CASE WHEN NOT e.reversed AND e.paid_amount IS NOT NULL THEN e.at END) OVER w AS paid_at,
+				array_agg(e.message_id) FILTER (WHERE e.event = 'message_bounced') OVER (PARTITION BY e.shop_id, u.root_id) AS bounced
+			FROM unnest($1, $2) u (shop_id, root_id)
+			CROSS JOIN LATERAL (SELECT u.root_id AS id UNION ALL
+				SELECT c.order_id FROM incomplete_orders.continued_orders c WHERE c.shop_id = u.shop_id AND c.root_id = u.root_id) m
 			-- OFFSET 0: looked up for each order, never the other way round
-			CROSS JOIN LATERAL (SELECT q AS whole, q.* FROM incomplete_orders.order_events q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id OFFSET 0) e
-			WHERE (e.event IN ('abandoned', 'message_sent', 'message_bounced', 'coupon_redeemed', 'reversed') OR e.event = 'message_clicked' AND e.machine IS NOT TRUE
+			CROSS JOIN LATERAL (SELECT q AS whole, q.*, bool_or(q.event = 'reversed') OVER () AS reversed
+				FROM incomplete_orders.order_events q WHERE q.shop_id = u.shop_id AND q.order_id = m.id OFFSET 0) e
+			WHERE (e.event IN ('abandoned', 'message_sent', 'message_bounced', 'coupon_redeemed') OR e.event = 'message_clicked' AND e.machine IS NOT TRUE
 					OR e.paid_amount IS NOT NULL OR e.refund_amount IS NOT NULL OR e.coupon_cost IS NOT NULL)
-				AND NOT EXISTS (SELECT FROM incomplete_orders.order_outcomes k WHERE k.shop_id = u.shop_id AND k.order_id = u.order_id AND k.kept)
-			WINDOW w AS (PARTITION BY e.shop_id, e.order_id ORDER BY e.paid_amount IS NULL, e.at, e.event_id)
+				AND NOT EXISTS (SELECT FROM incomplete_orders.order_outcomes k WHERE k.shop_id = u.shop_id AND k.root_id = u.root_id AND k.kept)
+			WINDOW w AS (PARTITION BY e.shop_id, u.root_id ORDER BY e.reversed OR e.paid_amount IS NULL, e.at, e.event_id)
 		) e JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
 		WHERE e.paid_at IS NOT NULL
-		GROUP BY e.shop_id, e.order_id, s.time_zone, e.currency, e.bot, e.paid_at
-		HAVING bool_or(e.what = 'abandoned' AND e.at <= e.paid_at) AND NOT bool_or(e.what = 'reversed')
+		GROUP BY e.shop_id, e.root_id, s.time_zone, e.currency, e.bot, e.paid_at
+		HAVING bool_or(e.what = 'abandoned' AND e.at <= e.paid_at)
 	) o CROSS JOIN LATERAL (SELECT (o.a).abandoned_at AT TIME ZONE o.time_zone AS local OFFSET 0) t
 $$;
 ALTER FUNCTION incomplete_orders._outcomes(integer[], uuid[]) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._outcomes(integer[], uuid[]) IS 'What became of those orders, of those that were abandoned and paid';
+COMMENT ON FUNCTION incomplete_orders._outcomes(integer[], uuid[]) IS 'What became of those orders, with those that continue them; of those that were abandoned and paid';
 
--- The orders of events whose outcome may be another than before.
+-- The orders of events whose outcome may be another than before, by the first of those
+-- that continue each other.
 CREATE FUNCTION incomplete_orders._touched_query(source text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format($q$
-		SELECT DISTINCT e.shop_id, e.order_id FROM %s e
+		SELECT DISTINCT e.shop_id, e.root_id FROM %s e
 		WHERE (e.paid_amount IS NOT NULL OR e.refund_amount IS NOT NULL OR e.event = 'reversed') AND (e.episode > 1 OR e.abandoned_at IS NOT NULL)
 			OR e.event IN ('message_clicked', 'message_sent', 'message_bounced', 'coupon_redeemed', 'abandoned')
-				AND EXISTS (SELECT FROM incomplete_orders.order_outcomes o WHERE o.shop_id = e.shop_id AND o.order_id = e.order_id)
+				AND EXISTS (SELECT FROM incomplete_orders.order_outcomes o WHERE o.shop_id = e.shop_id AND o.root_id = e.root_id)
 	$q$, source)
 $$;
 COMMENT ON FUNCTION incomplete_orders._touched_query(text) IS 'Orders that those events may give another outcome';
@@ -316,23 +327,23 @@ $$;
 COMMENT ON FUNCTION incomplete_orders._add_outcomes(text, text) IS 'The parts of a statement that add outcomes, with a sign, to the rollups';
 
 -- Changes of the outcomes of those orders: the stored ones are taken out, the new put in.
-CREATE FUNCTION incomplete_orders._outcome_changes(shop_ids integer[], order_ids uuid[])
-RETURNS TABLE (sign integer, shop_id integer, order_id uuid, outcome text, currency text, bot boolean, day date, hour text, value text, step text, reason text,
+CREATE FUNCTION incomplete_orders._outcome_changes(shop_ids integer[], root_ids uuid[])
+RETURNS TABLE (sign integer, shop_id integer, root_id uuid, outcome text, currency text, bot boolean, day date, hour text, value text, step text, reason text,
 	device text, source text, minutes text, revenue numeric, coupon_cost numeric, paid_day date, campaign text, message_step integer, variant text, products jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 	WITH fresh AS (SELECT * FROM incomplete_orders._outcomes($1, $2)),
-	stored AS (SELECT o.shop_id, o.order_id, o.outcome, o.currency, o.bot, o.day, o.hour, o.value, o.step, o.reason, o.device, o.source, o.minutes, o.revenue,
+	stored AS (SELECT o.shop_id, o.root_id, o.outcome, o.currency, o.bot, o.day, o.hour, o.value, o.step, o.reason, o.device, o.source, o.minutes, o.revenue,
 			o.coupon_cost, o.paid_day, o.campaign, o.message_step, o.variant, o.products
-		FROM unnest($1, $2) u (shop_id, order_id)
-		CROSS JOIN LATERAL (SELECT q.* FROM incomplete_orders.order_outcomes q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id AND NOT q.kept OFFSET 0) o)
+		FROM unnest($1, $2) u (shop_id, root_id)
+		CROSS JOIN LATERAL (SELECT q.* FROM incomplete_orders.order_outcomes q WHERE q.shop_id = u.shop_id AND q.root_id = u.root_id AND NOT q.kept OFFSET 0) o)
 	SELECT -1, s.* FROM (SELECT * FROM stored EXCEPT SELECT * FROM fresh) s
 	UNION ALL SELECT 1, f.* FROM (SELECT * FROM fresh EXCEPT SELECT * FROM stored) f
 $$;
 ALTER FUNCTION incomplete_orders._outcome_changes(integer[], uuid[]) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._outcome_changes(integer[], uuid[]) IS 'What is to be taken out of (-1) and put into (1) the rollups for those orders';
 
-CREATE FUNCTION incomplete_orders._fold_outcomes(shop_ids integer[], order_ids uuid[]) RETURNS bigint
+CREATE FUNCTION incomplete_orders._fold_outcomes(shop_ids integer[], root_ids uuid[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -341,13 +352,13 @@ BEGIN
 	EXECUTE format($q$
 		WITH c AS MATERIALIZED (SELECT * FROM incomplete_orders._outcome_changes($1, $2)),
 		gone AS (DELETE FROM incomplete_orders.order_outcomes o WHERE o.ctid = ANY (ARRAY(
-			SELECT t.ctid FROM (SELECT c.shop_id, c.order_id FROM c GROUP BY 1, 2 HAVING sum(c.sign) < 0) g
-			CROSS JOIN LATERAL (SELECT q.ctid FROM incomplete_orders.order_outcomes q WHERE q.shop_id = g.shop_id AND q.order_id = g.order_id OFFSET 0) t))),
-		put AS (INSERT INTO incomplete_orders.order_outcomes AS o (shop_id, order_id, outcome, currency, bot, day, hour, value, step, reason, device, source,
+			SELECT t.ctid FROM (SELECT c.shop_id, c.root_id FROM c GROUP BY 1, 2 HAVING sum(c.sign) < 0) g
+			CROSS JOIN LATERAL (SELECT q.ctid FROM incomplete_orders.order_outcomes q WHERE q.shop_id = g.shop_id AND q.root_id = g.root_id OFFSET 0) t))),
+		put AS (INSERT INTO incomplete_orders.order_outcomes AS o (shop_id, root_id, outcome, currency, bot, day, hour, value, step, reason, device, source,
 				minutes, revenue, coupon_cost, paid_day, campaign, message_step, variant, products)
-			SELECT shop_id, order_id, outcome, currency, bot, day, hour, value, step, reason, device, source, minutes, revenue, coupon_cost,
+			SELECT shop_id, root_id, outcome, currency, bot, day, hour, value, step, reason, device, source, minutes, revenue, coupon_cost,
 				paid_day, campaign, message_step, variant, products FROM c WHERE sign = 1
-			ON CONFLICT (shop_id, order_id) DO UPDATE SET (outcome, currency, bot, day, hour, value, step, reason, device, source, minutes, revenue,
+			ON CONFLICT (shop_id, root_id) DO UPDATE SET (outcome, currency, bot, day, hour, value, step, reason, device, source, minutes, revenue,
 				coupon_cost, paid_day, campaign, message_step, variant, products) = (excluded.outcome, excluded.currency, excluded.bot, excluded.day, excluded.hour,
 				excluded.value, excluded.step, excluded.reason, excluded.device, excluded.source, excluded.minutes, excluded.revenue,
 				excluded.coupon_cost, excluded.paid_day, excluded.campaign, excluded.message_step, excluded.variant, excluded.products)),
@@ -355,10 +366,12 @@ BEGIN
 		%s
 		SELECT count(*) FROM c
 	$q$, incomplete_orders._name_products('SELECT i.shop_id, i.sku AS product, max(i.name) AS name FROM c
-			CROSS JOIN LATERAL (SELECT q.* FROM incomplete_orders.orders q WHERE q.shop_id = c.shop_id AND q.incomplete_order_id = c.order_id OFFSET 0) p
+			CROSS JOIN LATERAL (SELECT c.root_id AS id UNION ALL
+				SELECT k.order_id FROM incomplete_orders.continued_orders k WHERE k.shop_id = c.shop_id AND k.root_id = c.root_id) m
+			CROSS JOIN LATERAL (SELECT q.* FROM incomplete_orders.orders q WHERE q.shop_id = c.shop_id AND q.incomplete_order_id = m.id AND q.paid OFFSET 0) p
 			CROSS JOIN LATERAL (SELECT q.* FROM incomplete_orders.order_items q WHERE q.shop_id = p.shop_id AND q.order_id = p.order_id OFFSET 0) i
 			WHERE c.sign = 1 AND c.outcome = ''recovered'' GROUP BY 1, 2'), incomplete_orders._add_outcomes('c'))
-	INTO changed USING shop_ids, order_ids;
+	INTO changed USING shop_ids, root_ids;
 	RETURN changed;
 END
 $$;
@@ -387,17 +400,17 @@ AS $$
 DECLARE
 	folded bigint;
 	shop_ids integer[];
-	order_ids uuid[];
+	root_ids uuid[];
 BEGIN
 	EXECUTE format($q$
 		WITH gone AS MATERIALIZED (
 			DELETE FROM incomplete_orders.order_event_tail t WHERE %s RETURNING t.*
 		), touched AS MATERIALIZED (%s), %s, %s
-		SELECT (SELECT count(*) FROM gone), (SELECT array_agg(t.shop_id) FROM touched t), (SELECT array_agg(t.order_id) FROM touched t)
+		SELECT (SELECT count(*) FROM gone), (SELECT array_agg(t.shop_id) FROM touched t), (SELECT array_agg(t.root_id) FROM touched t)
 	$q$, chosen, incomplete_orders._touched_query('gone'), incomplete_orders._add_events('gone'), incomplete_orders._add_products('gone'))
-	INTO folded, shop_ids, order_ids USING most, of_shops, of_orders;
+	INTO folded, shop_ids, root_ids USING most, of_shops, of_orders;
 	IF shop_ids IS NOT NULL THEN
-		PERFORM incomplete_orders._fold_outcomes(shop_ids, order_ids);
+		PERFORM incomplete_orders._fold_outcomes(shop_ids, root_ids);
 	END IF;
 	RETURN folded;
 END

@@ -43,6 +43,7 @@ AS $$
 		('person_messages', 'table', true),
 		('person_arms', 'table', true),
 		('attached_tables', 'table', true),
+		('continued_orders', 'table', true),
 		('cart_marks', 'table', false),
 		('cart_mark_progress', 'table', false),
 		('due_carts', 'table', false),

@@ -74,8 +74,8 @@ CREATE FUNCTION incomplete_orders._changes_report() RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT 'touched AS MATERIALIZED (' || incomplete_orders._touched_query(incomplete_orders._tail_source()) || '),
-		changes AS MATERIALIZED (SELECT c.* FROM (SELECT array_agg(t.shop_id) AS shop_ids, array_agg(t.order_id) AS order_ids FROM touched t) t
-			CROSS JOIN LATERAL incomplete_orders._outcome_changes(t.shop_ids, t.order_ids) c WHERE t.shop_ids IS NOT NULL)'
+		changes AS MATERIALIZED (SELECT c.* FROM (SELECT array_agg(t.shop_id) AS shop_ids, array_agg(t.root_id) AS root_ids FROM touched t) t
+			CROSS JOIN LATERAL incomplete_orders._outcome_changes(t.shop_ids, t.root_ids) c WHERE t.shop_ids IS NOT NULL)'
 $$;
 COMMENT ON FUNCTION incomplete_orders._changes_report() IS 'The part of a report that finds outcomes which are not folded yet';
 
