@@ -52,12 +52,12 @@ def fates_of(visitor, step, sent_at):
     return [(sent_at + minutes * MINUTE, event, machine) for event, machine, minutes, whom in FATES if whom(k, step)]
 
 
-# In the file hardly anybody buys what was left (10 of 7,166): here one in six does, so much later.
+# In the file hardly anybody comes back to what was left: here one in six does to buy it, so much later, and one in six to leave it again.
 RETURNS = (2 * HOUR, 20 * HOUR, 27 * HOUR, 80 * HOUR, 6 * DAY, 10 * DAY, 16 * DAY)
 
 
 def with_returns(events):
-    """The events, and those of who comes back; one in three of these adds something before buying."""
+    """The events, and those of who comes back: to buy, one in three of them with something more, or only to add something."""
     last, bought, end = {}, set(), datetime.fromisoformat(events[-1]["at"])
     for event in events:
         if event["event"] == "purchase":
@@ -69,12 +69,14 @@ def with_returns(events):
         k = number_of(event["visitor"])
         # a second to tell it from every other instant
         at = datetime.fromisoformat(event["at"]) + RETURNS[k // 6 % 7] + timedelta(seconds=1)
-        if session in bought or k % 6 != 1 or at > end:
+        buys = k % 6 == 1
+        if session in bought or not buys and k % 6 != 4 or at > end:
             continue
-        if k % 18 == 13:
+        if not buys or k % 18 == 13:
             added = {"sku": "WRAP", "name": "Gift wrapping", "unit_price": "2.95", "quantity": "2"}
             more.append({**event, **added, "at": (at - 10 * MINUTE).isoformat()})
-        more.append({**event, "event": "purchase", "at": at.isoformat()})
+        if buys:
+            more.append({**event, "event": "purchase", "at": at.isoformat()})
     return sorted(events + more, key=lambda e: datetime.fromisoformat(e["at"]))
 
 
