@@ -238,7 +238,7 @@ Abandonments, by the day of abandoned_at; an order that is abandoned again count
   recovered_value = paid_amount - refund_amount of the recovered ones; what coupons took off is not in what was paid. lost_value = value of those given up (event lost).
   median_, p90_time_to_recover = paid - abandoned_at of the recovered ones, in whole minutes: the smallest within which a half, nine of ten had paid.
 Messages, by their day: recovery_attempts = queued (message_queued), messages_sent = sent (message_sent).
-Persons, by the day they were drawn (person_arms, by the currency of the order drawn for), once the attribution window and three days are over: treated, held_out = how many. lift = share of the treated that ordered within that time - the same of those held out; lift_low, lift_high = its 95 % interval (Newcombe). All three are null where lift_reason says why: "not enough data" (fewer than 100 persons in an arm), or "several shops" (which may hold out different shares).
+Persons, by the day they were drawn (person_arms, by the currency of the order drawn for), once the attribution window and three days are over: treated, held_out = how many; who was added up stays on that day, also when the shop's time zone changes. lift = share of the treated that ordered within that time - the same of those held out; lift_low, lift_high = its 95 % interval (Newcombe). All three are null where lift_reason says why: "not enough data" (fewer than 100 persons in an arm), or "several shops" (which may hold out different shares).
 Rates are shares from 0 to 1 with four decimals, null where there is nothing to divide by. IC002, 22023$c$;
 
 CREATE FUNCTION incomplete_orders.statistics_of_bots(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)
