@@ -12,6 +12,7 @@ OBJS = \
 	src/uuid7.o \
 	src/secret.o \
 	src/rights.o \
+	src/rollup.o \
 	src/rules.o \
 	src/tenant.o \
 	src/line_items.o \

@@ -15,7 +15,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF EXISTS (SELECT FROM incomplete_orders.order_event_tail) THEN
-		PERFORM incomplete_orders._fold('(t.shop_id, t.event_id) IN (SELECT e.shop_id, e.event_id FROM unnest($2, $3) u (shop_id, order_id)
+		PERFORM incomplete_orders._fold('SELECT t.ctid FROM incomplete_orders.order_event_tail t WHERE (t.shop_id, t.event_id) IN (SELECT e.shop_id, e.event_id FROM unnest($2, $3) u (shop_id, order_id)
 			CROSS JOIN LATERAL (SELECT q.shop_id, q.event_id FROM incomplete_orders.order_events q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id OFFSET 0) e)',
 			NULL, shop_ids, order_ids);
 	END IF;
@@ -39,9 +39,9 @@ BEGIN
 		SELECT u.shop_id, u.order_id FROM unnest(shop_ids, order_ids) u (shop_id, order_id)
 		UNION SELECT c.shop_id, c.order_id FROM unnest(shop_ids, root_ids) u (shop_id, root_id)
 		CROSS JOIN LATERAL (SELECT k.* FROM incomplete_orders.continued_orders k WHERE k.shop_id = u.shop_id AND k.root_id = u.root_id OFFSET 0) c) o;
-	EXECUTE format('WITH gone AS MATERIALIZED (SELECT e.* FROM unnest($1, $2) u (shop_id, order_id) CROSS JOIN LATERAL
+	EXECUTE format('WITH gone AS MATERIALIZED (SELECT e.*, incomplete_orders._event_kind(e.event) AS what FROM unnest($1, $2) u (shop_id, order_id) CROSS JOIN LATERAL
 			(SELECT q.* FROM incomplete_orders.order_events q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id AND q.recorded_at >= $3 OFFSET 0) e), %s SELECT',
-		incomplete_orders._add_events('gone', '(true, 1), (false, -1)'))
+		incomplete_orders._add_events(incomplete_orders._with_zones('gone'), '(true, 1), (false, -1)'))
 	USING shop_ids, order_ids, incomplete_orders._kept_before();
 	EXECUTE format('WITH found AS MATERIALIZED (SELECT t.*, EXISTS (SELECT FROM incomplete_orders.continued_orders k WHERE k.shop_id = t.shop_id AND k.root_id = t.root_id) AS shared
 			FROM (SELECT DISTINCT u.shop_id, u.root_id FROM unnest($1, $2) u (shop_id, root_id)) u
@@ -65,10 +65,10 @@ AS $$
 DECLARE
 	after timestamptz := incomplete_orders._kept_before();
 BEGIN
-	PERFORM incomplete_orders._fold(format('(t.shop_id, t.event_id) IN (SELECT e.shop_id, e.event_id FROM incomplete_orders.order_events e
+	PERFORM incomplete_orders._fold(format('SELECT t.ctid FROM incomplete_orders.order_event_tail t WHERE (t.shop_id, t.event_id) IN (SELECT e.shop_id, e.event_id FROM incomplete_orders.order_events e
 		WHERE e.recorded_at >= %L AND e.recorded_at < %L)', after, before), NULL, NULL, NULL);
-	EXECUTE format('WITH gone AS (SELECT e.* FROM incomplete_orders.order_events e WHERE e.recorded_at >= $1 AND e.recorded_at < $2), %s SELECT',
-		incomplete_orders._add_events('gone', '(true, 1), (false, -1)'))
+	EXECUTE format('WITH gone AS MATERIALIZED (SELECT e.*, incomplete_orders._event_kind(e.event) AS what FROM incomplete_orders.order_events e WHERE e.recorded_at >= $1 AND e.recorded_at < $2), %s SELECT',
+		incomplete_orders._add_events(incomplete_orders._with_zones('gone'), '(true, 1), (false, -1)'))
 	USING after, before;
 	EXECUTE format('WITH moved AS (UPDATE incomplete_orders.order_outcomes o SET kept = true WHERE NOT o.kept AND (o.shop_id, o.root_id) IN
 			(SELECT e.shop_id, e.root_id FROM incomplete_orders.order_events e WHERE e.recorded_at >= $1 AND e.recorded_at < $2) RETURNING 1 AS sign, o.*), %s SELECT',
@@ -85,7 +85,7 @@ COMMENT ON FUNCTION incomplete_orders._keep_events(timestamptz) IS 'What events 
 CREATE FUNCTION incomplete_orders._folded_source() RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT '(SELECT * FROM incomplete_orders.order_events e WHERE e.shop_id = ANY ($1) AND e.recorded_at >= $3 AND NOT EXISTS
+	SELECT '(SELECT e.*, incomplete_orders._event_kind(e.event) AS what FROM incomplete_orders.order_events e WHERE e.shop_id = ANY ($1) AND e.recorded_at >= $3 AND NOT EXISTS
 		(SELECT FROM incomplete_orders.order_event_tail t WHERE t.shop_id = e.shop_id AND t.event_id = e.event_id))'
 $$;
 COMMENT ON FUNCTION incomplete_orders._folded_source() IS 'The events of the shops $1 that are folded and not kept for good, as part of a query';
@@ -103,7 +103,7 @@ DECLARE
 	something text;
 	changed bigint;
 BEGIN
-	SELECT r.* INTO events FROM incomplete_orders._event_rollups(incomplete_orders._folded_source()) r WHERE r.rollup = _recompute.rollup;
+	SELECT r.* INTO events FROM incomplete_orders._event_rollups(incomplete_orders._with_zones(incomplete_orders._folded_source())) r WHERE r.rollup = _recompute.rollup;
 	SELECT r.* INTO outcomes FROM incomplete_orders._outcome_rollups('(SELECT 1 AS sign, o.* FROM incomplete_orders.order_outcomes o
 		WHERE o.shop_id = ANY ($1) AND NOT o.kept)') r WHERE r.rollup = _recompute.rollup;
 	SELECT string_agg(quote_ident(k), ', ' ORDER BY n) INTO keys FROM unnest(coalesce(events.key_columns, outcomes.key_columns)) WITH ORDINALITY k (k, n);
@@ -182,7 +182,7 @@ CREATE FUNCTION incomplete_orders._fold_all() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	WHILE incomplete_orders._fold('t.ctid = ANY (ARRAY(SELECT q.ctid FROM incomplete_orders.order_event_tail q LIMIT $1))', 50000, NULL, NULL) >= 50000 LOOP
+	WHILE incomplete_orders._fold('SELECT q.ctid FROM incomplete_orders.order_event_tail q LIMIT $1', 50000, NULL, NULL) >= 50000 LOOP
 		NULL;
 	END LOOP;
 END
