@@ -182,7 +182,7 @@ CREATE FUNCTION incomplete_orders._fold_all() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	WHILE incomplete_orders._fold('SELECT q.ctid FROM incomplete_orders.order_event_tail q LIMIT $1', 50000, NULL, NULL) >= 50000 LOOP
+	WHILE incomplete_orders._fold('SELECT q.ctid FROM incomplete_orders.order_event_tail q LIMIT $1', 100000, NULL, NULL) >= 100000 LOOP
 		NULL;
 	END LOOP;
 END
