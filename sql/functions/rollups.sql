@@ -179,7 +179,7 @@ AS $$
 			coalesce(sum((e.event).coupon_cost) FILTER (WHERE e.counts AND (e.event).currency = e.currency), 0) AS coupon_cost,
 			array_agg(DISTINCT e.order_id) FILTER (WHERE e.counts AND (e.event).paid_amount IS NOT NULL) AS paid_orders,
 			(array_agg(e.event ORDER BY e.at DESC, e.event_id DESC) FILTER (WHERE e.what = 'a' AND e.at <= e.paid_at))[1] AS a,
-			(array_agg(e.event ORDER BY e.what = 'k' DESC, e.at DESC, e.event_id DESC) FILTER (WHERE (e.what = 'k' OR e.what = 'x')
+			(array_agg(e.event ORDER BY e.at DESC, e.event_id DESC) FILTER (WHERE (e.what = 'k' OR e.what = 'x')
 				AND e.at BETWEEN e.paid_at - s.attribution_window AND e.paid_at))[1] AS click,
 			(array_agg(e.event ORDER BY e.at DESC, e.event_id DESC) FILTER (WHERE e.what = 's'
 				AND ((e.event).message_id = ANY (e.bounced)) IS NOT TRUE AND e.at BETWEEN e.paid_at - s.attribution_window AND e.paid_at))[1] AS message

@@ -49,6 +49,7 @@ CALLS = {
     "pending": "SELECT incomplete_orders.mark_payment_pending(%b::uuid, at => %b::timestamptz)",
     "fate": "SELECT incomplete_orders.record_message_event(%b::uuid, %b::text, %b::text::jsonb, at => %b::timestamptz)",
 }
+REDEEM = "SELECT r.total FROM incomplete_orders.redeem_coupon(%b::text, %b::uuid, at => %b::timestamptz) r"
 # The sender's clock is the real one. What it wrote is put to the time of the tick, as if the mail had left then.
 SENT = ("UPDATE incomplete_orders.order_events SET at = %s WHERE event = 'message_sent' AND at > %s",
         "UPDATE incomplete_orders.order_event_tail SET at = %s WHERE event = 'message_sent' AND at > %s",
@@ -70,6 +71,7 @@ class Replay:
     def __init__(self, conn, events, orders, shift, ticks):
         self.conn, self.orders, self.ticks = conn, orders, ticks
         self.began = conn.execute("SELECT now()").fetchone()[0]
+        self.coupons, self.codes = set(), {}  # messages that brought one; session -> the last code
         self.ids, self.bought, self.carts = {}, {}, {}  # by session
         self.additions = Counter()
         self.actions, self.number = [], 0
@@ -127,6 +129,8 @@ class Replay:
         if kind == "add":
             return self.add(at, key, facts[0])
         if kind == "buy":
+            if key in self.codes and self.orders[key].redeems():
+                self.conn.execute(REDEEM, (self.codes[key], self.ids[key], at), prepare=True)
             return self.conn.execute(CALLS["convert"], (self.ids[key], "true" if self.orders[key].paid_at == at else "false", at), prepare=True)
         subject = {"timeout": key, "fate": key, "pay": self.bought.get(key), "refund": self.bought.get(key)}.get(kind, self.ids.get(key))
         return self.conn.execute(CALLS[kind], (subject, *facts, at), prepare=True)
@@ -153,9 +157,13 @@ class Replay:
                     self.conn.execute("SELECT incomplete_orders.ack_message(%s, %s)", (message_id, token), prepare=True)
             for statement in SENT:
                 self.conn.execute(statement, (at, self.began), prepare=True)
-            for message_id, session, step in self.conn.execute(
-                    """SELECT m.id, i.session_id, m.step FROM incomplete_orders.messages m JOIN incomplete_orders.incomplete_orders i
+            codes = {message_id: message["order"]["coupon"]["code"] for message_id, _, message in claimed if message["order"].get("coupon")}
+            for message_id, session, episode, step in self.conn.execute(
+                    """SELECT m.id, i.session_id, m.episode, m.step FROM incomplete_orders.messages m JOIN incomplete_orders.incomplete_orders i
                     ON i.shop_id = m.shop_id AND i.id = m.order_id WHERE m.id = ANY (%s)""", ([c[0] for c in claimed],)).fetchall():
+                if message_id in codes:
+                    self.coupons.add((session, episode, step))
+                    self.codes[session] = codes[message_id]
                 for when, event, machine in fates_of(self.orders[session].visitor, step, at):
                     meta = {"machine": machine} if machine else {"permanent": False} if event == "bounced" else {}
                     self.plan(when, "fate", message_id, event, json.dumps(meta))
@@ -195,6 +203,7 @@ def main():
         conn.execute("SET synchronous_commit = off")
         conn.execute("SELECT incomplete_orders.configure_shop('default', %s)", (json.dumps(SETTINGS),))
         conn.execute("SELECT incomplete_orders.enable_campaign('cart', at => %s)", (FIRST_DAY,))
+        conn.execute("SELECT incomplete_orders.configure_coupon('cart', '{\"percentage\": 10, \"valid_for\": \"30 days\", \"cool_down\": \"0\"}')")
         replay = Replay(conn, events, orders, shift, ticks)
         replay.run()
 
@@ -209,13 +218,14 @@ def main():
         right = {key: at for key, (_, at) in mails.items()}
         wrong = [f"{k}: {found.get(k)}, not {right.get(k)}" for k in sorted(found.keys() | right.keys()) if found.get(k) != right.get(k)]
         ok(not wrong, f"{len(right):,} mails were sent when they should be", f"{len(wrong)} differ", *wrong[:5])
-        deliver(orders, mails, withheld, shift)
+        deliver(orders, mails, withheld, replay.coupons, shift)
 
         def compare_all(zone, periods, when):
             for since, until in periods:
                 compare(conn, orders, held_out, zone, date.fromisoformat(since), date.fromisoformat(until), when,
                         None if zone == LIVE_ZONE else (ZoneInfo(LIVE_ZONE), end))
 
+        ok(sum(o.redeemed is not None for o in orders.values()) > 20, f"{len(replay.coupons)} coupons were sent, and some redeemed")
         ok(conn.execute("SELECT count(*) FROM incomplete_orders.order_event_tail").fetchone()[0] > 0, "some of it is not folded yet")
         compare_all(LIVE_ZONE, (WHOLE, ("2025-10-13", "2025-10-27"), ("2025-10-26", "2025-10-27"), ("2024-01-01", "2024-01-03")), "as it was folded")
         changed = conn.execute("SELECT incomplete_orders.rebuild_analytics()").fetchone()[0]

@@ -48,6 +48,8 @@ class Left:
             recent = [m for m in order.messages if not m.held_out]
             clicks = [(at, m) for m in recent for at in m.times_of("clicked") if order.paid_at - WINDOW <= at <= order.paid_at]
             mailed = [m for m in recent if order.paid_at - WINDOW <= m.at <= order.paid_at and not m.times_of("bounced")]
+            if order.redeemed:
+                clicks.append((order.bought_at, order.redeemed[0]))
             self.outcome = "recovered" if clicks else "assisted" if mailed else "unaided"
             if clicks:
                 self.click = max(clicks, key=lambda c: c[0])[1]
@@ -253,6 +255,7 @@ class Reports:
                 row = rows[x.click.step, x.currency]
                 row["converted"] += 1
                 row["revenue"] += x.paid
+                row["coupon_cost"] += x.order.redeemed[1] if x.order.redeemed else 0
         return [{"campaign": CAMPAIGN, "step": step, "variant": None, "currency": currency, **row, **{
             name: rate(row[of], row["sent"]) for name, of in (
                 ("open_rate", "opened"), ("click_rate", "clicked"), ("conversion_rate", "converted"), ("unsubscribe_rate", "unsubscribed"),

@@ -116,6 +116,11 @@ class Order:
         self.decide_status(returns[-1] if not self.bought_at else None, end)
         self.decide_money()
         self.messages = []  # Message, in the order of time
+        self.redeemed = None  # (message, what its coupon took off)
+
+    def redeems(self):
+        """Whether the coupon of a message is used, if one came: by some of those who come back late."""
+        return self.bought_at and self.k // 6 % 7 in (3, 4)
 
     def context(self):
         told = {"device": self.device, "source": self.source, "bot": self.bot or None}
@@ -162,6 +167,11 @@ class Order:
             if self.k % 7 == 4:
                 self.refund = (self.paid_at + DAY, (self.value / 4).quantize(CENT, ROUND_HALF_UP))
 
+    def redeem(self, message):
+        cost = (self.value / 10).quantize(CENT, ROUND_HALF_UP)
+        self.redeemed = (message, cost)
+        self.value -= cost
+
 
 class Message:
     def __init__(self, order, episode, step, at, held_out):
@@ -184,8 +194,9 @@ def orders_of(events, end, shift):
     return {key: Order(key, session, lines[key], end, shift) for key, session in sessions_of(events).items()}
 
 
-def deliver(orders, mails, withheld, shift):
-    """Gives each order its messages, and those withheld because the person is held out."""
+def deliver(orders, mails, withheld, with_coupon, shift):
+    """Gives each order its messages, and those withheld because the person is held out; with_coupon:
+    (session, episode, step) of mails that brought a coupon of a tenth."""
     decided = [(at + shift, key, False) for key, (_, at) in mails.items()] + [(at + shift, key, True) for key, at in withheld.items()]
     seen = Counter()
     for at, (session, episode, step), held_out in sorted(decided):
@@ -193,3 +204,5 @@ def deliver(orders, mails, withheld, shift):
         message.first = not seen[session, episode]
         seen[session, episode] += 1
         orders[session].messages.append(message)
+        if (session, episode, step) in with_coupon and message.order.redeems():
+            message.order.redeem(message)
