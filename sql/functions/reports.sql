@@ -253,7 +253,7 @@ BEGIN
 		),
 		-- each added up by itself: a row has few columns then
 		sums AS (
-			SELECT x.product, x.currency, max(x.name) AS name, sum(x.abandoned)::bigint AS abandoned, sum(x.quantity)::bigint AS quantity, sum(x.value) AS value,
+			SELECT x.product, x.currency, max(x.name COLLATE "C") AS name, sum(x.abandoned)::bigint AS abandoned, sum(x.quantity)::bigint AS quantity, sum(x.value) AS value,
 				sum(x.recovered)::bigint AS recovered, sum(x.recovered_quantity)::bigint AS recovered_quantity, sum(x.recovered_value) AS recovered_value
 			FROM (
 				SELECT r.product, r.currency, NULL AS name, sum(r.abandoned) AS abandoned, sum(r.quantity) AS quantity, sum(r.value) AS value,
@@ -413,7 +413,7 @@ BEGIN
 		)
 		SELECT c.currency, c.stage, c.word, c.orders::bigint, incomplete_orders._rate(c.orders, first_value(c.orders) OVER w), incomplete_orders._rate(c.orders, lag(c.orders) OVER w)
 		FROM counted c WINDOW w AS (PARTITION BY c.currency ORDER BY c.stage) ORDER BY c.currency, c.stage
-	$q$, incomplete_orders._states_report('currency, step'), incomplete_orders._open_report('currency, step'))
+	$q$, incomplete_orders._states_report('currency, step'), incomplete_orders._open_report('currency, step', false, false))
 	USING shop_ids, days.since, days.until;
 END
 $$;

@@ -285,9 +285,9 @@ CREATE FUNCTION incomplete_orders._products_query(source text, by_columns text[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format($q$
-		SELECT %1$s, max(l.name) AS name, count(*) AS abandoned, sum(l.quantity)::bigint AS quantity, sum(l.value) AS value
+		SELECT %1$s, max(l.name COLLATE "C") AS name, count(*) AS abandoned, sum(l.quantity)::bigint AS quantity, sum(l.value) AS value
 		FROM (
-			SELECT e.shop_id, e.day, e.currency, i.sku AS product, max(i.name) AS name, sum(i.quantity) AS quantity, sum(i.quantity * i.unit_price) AS value
+			SELECT e.shop_id, e.day, e.currency, i.sku AS product, max(i.name COLLATE "C") AS name, sum(i.quantity) AS quantity, sum(i.quantity * i.unit_price) AS value
 			FROM (
 				SELECT e.shop_id, e.event_id, e.currency, e.day,
 					coalesce((SELECT (h.changes -> 'abandoned_items')::incomplete_orders.line_items FROM incomplete_orders.order_changes h

@@ -55,22 +55,22 @@ COMMENT ON FUNCTION incomplete_orders._states_report(text, boolean) IS 'The part
 
 -- CTEs: open.  A capture changes what is in a pending order, and how far it came, without
 -- an event: it is read where it lies.  Emptied ones, which are worth nothing, are not in it.
-CREATE FUNCTION incomplete_orders._open_report(by_columns text, bots boolean DEFAULT false) RETURNS text
+CREATE FUNCTION incomplete_orders._open_report(by_columns text, bots boolean DEFAULT false, with_value boolean DEFAULT true) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format('open AS MATERIALIZED (
-			SELECT %1$s, count(*) AS orders, sum(value) AS value
+			SELECT %1$s, count(*) AS orders%4$s
 			FROM (
-				SELECT o.currency, d.day, o.furthest_step AS step,
-					incomplete_orders._order_total(o.items, o.shipping, o.tax, o.discount, o.coupon_discount, o.currency) AS value
+				SELECT o.currency, d.day, o.furthest_step AS step, o.items, o.shipping, o.tax, o.discount, o.coupon_discount
 				FROM incomplete_orders.shops s
 				CROSS JOIN LATERAL (SELECT q.* FROM incomplete_orders.open_orders q
 					WHERE q.shop_id = s.shop_id AND q.next_action_at <= now() + s.cut_off AND q.status = %2$L AND q.bot = %3$L OFFSET 0) o
-				CROSS JOIN LATERAL (SELECT (o.created_at AT TIME ZONE s.time_zone)::date AS day) d
+				CROSS JOIN LATERAL (SELECT incomplete_orders._local_time(o.created_at, s.time_zone)::date AS day OFFSET 0) d
 				WHERE s.shop_id = ANY ($1) AND d.day >= $2 AND d.day < $3
-			) o GROUP BY %1$s)', by_columns, 'pending', bots)
+			) o GROUP BY %1$s)', by_columns, 'pending', bots,
+		CASE WHEN with_value THEN ', sum(incomplete_orders._order_total(o.items, o.shipping, o.tax, o.discount, o.coupon_discount, o.currency)) AS value' ELSE '' END)
 $$;
-COMMENT ON FUNCTION incomplete_orders._open_report(text, boolean) IS 'The part of a report that reads pending orders';
+COMMENT ON FUNCTION incomplete_orders._open_report(text, boolean, boolean) IS 'The part of a report that reads pending orders';
 
 -- CTEs: changes, the outcomes that are not folded yet.
 CREATE FUNCTION incomplete_orders._changes_report(with_products boolean DEFAULT false) RETURNS text
