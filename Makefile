@@ -13,6 +13,7 @@ OBJS = \
 	src/search.o \
 	src/secret.o \
 	src/rights.o \
+	src/rollup.o \
 	src/rules.o \
 	src/tenant.o \
 	src/line_items.o \

@@ -578,15 +578,13 @@ begins_anew(const Known *known, const Change *change)
 	return change->acted;
 }
 
-/* A payment is under way in the shop: nobody is reminded until that is over. */
+/* A payment is under way in the shop: nobody is reminded until that is over.  Not of an abandoned one. */
 static void
 hold(const Batch *batch, IcoOrder *order, TimestampTz at)
 {
 	IcoEvent	event = {.event = "payment_pending", .at = at};
 	IcoStatus	before;
 
-	if (order->status == ICO_ABANDONED)
-		ico_reanimate(order, batch->shop, at);
 	before = order->status;
 	order->status = ICO_PAYMENT_PENDING;
 	order->payment_deadline = order->expires_at;
@@ -638,10 +636,15 @@ write_open(const Batch *batch, Known *known, Change *change, bool in_progress)
 	was_in_progress = order->status == ICO_PAYMENT_PENDING;
 	if (in_progress && !was_in_progress)
 	{
-		hold(batch, order, at);
+		/* first what is paid for: the event of the payment tells of that */
+		if (order->status == ICO_ABANDONED)
+			ico_reanimate(order, batch->shop, at);
 		give_step(&change->facts);
+		ico_write_capture(order, batch->shop, change->items, &change->facts, at);
+		hold(batch, order, at);
+		return true;
 	}
-	else if (!in_progress && was_in_progress)
+	if (!in_progress && was_in_progress)
 		release(batch, order, at);
 	else
 		ico_reanimate(order, batch->shop, at);

@@ -437,9 +437,9 @@ ico_write_edit(const IcoOrder *order, const IcoShop *shop, LineItems *items, con
 }
 
 void
-ico_write_capture(const IcoOrder *order, const IcoShop *shop, LineItems *items, const IcoFacts *facts, TimestampTz at)
+ico_write_capture(IcoOrder *order, const IcoShop *shop, LineItems *items, const IcoFacts *facts, TimestampTz at)
 {
-	(void) write_by_id(order, shop, items, facts, at, at, 0);
+	order->version = write_by_id(order, shop, items, facts, at, at, 0);
 }
 
 static bool

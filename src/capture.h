@@ -38,7 +38,7 @@ extern int32 ico_write_edit(const IcoOrder *order, const IcoShop *shop, LineItem
 							TimestampTz at);
 
 /* the customer did it, at that instant: the order is locked, settled and pending, or awaits a payment */
-extern void ico_write_capture(const IcoOrder *order, const IcoShop *shop, LineItems *items, const IcoFacts *facts,
+extern void ico_write_capture(IcoOrder *order, const IcoShop *shop, LineItems *items, const IcoFacts *facts,
 							  TimestampTz at);
 /* a pending payment was taken back: the cart is the customer's again */
 extern void ico_withdraw_payment(IcoOrder *order, const IcoShop *shop, TimestampTz at);

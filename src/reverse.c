@@ -101,6 +101,18 @@ own_facts(const IcoOrder *order, const IcoShop *shop, const pg_uuid_t *id, Times
 	return ico_column(0, 1, &isnull);
 }
 
+/* Reports count what became of them as of one order. */
+static void
+note_continued(const IcoOrder *order, const pg_uuid_t *id)
+{
+	static IcoPlan plan = {
+		"iuu", "INSERT INTO incomplete_orders.continued_orders (shop_id, root_id, order_id) VALUES ($1, $2, $3)"
+	};
+	Datum		values[3] = {Int32GetDatum(order->shop_id), UUIDPGetDatum(&order->root_id), UUIDPGetDatum(id)};
+
+	(void) ico_execute(&plan, values, NULL);
+}
+
 static void
 begin_again(const IcoOrder *order, const IcoShop *shop, TimestampTz at, pg_uuid_t *id)
 {
@@ -113,6 +125,7 @@ begin_again(const IcoOrder *order, const IcoShop *shop, TimestampTz at, pg_uuid_
 	values[1] = UUIDPGetDatum(&order->id);
 	values[3] = TimestampTzGetDatum(Min(order->last_activity_at, at) + shop->cut_off);
 	(void) ico_execute(copy_plan(), values, NULL);
+	note_continued(order, id);
 	ico_append_event(order->shop_id, id, &event);
 }
 

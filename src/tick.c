@@ -51,7 +51,7 @@
 /* shops that one batch looks at */
 #define BATCH_SHOPS 1000
 /* events in one batch: large, because what they add up to is written once */
-#define BATCH_EVENTS 50000
+#define BATCH_EVENTS 100000
 /* carts of an attached shop that are read at once */
 #define BATCH_CARTS 500
 /* advisory lock of tick: class and number, in this database */

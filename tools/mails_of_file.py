@@ -80,11 +80,14 @@ class Episode:
         return self.session.value_at(used), used, self.session.number
 
 
-def mails_of(events, ticks, enabled, cut_off):
-    """(session, episode, step) -> (address, when it is queued), and -> the reason why it is not.
+def mails_of(events, ticks, enabled, cut_off, held_out=frozenset(), leaves=lambda visitor: False):
+    """(session, episode, step) -> (address, when it is queued), -> the reason why it is not,
+    and -> when it was withheld because the person is held out.
 
     ticks: when the clock was called, the last of them after the last event and every
-    other one before an event of the same instant.
+    other one before an event of the same instant.  held_out: visitors that are never
+    mailed, to measure what mails do; leaves: whether that visitor unsubscribes at the
+    first mail.
     """
     sessions = sessions_of(events)
     purchases = defaultdict(list)  # visitor -> (when, what)
@@ -104,6 +107,8 @@ def mails_of(events, ticks, enabled, cut_off):
         bought = [(at, skus) for at, skus in purchases[session.visitor] if happened(at, tick)]
         if address_of(session.visitor)[0] is None:
             return "no_recipient"
+        if left.get(session.visitor, tick) < tick:
+            return "unsubscribed"
         if any(at > begin for at, _ in bought):
             return "ordered"
         opened = session.times[0]
@@ -133,7 +138,7 @@ def mails_of(events, ticks, enabled, cut_off):
             and refusal(other.session, other.begin, tick) is None
             for other in episodes[episode.session.visitor])
 
-    mails, refused = {}, {}
+    mails, refused, withheld, left = {}, {}, {}, {}
     for of_visitor in episodes.values():
         for episode in of_visitor:
             decide_steps(episode)
@@ -142,9 +147,14 @@ def mails_of(events, ticks, enabled, cut_off):
             reason = refusal(episode.session, episode.begin, tick)
             if reason is None and stands_back(episode, tick):
                 reason = "other_cart"
+            key, visitor = (episode.key, episode.number, step), episode.session.visitor
+            if reason is None and visitor in held_out:
+                reason, withheld[key] = "holdout", tick
             if reason:  # of this step; the next one is decided anew
-                refused[episode.key, episode.number, step] = reason
+                refused[key] = reason
             else:
-                mails[episode.key, episode.number, step] = (address_of(episode.session.visitor)[0], tick)
+                mails[key] = (address_of(visitor)[0], tick)
                 episode.mailed.append(tick)
-    return mails, refused
+                if leaves(visitor):
+                    left.setdefault(visitor, tick)
+    return mails, refused, withheld

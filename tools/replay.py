@@ -325,7 +325,7 @@ def verify_mails(conn, check, replay, events, shift):
         FROM incomplete_orders.messages m {session} WHERE m.ordinal = 0""")}
     ledger = [((row[0], row[1], row[2]), row[3]) for row in conn.execute(
         f"SELECT i.session_id, m.episode, m.step, m.reason FROM incomplete_orders.message_skips m {session}")]
-    mails, refused = mails_of(events, [t - shift for t in replay.ticks], replay.mails_from - shift, CUT_OFF)
+    mails, refused, _ = mails_of(events, [t - shift for t in replay.ticks], replay.mails_from - shift, CUT_OFF)
     check.same(f"{len(mails):,} mails were queued, each when it should be, and sent to the right person",
                found, {key: (*value, "sent") for key, value in mails.items()})
     check.same(f"{len(refused):,} were not, each for the right reason, which is in the ledger once",
@@ -347,7 +347,7 @@ def verify_statistics(conn, check, replay, events, lives, shift):
     """Every figure of the reports of all days, against the file."""
     zone = ZoneInfo(conn.execute("SELECT time_zone FROM incomplete_orders.shops").fetchone()[0])
     first, end = (datetime.fromisoformat(events[n]["at"]) for n in (0, -1))
-    mails, _ = mails_of(events, [t - shift for t in replay.ticks], replay.mails_from - shift, CUT_OFF)
+    mails, _, _ = mails_of(events, [t - shift for t in replay.ticks], replay.mails_from - shift, CUT_OFF)
     expected, days, steps = statistics_of(events, lives, mails, CUT_OFF, end, zone, shift)
     span = ((first + shift).astimezone(zone).date(), datetime.now(zone).date() + timedelta(days=1))
 

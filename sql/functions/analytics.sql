@@ -7,8 +7,26 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT coalesce((SELECT h.at FROM incomplete_orders.heartbeats h WHERE h.job = 'analytics'), '-infinity') $$;
 COMMENT ON FUNCTION incomplete_orders._kept_before() IS 'Events recorded before are counted for good: their partition was dropped, or is about to be';
 
--- The caller deletes the events next, in the same transaction.
-CREATE FUNCTION incomplete_orders._keep_orders(shop_ids integer[], order_ids uuid[]) RETURNS void
+-- What was in a cart that was abandoned is looked up when the event is folded: before
+-- its order goes.
+CREATE FUNCTION incomplete_orders._fold_orders(shop_ids integer[], order_ids uuid[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+BEGIN
+	IF EXISTS (SELECT FROM incomplete_orders.order_event_tail) THEN
+		PERFORM incomplete_orders._fold('SELECT t.ctid FROM incomplete_orders.order_event_tail t WHERE (t.shop_id, t.event_id) IN (SELECT e.shop_id, e.event_id FROM unnest($2, $3) u (shop_id, order_id)
+			CROSS JOIN LATERAL (SELECT q.shop_id, q.event_id FROM incomplete_orders.order_events q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id OFFSET 0) e)',
+			NULL, shop_ids, order_ids);
+	END IF;
+END
+$$;
+ALTER FUNCTION incomplete_orders._fold_orders(integer[], uuid[]) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._fold_orders(integer[], uuid[]) IS 'Folds the events of those orders. Call _lock_rollups() before';
+
+-- The caller deletes the events next, in the same transaction.  An outcome of which
+-- another order is left, one that continues another, is kept as it is.
+CREATE FUNCTION incomplete_orders._keep_orders(shop_ids integer[], order_ids uuid[], root_ids uuid[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
@@ -16,21 +34,27 @@ BEGIN
 	IF shop_ids IS NULL OR cardinality(shop_ids) = 0 THEN
 		RETURN;
 	END IF;
-	PERFORM incomplete_orders._fold('(t.shop_id, t.event_id) IN (SELECT e.shop_id, e.event_id FROM unnest($2, $3) u (shop_id, order_id)
-		CROSS JOIN LATERAL (SELECT q.shop_id, q.event_id FROM incomplete_orders.order_events q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id OFFSET 0) e)', NULL, shop_ids, order_ids);
-	EXECUTE format('WITH gone AS MATERIALIZED (SELECT e.* FROM unnest($1, $2) u (shop_id, order_id) CROSS JOIN LATERAL
+	-- with those that continue them: what became of these hangs on events that go now
+	PERFORM incomplete_orders._fold_orders(array_agg(o.shop_id), array_agg(o.order_id)) FROM (
+		SELECT u.shop_id, u.order_id FROM unnest(shop_ids, order_ids) u (shop_id, order_id)
+		UNION SELECT c.shop_id, c.order_id FROM unnest(shop_ids, root_ids) u (shop_id, root_id)
+		CROSS JOIN LATERAL (SELECT k.* FROM incomplete_orders.continued_orders k WHERE k.shop_id = u.shop_id AND k.root_id = u.root_id OFFSET 0) c) o;
+	EXECUTE format('WITH gone AS MATERIALIZED (SELECT e.*, incomplete_orders._event_kind(e.event) AS what FROM unnest($1, $2) u (shop_id, order_id) CROSS JOIN LATERAL
 			(SELECT q.* FROM incomplete_orders.order_events q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id AND q.recorded_at >= $3 OFFSET 0) e), %s SELECT',
-		incomplete_orders._add_events('gone', '(true, 1), (false, -1)'))
+		incomplete_orders._add_events(incomplete_orders._with_zones('gone'), '(true, 1), (false, -1)'))
 	USING shop_ids, order_ids, incomplete_orders._kept_before();
-	EXECUTE format('WITH gone AS (DELETE FROM incomplete_orders.order_outcomes o WHERE o.ctid = ANY (ARRAY(SELECT t.ctid FROM unnest($1, $2) u (shop_id, order_id)
-			CROSS JOIN LATERAL (SELECT q.ctid FROM incomplete_orders.order_outcomes q WHERE q.shop_id = u.shop_id AND q.order_id = u.order_id OFFSET 0) t)) RETURNING o.*),
-		moved AS MATERIALIZED (SELECT 1 AS sign, g.* FROM gone g WHERE NOT g.kept), %s SELECT',
+	EXECUTE format('WITH found AS MATERIALIZED (SELECT t.*, EXISTS (SELECT FROM incomplete_orders.continued_orders k WHERE k.shop_id = t.shop_id AND k.root_id = t.root_id) AS shared
+			FROM (SELECT DISTINCT u.shop_id, u.root_id FROM unnest($1, $2) u (shop_id, root_id)) u
+			CROSS JOIN LATERAL (SELECT q.ctid, q.* FROM incomplete_orders.order_outcomes q WHERE q.shop_id = u.shop_id AND q.root_id = u.root_id OFFSET 0) t),
+		gone AS (DELETE FROM incomplete_orders.order_outcomes o WHERE o.ctid = ANY (ARRAY(SELECT f.ctid FROM found f WHERE NOT f.shared))),
+		held AS (UPDATE incomplete_orders.order_outcomes o SET kept = true WHERE o.ctid = ANY (ARRAY(SELECT f.ctid FROM found f WHERE f.shared AND NOT f.kept))),
+		moved AS MATERIALIZED (SELECT 1 AS sign, f.* FROM found f WHERE NOT f.kept), %s SELECT',
 		incomplete_orders._add_outcomes('moved', '(true, 1), (false, -1)'))
-	USING shop_ids, order_ids;
+	USING shop_ids, root_ids;
 END
 $$;
-ALTER FUNCTION incomplete_orders._keep_orders(integer[], uuid[]) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders._keep_orders(integer[], uuid[]) IS 'What the events of those orders add to the rollups is kept for good: they are deleted next. Call _lock_rollups() before';
+ALTER FUNCTION incomplete_orders._keep_orders(integer[], uuid[], uuid[]) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._keep_orders(integer[], uuid[], uuid[]) IS 'What the events of those orders add to the rollups is kept for good: they are deleted next. Call _lock_rollups() before';
 
 -- A month of events is about to be dropped.  The orders of outcomes may have later
 -- events that stay, from which alone no outcome could be told: what they count as
@@ -41,13 +65,13 @@ AS $$
 DECLARE
 	after timestamptz := incomplete_orders._kept_before();
 BEGIN
-	PERFORM incomplete_orders._fold(format('(t.shop_id, t.event_id) IN (SELECT e.shop_id, e.event_id FROM incomplete_orders.order_events e
+	PERFORM incomplete_orders._fold(format('SELECT t.ctid FROM incomplete_orders.order_event_tail t WHERE (t.shop_id, t.event_id) IN (SELECT e.shop_id, e.event_id FROM incomplete_orders.order_events e
 		WHERE e.recorded_at >= %L AND e.recorded_at < %L)', after, before), NULL, NULL, NULL);
-	EXECUTE format('WITH gone AS (SELECT e.* FROM incomplete_orders.order_events e WHERE e.recorded_at >= $1 AND e.recorded_at < $2), %s SELECT',
-		incomplete_orders._add_events('gone', '(true, 1), (false, -1)'))
+	EXECUTE format('WITH gone AS MATERIALIZED (SELECT e.*, incomplete_orders._event_kind(e.event) AS what FROM incomplete_orders.order_events e WHERE e.recorded_at >= $1 AND e.recorded_at < $2), %s SELECT',
+		incomplete_orders._add_events(incomplete_orders._with_zones('gone'), '(true, 1), (false, -1)'))
 	USING after, before;
-	EXECUTE format('WITH moved AS (UPDATE incomplete_orders.order_outcomes o SET kept = true WHERE NOT o.kept AND (o.shop_id, o.order_id) IN
-			(SELECT e.shop_id, e.order_id FROM incomplete_orders.order_events e WHERE e.recorded_at >= $1 AND e.recorded_at < $2) RETURNING 1 AS sign, o.*), %s SELECT',
+	EXECUTE format('WITH moved AS (UPDATE incomplete_orders.order_outcomes o SET kept = true WHERE NOT o.kept AND (o.shop_id, o.root_id) IN
+			(SELECT e.shop_id, e.root_id FROM incomplete_orders.order_events e WHERE e.recorded_at >= $1 AND e.recorded_at < $2) RETURNING 1 AS sign, o.*), %s SELECT',
 		incomplete_orders._add_outcomes('moved', '(true, 1), (false, -1)'))
 	USING after, before;
 	INSERT INTO incomplete_orders.heartbeats (job, at, report) VALUES ('analytics', before, '{}')
@@ -61,7 +85,7 @@ COMMENT ON FUNCTION incomplete_orders._keep_events(timestamptz) IS 'What events 
 CREATE FUNCTION incomplete_orders._folded_source() RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT '(SELECT * FROM incomplete_orders.order_events e WHERE e.shop_id = ANY ($1) AND e.recorded_at >= $3 AND NOT EXISTS
+	SELECT '(SELECT e.*, incomplete_orders._event_kind(e.event) AS what FROM incomplete_orders.order_events e WHERE e.shop_id = ANY ($1) AND e.recorded_at >= $3 AND NOT EXISTS
 		(SELECT FROM incomplete_orders.order_event_tail t WHERE t.shop_id = e.shop_id AND t.event_id = e.event_id))'
 $$;
 COMMENT ON FUNCTION incomplete_orders._folded_source() IS 'The events of the shops $1 that are folded and not kept for good, as part of a query';
@@ -79,7 +103,7 @@ DECLARE
 	something text;
 	changed bigint;
 BEGIN
-	SELECT r.* INTO events FROM incomplete_orders._event_rollups(incomplete_orders._folded_source()) r WHERE r.rollup = _recompute.rollup;
+	SELECT r.* INTO events FROM incomplete_orders._event_rollups(incomplete_orders._with_zones(incomplete_orders._folded_source())) r WHERE r.rollup = _recompute.rollup;
 	SELECT r.* INTO outcomes FROM incomplete_orders._outcome_rollups('(SELECT 1 AS sign, o.* FROM incomplete_orders.order_outcomes o
 		WHERE o.shop_id = ANY ($1) AND NOT o.kept)') r WHERE r.rollup = _recompute.rollup;
 	SELECT string_agg(quote_ident(k), ', ' ORDER BY n) INTO keys FROM unnest(coalesce(events.key_columns, outcomes.key_columns)) WITH ORDINALITY k (k, n);
@@ -128,15 +152,15 @@ DECLARE
 	changed bigint := 0;
 BEGIN
 	FOR orders IN
-		SELECT array_agg(o.shop_id) AS of_shops, array_agg(o.order_id) AS ids
+		SELECT array_agg(o.shop_id) AS of_shops, array_agg(o.root_id) AS ids
 		FROM (
-			SELECT o.shop_id, o.order_id, row_number() OVER (ORDER BY o.shop_id, o.order_id) / 10000 AS part
+			SELECT o.shop_id, o.root_id, row_number() OVER (ORDER BY o.shop_id, o.root_id) / 10000 AS part
 			FROM (
-				SELECT e.shop_id, e.order_id FROM incomplete_orders.order_events e JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
+				SELECT e.shop_id, e.root_id FROM incomplete_orders.order_events e JOIN incomplete_orders.shops s ON s.shop_id = e.shop_id
 				WHERE e.shop_id = ANY (shop_ids) AND e.recorded_at >= incomplete_orders._kept_before() AND (e.episode > 1 OR e.abandoned_at IS NOT NULL)
 					AND (e.paid_amount IS NOT NULL AND (day IS NULL OR (e.at AT TIME ZONE s.time_zone)::date = day)
 						OR e.event = 'abandoned' AND (e.abandoned_at AT TIME ZONE s.time_zone)::date = day)
-				UNION SELECT o.shop_id, o.order_id FROM incomplete_orders.order_outcomes o
+				UNION SELECT o.shop_id, o.root_id FROM incomplete_orders.order_outcomes o
 				WHERE o.shop_id = ANY (shop_ids) AND NOT o.kept AND (day IS NULL OR day IN (o.day, o.paid_day))
 			) o
 		) o GROUP BY o.part
@@ -158,7 +182,7 @@ CREATE FUNCTION incomplete_orders._fold_all() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	WHILE incomplete_orders._fold('t.ctid = ANY (ARRAY(SELECT q.ctid FROM incomplete_orders.order_event_tail q LIMIT $1))', 50000, NULL, NULL) >= 50000 LOOP
+	WHILE incomplete_orders._fold('SELECT q.ctid FROM incomplete_orders.order_event_tail q LIMIT $1', 100000, NULL, NULL) >= 100000 LOOP
 		NULL;
 	END LOOP;
 END

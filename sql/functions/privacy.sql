@@ -418,8 +418,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION incomplete_orders._add_count(jsonb, text, text, bigint) IS 'Adds to a count by relation and action';
 
--- Locks: the shop's row if staff listed the person there, then messages in the
--- order of their ids, suppressions, orders in that of theirs; like everybody who
+-- Locks: that of the rollups, because abandoned carts are counted before they are
+-- erased; the shop's row if staff listed the person there, then messages in the order of their ids, suppressions, orders in that of theirs; like everybody who
 -- takes several.  What others wrote of the person meanwhile is found by looking
 -- again, until nothing is new: from its commit on nothing is left of what was
 -- committed before.
@@ -452,6 +452,7 @@ BEGIN
 			DETAIL = 'It looks again for what was written meanwhile, and an older snapshot does not show it.',
 			HINT = 'Call it outside of transactions, or begin them with BEGIN ISOLATION LEVEL READ COMMITTED.';
 	END IF;
+	PERFORM incomplete_orders._lock_rollups(true);
 	PERFORM incomplete_orders._allow_erasure();
 	person := incomplete_orders._find_person(own_id, address, customer, '{}', '{}', '{}', '{}', '{}');
 	known := incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids);
@@ -482,7 +483,8 @@ BEGIN
 	END LOOP;
 	-- Now every order is ours: what stands beside them, and is what led to some of them.
 	late := incomplete_orders._keys_of_person(own_id, address, person.customers, person.phones, person.ids);
-	-- what reports say of lift stays, as far as it is known now
+	-- what reports say of abandoned carts and of lift stays, as far as it is known now
+	PERFORM incomplete_orders._fold_orders(ARRAY(SELECT own_id FROM unnest(person.ids)), person.ids);
 	PERFORM incomplete_orders._count_arms(ARRAY[own_id], least(instant, clock_timestamp()), known.keys || late.keys);
 	FOR part IN
 		SELECT DISTINCT p.relation FROM incomplete_orders._personal_data() p WHERE p.relation NOT IN ('messages', 'open_orders', 'closed_orders') ORDER BY 1

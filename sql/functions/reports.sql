@@ -5,7 +5,7 @@
 CREATE FUNCTION incomplete_orders._figures(shop_ids integer[], question text, by text, since date, until date)
 RETURNS TABLE (key text, currency text, created bigint, direct bigint, direct_value numeric, episodes bigint, episode_value numeric, recoverable bigint,
 	recovered bigint, recovered_value numeric, assisted bigint, assisted_value numeric, unaided bigint, unaided_value numeric, lost bigint, lost_value numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -31,7 +31,7 @@ CREATE FUNCTION incomplete_orders.statistics_by_day(shop text DEFAULT NULL, sinc
 RETURNS TABLE (day date, currency text, total bigint, converted bigint, converted_value numeric, conversion_rate numeric, direct bigint, direct_value numeric,
 	episodes bigint, episode_value numeric, recoverable bigint, recovered bigint, recovered_value numeric, assisted bigint, assisted_value numeric,
 	unaided bigint, unaided_value numeric, lost bigint, lost_value numeric, recovery_rate numeric, recovery_attempts bigint, messages_sent bigint)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -83,7 +83,7 @@ CREATE FUNCTION incomplete_orders.statistics_by_hour(shop text DEFAULT NULL, sin
 RETURNS TABLE (weekday integer, hour integer, currency text, created bigint, direct bigint, direct_value numeric, episodes bigint, episode_value numeric,
 	recoverable bigint, recovered bigint, recovered_value numeric, assisted bigint, assisted_value numeric, unaided bigint, unaided_value numeric,
 	lost bigint, lost_value numeric, recovery_rate numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -112,7 +112,7 @@ CREATE FUNCTION incomplete_orders.statistics_by_value(shop text DEFAULT NULL, si
 RETURNS TABLE (currency text, value_from numeric, value_before numeric, direct bigint, direct_value numeric, episodes bigint, episode_value numeric,
 	recoverable bigint, recovered bigint, recovered_value numeric, assisted bigint, assisted_value numeric, unaided bigint, unaided_value numeric,
 	lost bigint, lost_value numeric, recovery_rate numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -140,7 +140,7 @@ CREATE FUNCTION incomplete_orders.statistics_by_step(shop text DEFAULT NULL, sin
 RETURNS TABLE (step incomplete_orders.checkout_step, currency text, direct bigint, direct_value numeric, episodes bigint, episode_value numeric,
 	recoverable bigint, recovered bigint, recovered_value numeric, assisted bigint, assisted_value numeric, unaided bigint, unaided_value numeric,
 	lost bigint, lost_value numeric, recovery_rate numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -163,7 +163,7 @@ $c$By how far the customer had come (furthest_step): cart, contact, shipping, pa
 CREATE FUNCTION incomplete_orders.statistics_by_reason(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)
 RETURNS TABLE (reason text, currency text, episodes bigint, episode_value numeric, recovered bigint, recovered_value numeric, assisted bigint,
 	assisted_value numeric, unaided bigint, unaided_value numeric, recovered_share numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -201,7 +201,7 @@ CREATE FUNCTION incomplete_orders.statistics_by_device(shop text DEFAULT NULL, s
 RETURNS TABLE (device text, currency text, created bigint, direct bigint, direct_value numeric, episodes bigint, episode_value numeric,
 	recoverable bigint, recovered bigint, recovered_value numeric, assisted bigint, assisted_value numeric, unaided bigint, unaided_value numeric,
 	lost bigint, lost_value numeric, recovery_rate numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 DECLARE
 	shop_ids integer[] := incomplete_orders._visible_shops('statistics_by_device', shop);
@@ -219,7 +219,7 @@ CREATE FUNCTION incomplete_orders.statistics_by_source(shop text DEFAULT NULL, s
 RETURNS TABLE (source text, currency text, created bigint, direct bigint, direct_value numeric, episodes bigint, episode_value numeric,
 	recoverable bigint, recovered bigint, recovered_value numeric, assisted bigint, assisted_value numeric, unaided bigint, unaided_value numeric,
 	lost bigint, lost_value numeric, recovery_rate numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 DECLARE
 	shop_ids integer[] := incomplete_orders._visible_shops('statistics_by_source', shop);
@@ -236,7 +236,7 @@ $c$By where the customer came from (context.source when the event was written; n
 CREATE FUNCTION incomplete_orders.statistics_by_product(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)
 RETURNS TABLE (product text, name text, currency text, abandoned bigint, abandoned_quantity bigint, abandoned_value numeric,
 	recovered bigint, recovered_quantity bigint, recovered_value numeric, recovered_share numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -251,15 +251,19 @@ BEGIN
 			CROSS JOIN LATERAL (VALUES (7, w.first, w.last), (1, $2, least(w.first, $3)), (1, greatest(w.first, w.last, $2), $3)) s (days, since, until)
 			WHERE s.since < s.until
 		),
+		-- each added up by itself: a row has few columns then
 		sums AS (
-			SELECT x.product, x.currency, max(x.name) AS name, sum(x.abandoned)::bigint AS abandoned, sum(x.quantity)::bigint AS quantity, sum(x.value) AS value,
+			SELECT x.product, x.currency, max(x.name COLLATE "C") AS name, sum(x.abandoned)::bigint AS abandoned, sum(x.quantity)::bigint AS quantity, sum(x.value) AS value,
 				sum(x.recovered)::bigint AS recovered, sum(x.recovered_quantity)::bigint AS recovered_quantity, sum(x.recovered_value) AS recovered_value
 			FROM (
-				SELECT r.product, r.currency, NULL AS name, r.abandoned, r.quantity, r.value, 0 AS recovered, 0 AS recovered_quantity, 0 AS recovered_value
+				SELECT r.product, r.currency, NULL AS name, sum(r.abandoned) AS abandoned, sum(r.quantity) AS quantity, sum(r.value) AS value,
+					0 AS recovered, 0 AS recovered_quantity, 0 AS recovered_value
 				FROM spans p JOIN incomplete_orders.rollup_products r ON r.shop_id = ANY ($1) AND r.days = p.days AND r.day >= p.since AND r.day < p.until
-				UNION ALL SELECT f.product, f.currency, f.name, f.abandoned, f.quantity, f.value, 0, 0, 0 FROM fresh f WHERE f.day >= $2 AND f.day < $3
-				UNION ALL SELECT r.product, r.currency, NULL, 0, 0, 0, r.recovered, r.recovered_quantity, r.recovered_value
+				GROUP BY 1, 2
+				UNION ALL SELECT f.product, f.currency, f.name, f.abandoned, f.quantity, f.value, 0, 0, 0 FROM fresh f
+				UNION ALL SELECT r.product, r.currency, NULL, 0, 0, 0, sum(r.recovered), sum(r.recovered_quantity), sum(r.recovered_value)
 				FROM spans p JOIN incomplete_orders.rollup_recovered_products r ON r.shop_id = ANY ($1) AND r.days = p.days AND r.day >= p.since AND r.day < p.until
+				GROUP BY 1, 2
 				UNION ALL SELECT c.product, c.currency, NULL, 0, 0, 0, c.recovered, c.recovered_quantity, c.recovered_value FROM (%s) c
 				WHERE c.days = 1 AND c.day >= $2 AND c.day < $3
 			) x GROUP BY 1, 2
@@ -271,7 +275,8 @@ BEGIN
 		FROM sums s LEFT JOIN names n ON n.product = s.product
 		WHERE s.abandoned <> 0 OR s.recovered <> 0
 		ORDER BY s.currency, s.abandoned DESC, s.product COLLATE "C"
-	$q$, incomplete_orders._changes_report(), incomplete_orders._products_query(incomplete_orders._tail_source()), incomplete_orders._outcome_products_query('changes'))
+	$q$, incomplete_orders._changes_report(true), incomplete_orders._products_query(incomplete_orders._tail_source(), '{currency,product}', 'e.day >= $2 AND e.day < $3'),
+		incomplete_orders._outcome_products_query('changes'))
 	USING shop_ids, days.since, days.until;
 END
 $$;
@@ -286,7 +291,7 @@ CREATE FUNCTION incomplete_orders.statistics_by_campaign(shop text DEFAULT NULL,
 RETURNS TABLE (campaign text, step integer, variant text, currency text, queued bigint, held_out bigint, sent bigint, failed bigint, delivered bigint,
 	opened bigint, clicked bigint, replied bigint, unsubscribed bigint, bounced bigint, complained bigint, converted bigint, revenue numeric, coupon_cost numeric,
 	open_rate numeric, click_rate numeric, conversion_rate numeric, unsubscribe_rate numeric, bounce_rate numeric, complaint_rate numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -320,7 +325,7 @@ CREATE FUNCTION incomplete_orders.statistics_by_cohort(shop text DEFAULT NULL, s
 RETURNS TABLE (week date, currency text, days_old integer, mature boolean, episodes bigint, episode_value numeric, recoverable bigint, recovered bigint,
 	recovered_value numeric, assisted bigint, assisted_value numeric, unaided bigint, unaided_value numeric, lost bigint, lost_value numeric,
 	recovery_rate numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -350,7 +355,7 @@ $c$By the week of the abandonment (its Monday, by abandoned_at in the shop's tim
 
 CREATE FUNCTION incomplete_orders.statistics_by_recovery_time(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)
 RETURNS TABLE (currency text, time_from interval, time_before interval, recovered bigint, recovered_value numeric, share numeric, share_before numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -380,7 +385,7 @@ $c$How long it took from the abandonment to the payment (paid - abandoned_at), o
 
 CREATE FUNCTION incomplete_orders.funnel(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)
 RETURNS TABLE (currency text, stage integer, step text, orders bigint, share numeric, from_previous numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -408,7 +413,7 @@ BEGIN
 		)
 		SELECT c.currency, c.stage, c.word, c.orders::bigint, incomplete_orders._rate(c.orders, first_value(c.orders) OVER w), incomplete_orders._rate(c.orders, lag(c.orders) OVER w)
 		FROM counted c WINDOW w AS (PARTITION BY c.currency ORDER BY c.stage) ORDER BY c.currency, c.stage
-	$q$, incomplete_orders._states_report('currency, step'), incomplete_orders._open_report('currency, step'))
+	$q$, incomplete_orders._states_report('currency, step'), incomplete_orders._open_report('currency, step', false, false))
 	USING shop_ids, days.since, days.until;
 END
 $$;

@@ -12,7 +12,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 BEGIN
-	PERFORM incomplete_orders._keep_orders(shop_ids, ids);
+	PERFORM incomplete_orders._keep_orders(shop_ids, ids, root_ids);
 	WITH gone AS MATERIALIZED (
 		SELECT g.shop_id, g.id, g.root_id FROM unnest(shop_ids, ids, root_ids) g (shop_id, id, root_id)
 	), messages AS (
@@ -27,6 +27,8 @@ BEGIN
 		DELETE FROM incomplete_orders.order_notes n USING gone WHERE n.shop_id = gone.shop_id AND n.order_id = gone.id
 	), changes AS (
 		DELETE FROM incomplete_orders.order_changes n USING gone WHERE n.shop_id = gone.shop_id AND n.order_id = gone.id
+	), continued AS (
+		DELETE FROM incomplete_orders.continued_orders n USING gone WHERE n.shop_id = gone.shop_id AND n.root_id = gone.root_id AND n.order_id = gone.id
 	)
 	DELETE FROM incomplete_orders.order_events e USING gone WHERE e.shop_id = gone.shop_id AND e.order_id = gone.id;
 END
@@ -46,9 +48,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	shops integer[];
 	ids uuid[];
 	root_ids uuid[];
 BEGIN
+	-- where it was cut short the next call begins behind the last one deleted
 	WITH looked AS MATERIALIZED (
 		SELECT c.id, c.closed_at FROM incomplete_orders.closed_orders c
 		WHERE c.shop_id = _retire.shop_id AND c.id > after AND c.id < before ORDER BY c.id LIMIT most * 10
@@ -57,16 +61,22 @@ BEGIN
 		WHERE l.closed_at <= closed_before AND c.closed_at <= closed_before
 			AND c.shop_id = _retire.shop_id AND c.id > after AND c.id < before
 		ORDER BY l.id LIMIT most FOR UPDATE OF c SKIP LOCKED
-	), gone AS (
-		DELETE FROM incomplete_orders.closed_orders c USING due
-		WHERE c.shop_id = _retire.shop_id AND c.id = due.id AND c.id > after AND c.id < before RETURNING c.id, c.root_id
 	)
-	-- where it was cut short the next call begins behind the last one deleted
-	SELECT (SELECT count(*) FROM looked), (SELECT count(*) FROM gone), (SELECT array_agg(g.id) FROM gone g), (SELECT array_agg(g.root_id) FROM gone g),
+	SELECT (SELECT count(*) FROM looked), (SELECT count(*) FROM due), ARRAY(SELECT d.id FROM due d),
 		CASE WHEN (SELECT count(*) FROM due) = most THEN (SELECT d.id FROM due d ORDER BY d.id DESC LIMIT 1)
 			ELSE (SELECT l.id FROM looked l ORDER BY l.id DESC LIMIT 1) END
-	INTO seen, deleted, ids, root_ids, last;
-	PERFORM incomplete_orders._retire_details(array_fill(_retire.shop_id, ARRAY[deleted]), ids, root_ids);
+	INTO seen, deleted, ids, last;
+	IF deleted = 0 THEN
+		RETURN;
+	END IF;
+	shops := array_fill(_retire.shop_id, ARRAY[deleted]);
+	PERFORM incomplete_orders._fold_orders(shops, ids);	-- while the carts are there
+	WITH gone AS (
+		DELETE FROM incomplete_orders.closed_orders c USING unnest(ids) due (id)
+		WHERE c.shop_id = _retire.shop_id AND c.id = due.id AND c.id > after AND c.id < before RETURNING c.id, c.root_id
+	)
+	SELECT array_agg(g.id), array_agg(g.root_id) INTO ids, root_ids FROM gone g;
+	PERFORM incomplete_orders._retire_details(shops, ids, root_ids);
 END
 $$;
 ALTER FUNCTION incomplete_orders._retire OWNER TO incomplete_orders_owner;
@@ -98,10 +108,14 @@ BEGIN
 	DELETE FROM incomplete_orders.message_skips n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before
 		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
 		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
-	-- what they count as is kept; events of theirs that are younger go with their month
-	DELETE FROM incomplete_orders.order_outcomes n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before AND n.kept
+	DELETE FROM incomplete_orders.continued_orders n WHERE n.shop_id = _retire_orphans.shop_id AND n.order_id < before
 		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.order_id)
 		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.order_id);
+	-- what they count as is kept; events of theirs that are younger go with their month
+	DELETE FROM incomplete_orders.order_outcomes n WHERE n.shop_id = _retire_orphans.shop_id AND n.root_id < before AND n.kept
+		AND NOT EXISTS (SELECT FROM incomplete_orders.continued_orders k WHERE k.shop_id = n.shop_id AND k.root_id = n.root_id)
+		AND NOT EXISTS (SELECT FROM incomplete_orders.open_orders o WHERE o.shop_id = n.shop_id AND o.id = n.root_id)
+		AND NOT EXISTS (SELECT FROM incomplete_orders.closed_orders c WHERE c.shop_id = n.shop_id AND c.id = n.root_id);
 END
 $$;
 ALTER FUNCTION incomplete_orders._retire_orphans(integer, uuid) OWNER TO incomplete_orders_owner;

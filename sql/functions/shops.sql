@@ -46,6 +46,7 @@ AS $$
 		('webhooks', 'table', true),
 		('shop_secrets', 'table', true),
 		('attached_tables', 'table', true),
+		('continued_orders', 'table', true),
 		('cart_marks', 'table', false),
 		('cart_mark_progress', 'table', false),
 		('due_carts', 'table', false),

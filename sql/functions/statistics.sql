@@ -29,11 +29,13 @@ $$;
 ALTER FUNCTION incomplete_orders._report_days(integer[], date, date) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._report_days(integer[], date, date) IS 'The days of a report, by default the last 30; 22023';
 
--- The events of the shops $1 that are not folded yet, as part of a query.
+-- The events of the shops $1 that are not folded yet, as part of a query.  The shops are
+-- looked up by the join, not in a list for each event.
 CREATE FUNCTION incomplete_orders._tail_source() RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT '(SELECT * FROM incomplete_orders.order_event_tail t WHERE t.shop_id = ANY ($1))'
+	SELECT '(SELECT t.*, incomplete_orders._event_kind(t.event) AS what, z.time_zone FROM incomplete_orders.order_event_tail t
+		JOIN incomplete_orders.shops z ON z.shop_id = t.shop_id WHERE z.shop_id = ANY ($1) OFFSET 0)'
 $$;
 COMMENT ON FUNCTION incomplete_orders._tail_source() IS 'The events of the shops $1 that are not folded yet, as part of a query';
 
@@ -41,43 +43,44 @@ COMMENT ON FUNCTION incomplete_orders._tail_source() IS 'The events of the shops
 CREATE FUNCTION incomplete_orders._states_report(by_columns text, bots boolean DEFAULT false) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format('states AS MATERIALIZED (SELECT %1$s, %2$s FROM (SELECT %1$s, %3$s FROM incomplete_orders.rollup_states r
+	SELECT format('states AS (SELECT %1$s, %2$s FROM (SELECT %1$s, %3$s FROM incomplete_orders.rollup_states r
 			WHERE r.shop_id = ANY ($1) AND r.day >= $2 AND r.day < $3 AND r.bot = %5$L
-			UNION ALL SELECT %1$s, %3$s FROM (%4$s) q WHERE q.day >= $2 AND q.day < $3 AND q.bot = %5$L) x GROUP BY %1$s)',
+			UNION ALL SELECT %1$s, %3$s FROM (%4$s) q) x GROUP BY %1$s)',
 		by_columns, (SELECT string_agg(format('sum(%1$I) AS %1$I', m), ', ') FROM unnest(incomplete_orders._state_measures()) m),
 		(SELECT string_agg(quote_ident(m), ', ') FROM unnest(incomplete_orders._state_measures()) m),
-		incomplete_orders._states_query(incomplete_orders._tail_source()), bots)
+		incomplete_orders._states_query(incomplete_orders._tail_source(), string_to_array(by_columns, ', '),
+			format('e.day >= $2 AND e.day < $3 AND e.bot = %L', bots)), bots)
 $$;
 COMMENT ON FUNCTION incomplete_orders._states_report(text, boolean) IS 'The part of a report that counts orders by their state';
 
 -- CTEs: open.  A capture changes what is in a pending order, and how far it came, without
 -- an event: it is read where it lies.  Emptied ones, which are worth nothing, are not in it.
-CREATE FUNCTION incomplete_orders._open_report(by_columns text, bots boolean DEFAULT false) RETURNS text
+CREATE FUNCTION incomplete_orders._open_report(by_columns text, bots boolean DEFAULT false, with_value boolean DEFAULT true) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format('open AS MATERIALIZED (
-			SELECT %1$s, count(*) AS orders, sum(value) AS value
+			SELECT %1$s, count(*) AS orders%4$s
 			FROM (
-				SELECT o.currency, d.day, o.furthest_step AS step,
-					incomplete_orders._order_total(o.items, o.shipping, o.tax, o.discount, o.coupon_discount, o.currency) AS value
+				SELECT o.currency, d.day, o.furthest_step AS step, o.items, o.shipping, o.tax, o.discount, o.coupon_discount
 				FROM incomplete_orders.shops s
 				CROSS JOIN LATERAL (SELECT q.* FROM incomplete_orders.open_orders q
 					WHERE q.shop_id = s.shop_id AND q.next_action_at <= now() + s.cut_off AND q.status = %2$L AND q.bot = %3$L OFFSET 0) o
-				CROSS JOIN LATERAL (SELECT (o.created_at AT TIME ZONE s.time_zone)::date AS day) d
+				CROSS JOIN LATERAL (SELECT incomplete_orders._local_time(o.created_at, s.time_zone)::date AS day OFFSET 0) d
 				WHERE s.shop_id = ANY ($1) AND d.day >= $2 AND d.day < $3
-			) o GROUP BY %1$s)', by_columns, 'pending', bots)
+			) o GROUP BY %1$s)', by_columns, 'pending', bots,
+		CASE WHEN with_value THEN ', sum(incomplete_orders._order_total(o.items, o.shipping, o.tax, o.discount, o.coupon_discount, o.currency)) AS value' ELSE '' END)
 $$;
-COMMENT ON FUNCTION incomplete_orders._open_report(text, boolean) IS 'The part of a report that reads pending orders';
+COMMENT ON FUNCTION incomplete_orders._open_report(text, boolean, boolean) IS 'The part of a report that reads pending orders';
 
 -- CTEs: changes, the outcomes that are not folded yet.
-CREATE FUNCTION incomplete_orders._changes_report() RETURNS text
+CREATE FUNCTION incomplete_orders._changes_report(with_products boolean DEFAULT false) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT 'touched AS MATERIALIZED (' || incomplete_orders._touched_query(incomplete_orders._tail_source()) || '),
-		changes AS MATERIALIZED (SELECT c.* FROM (SELECT array_agg(t.shop_id) AS shop_ids, array_agg(t.order_id) AS order_ids FROM touched t) t
-			CROSS JOIN LATERAL incomplete_orders._outcome_changes(t.shop_ids, t.order_ids) c WHERE t.shop_ids IS NOT NULL)'
+		changes AS MATERIALIZED (SELECT c.* FROM (SELECT array_agg(t.shop_id) AS shop_ids, array_agg(t.root_id) AS root_ids FROM touched t) t
+			CROSS JOIN LATERAL incomplete_orders._outcome_changes(t.shop_ids, t.root_ids, ' || with_products || ') c WHERE t.shop_ids IS NOT NULL)'
 $$;
-COMMENT ON FUNCTION incomplete_orders._changes_report() IS 'The part of a report that finds outcomes which are not folded yet';
+COMMENT ON FUNCTION incomplete_orders._changes_report(boolean) IS 'The part of a report that finds outcomes which are not folded yet';
 
 -- CTEs: episodes, by currency, bucket and what else is named.
 CREATE FUNCTION incomplete_orders._episodes_report(questions text[], by_columns text) RETURNS text
@@ -90,14 +93,15 @@ AS $$
 		FROM unnest('{created,direct,direct_value,abandoned,abandoned_value,recoverable,lost,lost_value,recovered,recovered_value,assisted,assisted_value,unaided,unaided_value,coupon_cost}'::text[])
 			WITH ORDINALITY m (m, n)
 	)
-	SELECT format('episodes AS MATERIALIZED (SELECT %1$s, %2$s FROM (SELECT %1$s, %3$s FROM incomplete_orders.rollup_episodes r
+	SELECT format('episodes AS (SELECT %1$s, %2$s FROM (SELECT %1$s, %3$s FROM incomplete_orders.rollup_episodes r
 			WHERE r.shop_id = ANY ($1) AND r.question = ANY (%4$L) AND r.day >= $2 AND r.day < $3 AND NOT r.bot
 			%6$s
 			UNION ALL SELECT %1$s, %5$s FROM (%7$s) q WHERE q.question = ANY (%4$L) AND q.day >= $2 AND q.day < $3 AND NOT q.bot) x GROUP BY %1$s)',
 		by_columns, m.sums, m.names, questions, m.of_outcomes,
 		-- minutes are of outcomes only
-		CASE WHEN questions <> '{minutes}' THEN format('UNION ALL SELECT %s, %s FROM (%s) q WHERE q.day >= $2 AND q.day < $3 AND NOT q.bot', by_columns, m.of_events,
-			incomplete_orders._episodes_query(incomplete_orders._tail_source(), array_remove(questions, 'minutes'))) END,
+		CASE WHEN questions <> '{minutes}' THEN format('UNION ALL SELECT %s, %s FROM (%s) q', by_columns, m.of_events,
+			incomplete_orders._episodes_query(incomplete_orders._tail_source(), array_remove(questions, 'minutes'),
+				array_remove(string_to_array(by_columns, ', '), 'bucket'), 'e.day >= $2 AND e.day < $3 AND NOT e.bot')) END,
 		incomplete_orders._outcome_episodes_query('changes'))
 	FROM m
 $$;
@@ -126,12 +130,12 @@ AS $$
 		FROM unnest('{queued,held_out,sent,failed,delivered,opened,clicked,replied,unsubscribed,bounced,complained,converted,revenue,coupon_cost}'::text[])
 			WITH ORDINALITY m (m, n)
 	)
-	SELECT format('messages AS MATERIALIZED (SELECT %1$s, %2$s FROM (SELECT %1$s, %3$s FROM incomplete_orders.rollup_messages r
+	SELECT format('messages AS (SELECT %1$s, %2$s FROM (SELECT %1$s, %3$s FROM incomplete_orders.rollup_messages r
 			WHERE r.shop_id = ANY ($1) AND r.day >= $2 AND r.day < $3
-			UNION ALL SELECT %1$s, %4$s FROM (%5$s) q WHERE q.day >= $2 AND q.day < $3
+			UNION ALL SELECT %1$s, %4$s FROM (%5$s) q
 			UNION ALL SELECT %1$s, %6$s FROM (%7$s) q WHERE q.day >= $2 AND q.day < $3) x GROUP BY %1$s)',
-		by_columns, m.sums, m.names, m.of_events, incomplete_orders._messages_query(incomplete_orders._tail_source()), m.of_outcomes,
-		incomplete_orders._outcome_messages_query('changes'))
+		by_columns, m.sums, m.names, m.of_events, incomplete_orders._messages_query(incomplete_orders._tail_source(), string_to_array(by_columns, ', '),
+			'e.day >= $2 AND e.day < $3'), m.of_outcomes, incomplete_orders._outcome_messages_query('changes'))
 	FROM m
 $$;
 COMMENT ON FUNCTION incomplete_orders._messages_report(text) IS 'The part of a report that counts messages';
@@ -172,7 +176,7 @@ RETURNS TABLE (currency text, total bigint, pending bigint, payment_pending bigi
 	abandonment_rate numeric, checkout_abandonment_rate numeric, recovery_rate numeric, average_days_to_abandon numeric,
 	median_time_to_recover interval, p90_time_to_recover interval, lift numeric, lift_low numeric, lift_high numeric,
 	recoverable bigint, treated bigint, held_out bigint, lift_reason text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -238,13 +242,13 @@ Abandonments, by the day of abandoned_at; an order that is abandoned again count
   recovered_value = paid_amount - refund_amount of the recovered ones; what coupons took off is not in what was paid. lost_value = value of those given up (event lost).
   median_, p90_time_to_recover = paid - abandoned_at of the recovered ones, in whole minutes: the smallest within which a half, nine of ten had paid.
 Messages, by their day: recovery_attempts = queued (message_queued), messages_sent = sent (message_sent).
-Persons, by the day they were drawn (person_arms, by the currency of the order drawn for), once the attribution window and three days are over: treated, held_out = how many. lift = share of the treated that ordered within that time - the same of those held out; lift_low, lift_high = its 95 % interval (Newcombe). All three are null where lift_reason says why: "not enough data" (fewer than 100 persons in an arm), or "several shops" (which may hold out different shares).
+Persons, by the day they were drawn (person_arms, by the currency of the order drawn for), once the attribution window and three days are over: treated, held_out = how many; who was added up stays on that day, also when the shop's time zone changes. lift = share of the treated that ordered within that time - the same of those held out; lift_low, lift_high = its 95 % interval (Newcombe). All three are null where lift_reason says why: "not enough data" (fewer than 100 persons in an arm), or "several shops" (which may hold out different shares).
 Rates are shares from 0 to 1 with four decimals, null where there is nothing to divide by. IC002, 22023$c$;
 
 CREATE FUNCTION incomplete_orders.statistics_of_bots(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)
 RETURNS TABLE (currency text, total bigint, pending bigint, payment_pending bigint, payment_failed bigint, abandoned bigint, converted bigint,
 	expired bigint, dismissed bigint, total_value numeric, abandoned_value numeric, converted_value numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE

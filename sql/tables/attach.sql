@@ -35,6 +35,14 @@
 			UNIQUE (shop_id, name)
 		);
 
+		-- Orders that continue one whose completion the shop took back; root_id is the first.
+		CREATE TABLE incomplete_orders.continued_orders (
+			shop_id integer NOT NULL,
+			root_id uuid NOT NULL,
+			order_id uuid NOT NULL,
+			PRIMARY KEY (shop_id, root_id, order_id)
+		);
+
 		-- The carts that tick is to read.  key '': all of them; path -1: nobody acted,
 		-- it is only told of again (attach, reconcile).
 		CREATE TABLE incomplete_orders.due_carts (

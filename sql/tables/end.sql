@@ -56,7 +56,7 @@
 	COMMENT ON TABLE incomplete_orders.rollup_products IS 'What lay in the carts that were abandoned on a day';
 	COMMENT ON TABLE incomplete_orders.rollup_recovered_products IS 'What was bought in recovered orders, by the day of the abandonment';
 	COMMENT ON TABLE incomplete_orders.product_names IS 'How each product was called when it was last counted';
-	COMMENT ON TABLE incomplete_orders.order_outcomes IS 'What an order that was abandoned and paid counts as in the rollups';
+	COMMENT ON TABLE incomplete_orders.order_outcomes IS 'What an order that was abandoned and paid counts as in the rollups, with those that continue it';
 	COMMENT ON TABLE incomplete_orders.order_notes IS 'Notes of staff on an order (personal data)';
 	COMMENT ON TABLE incomplete_orders.order_changes IS 'What an edit changed: old and new values (personal data)';
 	COMMENT ON TABLE incomplete_orders.heartbeats IS 'When each job last ran, and what it did';
@@ -83,6 +83,7 @@
 	COMMENT ON TABLE incomplete_orders.attached_tables IS 'Tables of shops that are watched, and how they are read';
 	COMMENT ON TABLE incomplete_orders.cart_mark_progress IS 'How far tick has read each partition of cart_marks';
 	COMMENT ON TABLE incomplete_orders.cart_marks IS 'Which carts of attached tables changed, as the triggers left it';
+	COMMENT ON TABLE incomplete_orders.continued_orders IS 'Orders that continue another one, whose completion the shop took back';
 	COMMENT ON TABLE incomplete_orders.due_carts IS 'Which carts of attached tables are to be read';
 	COMMENT ON VIEW incomplete_orders.attachments IS 'The attached tables of the shops that the acting role may see';
 	COMMENT ON VIEW incomplete_orders.incomplete_orders IS 'Every incomplete order, open and closed, of the shops that the acting role may see';

@@ -101,10 +101,11 @@
 			PRIMARY KEY (shop_id, day, currency, holdout)
 		);
 		-- What an abandoned order that was paid counts as in the rollups: so that what
-		-- is learned later of it (a click, a refund, a reversal) changes that.
+		-- is learned later of it (a click, a refund, a reversal) changes that.  One that the
+		-- shop took back and those that continue it are one.
 		CREATE TABLE incomplete_orders.order_outcomes (
 			shop_id integer NOT NULL,
-			order_id uuid NOT NULL,
+			root_id uuid NOT NULL,
 			outcome text NOT NULL CHECK (outcome IN ('recovered', 'assisted', 'unaided')),
 			currency text NOT NULL,
 			bot boolean NOT NULL,
@@ -124,7 +125,7 @@
 			variant text,
 			products jsonb,
 			kept boolean NOT NULL DEFAULT false,
-			PRIMARY KEY (shop_id, order_id)
+			PRIMARY KEY (shop_id, root_id)
 		);
 		-- What lay in carts that were abandoned on a day; days 7: in the week that begins
 		-- on that day, so that a report of many days reads less.  Added once, when the event is

@@ -14,6 +14,7 @@ typedef enum FigureKind
 	FIGURE_COUNT,
 	FIGURE_MONEY,				/* in the currency of its row */
 	FIGURE_SHARE,				/* from 0 to 1, shown as percent */
+	FIGURE_POINTS,				/* a difference of shares */
 	FIGURE_SPAN,				/* an interval as the style postgres writes it */
 	FIGURE_BAR,					/* a number, against the largest of its currency */
 } FigureKind;
@@ -23,7 +24,10 @@ typedef struct Figure
 	const char *column;
 	const char *label;
 	FigureKind	kind;
-	int			good;			/* 1: more is better, -1: less is, 0: neither */
+	int			good;			/* in the overview: 1 when more is better, -1 when less is */
+	int			rank;			/* in a table that is too wide the highest goes first; 0 stays */
+	bool		numbers;		/* a count that only says which row it is */
+	const char *reason;			/* the column that says why there is no value */
 } Figure;
 
 /* How the terminal may be written to. */
@@ -31,14 +35,13 @@ typedef struct Look
 {
 	bool		utf8;
 	bool		colours;
+	int			width;			/* columns of the terminal; 0: it is none */
 } Look;
 
 extern Look look_of_terminal(void);
-extern void title_print(const Look *look, const char *title);
-extern char *figure_text(const Look *look, FigureKind kind, const char *value, const char *currency, double most);
-extern char *change_text(FigureKind kind, const char *value, const char *before);
-extern char *sparkline(const Look *look, const double *values, int n);
-extern void figures_print(const Look *look, const PGresult *result, const Figure *figures, int n, const char *unless, int most);
+extern bool figures_print(const Look *look, const char *title, const PGresult *result, const Figure *figures, int n,
+						  const char *unless, int most);
+extern bool hours_print(const Look *look, const char *title, const PGresult *result, const char *column);
 extern void overview_print(const Look *look, const PGresult *now, const PGresult *before, const PGresult *days,
 						   const Figure *figures, int n);
 

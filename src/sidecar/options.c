@@ -6,6 +6,7 @@
  */
 #include <limits.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "options.h"
@@ -236,31 +237,73 @@ options_parse(const Command *command, int argc, char **argv, void *values)
 	return true;
 }
 
-/* YYYY-MM-DD; whether there is such a day, the database knows. */
+static int
+days_of_month(int year, int month)
+{
+	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	bool		leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+	return days[month - 1] + (month == 2 && leap);
+}
+
+/* YYYY-MM-DD, and a day of the calendar. */
 bool
 date_is_written(const char *text)
 {
 	static const char pattern[] = "dddd-dd-dd";
+	int			year;
+	int			month;
+	int			day;
 
 	for (size_t i = 0; i < sizeof(pattern) - 1; i++)
 	{
 		if (pattern[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != pattern[i])
 			return false;
 	}
-	return text[sizeof(pattern) - 1] == '\0';
+	if (text[sizeof(pattern) - 1] != '\0')
+		return false;
+	year = atoi(text);
+	month = atoi(text + 5);
+	day = atoi(text + 8);
+	return year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= days_of_month(year, month);
+}
+
+#define HELP_COLUMN 28
+#define HELP_WIDTH 79
+
+/* Many choices take several lines; returns the column behind the last. */
+static int
+print_argument(FILE *out, const char *argument, int column)
+{
+	int			indent = column;
+
+	while (*argument != '\0')
+	{
+		int			length = (int) strcspn(argument, "|");
+
+		length += argument[length] == '|';
+		if (column > indent && column + length > HELP_WIDTH)
+			column = fprintf(out, "\n%*s", indent, "") - 1;
+		column += fprintf(out, "%.*s", length, argument);
+		argument += length;
+	}
+	return column;
 }
 
 static void
 print_option(FILE *out, const OptionDef *option)
 {
 	char		letter[8] = "    ";
-	int			written;
+	int			column;
 
 	if (option->letter != 0)
 		snprintf(letter, sizeof(letter), "-%c, ", option->letter);
-	written = fprintf(out, "  %s--%s%s%s", letter, option->name,
-					  option->argument ? "=" : "", option->argument ? option->argument : "");
-	fprintf(out, "%*s%s", written < 28 ? 28 - written : 1, "", option->help);
+	column = fprintf(out, "  %s--%s%s", letter, option->name, option->argument ? "=" : "");
+	if (option->argument != NULL)
+		column = print_argument(out, option->argument, column);
+	if (column >= HELP_COLUMN && column + (int) strlen(option->help) >= HELP_WIDTH)
+		column = fprintf(out, "\n") - 1;
+	fprintf(out, "%*s%s", column < HELP_COLUMN ? HELP_COLUMN - column : 1, "", option->help);
 	if (option->preset != NULL)
 		fprintf(out, " (default: %s)", option->preset);
 	fputc('\n', out);

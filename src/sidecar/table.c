@@ -21,32 +21,121 @@ is_number(const PGresult *result, int column)
 	return type == 23 || type == 20 || type == 1700;
 }
 
-/* Characters, not bytes: what continues one in UTF-8 is not counted. */
+/* The character at text, which is moved behind it; what is no UTF-8 is a byte. */
+static unsigned int
+next_character(const char **text)
+{
+	const unsigned char *at = (const unsigned char *) *text;
+	int			more = at[0] >= 0xf0 ? 3 : at[0] >= 0xe0 ? 2 : at[0] >= 0xc0 ? 1 : 0;
+	unsigned int c = more == 0 ? at[0] : at[0] & (0x3fu >> more);
+
+	for (int i = 1; i <= more; i++)
+	{
+		if ((at[i] & 0xc0) != 0x80)
+		{
+			*text += 1;
+			return at[0];
+		}
+		c = c << 6 | (at[i] & 0x3fu);
+	}
+	*text += 1 + more;
+	return c;
+}
+
+/* Moves the cursor, or what follows in the line to its left. */
+static bool
+is_control(unsigned int c)
+{
+	return c < ' ' || (c >= 0x7f && c < 0xa0) || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e)
+		|| (c >= 0x2066 && c <= 0x2069);
+}
+
+/* Accents that stand on the character before, and scripts whose characters are wide. */
+static int
+cells_of(unsigned int c)
+{
+	if ((c >= 0x300 && c < 0x370) || c == 0x200b || c == 0x200c || c == 0x200d || (c >= 0xfe00 && c < 0xfe10))
+		return 0;
+	return (c >= 0x1100 && c < 0x1160) || (c >= 0x2e80 && c < 0xa4d0 && c != 0x303f) || (c >= 0xac00 && c < 0xd7a4)
+		|| (c >= 0xf900 && c < 0xfb00) || (c >= 0xfe30 && c < 0xfe70) || (c >= 0xff00 && c < 0xff61)
+		|| (c >= 0xffe0 && c < 0xffe7) || (c >= 0x1f300 && c < 0x1f650) || (c >= 0x1f680 && c < 0x1f700)
+		|| (c >= 0x1f900 && c < 0x1fa00) || (c >= 0x20000 && c < 0x40000) ? 2 : 1;
+}
+
+/* Columns of a terminal. */
 int
 table_width(const char *text)
 {
 	int			width = 0;
 
-	for (; *text != '\0'; text++)
-		width += ((unsigned char) *text & 0xc0) != 0x80;
+	while (*text != '\0')
+	{
+		unsigned int c = next_character(&text);
+
+		width += is_control(c) ? 1 : cells_of(c);
+	}
 	return width;
+}
+
+/* How many bytes of a text fit into so many columns. */
+size_t
+table_cut(const char *text, int width)
+{
+	const char *at = text;
+	const char *end = text;
+
+	while (*at != '\0')
+	{
+		unsigned int c = next_character(&at);
+
+		width -= is_control(c) ? 1 : cells_of(c);
+		if (width < 0)
+			break;
+		end = at;
+	}
+	return (size_t) (end - text);
+}
+
+/* Where the locale has no UTF-8, another character is as many ? as it is wide. */
+void
+table_put_in(const char *text, bool utf8)
+{
+	while (*text != '\0')
+	{
+		const char *from = text;
+		unsigned int c = next_character(&text);
+
+		if (is_control(c))
+			putchar('?');
+		else if (c < 0x80 || utf8)
+			fwrite(from, 1, (size_t) (text - from), stdout);
+		else
+		{
+			for (int i = 0; i < cells_of(c); i++)
+				putchar('?');
+		}
+	}
 }
 
 void
 table_put(const char *text)
 {
-	for (; *text != '\0'; text++)
-	{
-		unsigned char c = (unsigned char) *text;
+	table_put_in(text, true);
+}
 
-		/* 0xc2 with 0x80 to 0x9f are control characters as well */
-		if (c == 0xc2 && (unsigned char) text[1] >= 0x80 && (unsigned char) text[1] < 0xa0)
-		{
-			putchar('?');
-			text++;
-		}
+/* JSON means the same whether a character of a string is escaped or not. */
+void
+table_put_json(const char *json)
+{
+	while (*json != '\0')
+	{
+		const char *from = json;
+		unsigned int c = next_character(&json);
+
+		if (is_control(c) && c != '\n')
+			printf("\\u%04x", c);
 		else
-			putchar(c < ' ' || c == 0x7f ? '?' : c);
+			fwrite(from, 1, (size_t) (json - from), stdout);
 	}
 }
 
@@ -129,7 +218,10 @@ print_json(const PGresult *result, int column)
 
 	fputs("[\n", stdout);
 	for (int row = 0; row < rows; row++)
-		printf("%s%s\n", PQgetvalue(result, row, column), row < rows - 1 ? "," : "");
+	{
+		table_put_json(PQgetvalue(result, row, column));
+		puts(row < rows - 1 ? "," : "");
+	}
 	fputs("]\n", stdout);
 }
 

@@ -41,7 +41,12 @@ show(const PGresult *result, const void *arg)
 	else if (strcmp(PQgetvalue(result, 0, 1), "0") == 0)
 		printf("%s: every figure was right.\n", PQgetvalue(result, 0, 0));
 	else
-		printf("%s: %s figures were others.\n", PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
+	{
+		bool		one = strcmp(PQgetvalue(result, 0, 1), "1") == 0;
+
+		printf("%s: %s figure%s wrong and %s corrected.\n", PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1),
+			   one ? " was" : "s were", one ? "is" : "are");
+	}
 	return EX_OK;
 }
 

@@ -13,6 +13,7 @@ import os
 import random
 import re
 import uuid
+from collections import Counter
 from contextlib import contextmanager
 from decimal import Decimal
 
@@ -115,6 +116,8 @@ class Shop:
         return other
 
     def close(self):
+        wrong = self.report_differences()
+        ok(not wrong, f"{self.label}: reports count each cart once, with what it came to", *wrong[:8])
         for c in self.pool + [self.owned, self.admin]:
             c.close()
         with connect(os.environ["PGDATABASE"]) as c:
@@ -264,6 +267,24 @@ class Shop:
             SELECT r.foreign_order FROM incomplete_orders.orders r LEFT JOIN incomplete_orders.closed_orders o ON (o.shop_id, o.id) = (r.shop_id, r.incomplete_order_id)
             WHERE o.status IS DISTINCT FROM 'reversed' AND r.foreign_order IS NOT NULL""")}
         return [f"order {r} of the shop is missing" for r in sorted(wanted - found)] + [f"order {r} is none of the shop's" for r in sorted(found - wanted)]
+
+    def report_differences(self):
+        """Reports count every order in its state with its worth; computed anew nothing is another."""
+        changed = self.rows_of("SELECT incomplete_orders.rebuild_analytics()")[0][0]
+        wanted, found = Counter(), Counter()
+        for state, currency, valued, value in self.rows_of("""
+            SELECT CASE WHEN o.status = 'deleted' AND o.close_reason = 'merged' THEN 'merged' ELSE o.status::text END, coalesce(r.currency, o.currency),
+                o.status NOT IN ('pending', 'deleted', 'reversed'), coalesce(r.total, o.total)
+            FROM incomplete_orders.incomplete_orders o
+            LEFT JOIN incomplete_orders.orders r ON (r.shop_id, r.incomplete_order_id) = (o.shop_id, o.id) AND o.status = 'converted'"""):
+            wanted[state, currency] += 1
+            wanted[state + "_value", currency] += value if valued else 0
+        for row in self.rows("SELECT * FROM incomplete_orders.rollup_states"):
+            for name, value in row.items():
+                if isinstance(value, (int, Decimal)) and name not in ("shop_id", "bot", "kept", "days_to_abandon", "first_abandoned"):
+                    found[name, row["currency"]] += value
+        return ([f"{changed} rows of reports are others computed anew"] if changed else []) + [
+            f"reports: {found[key]} {' '.join(key)}, should be {wanted[key]}" for key in sorted(wanted.keys() | found.keys()) if wanted[key] != found[key]]
 
     def tick(self, later="6 seconds"):
         """A tick of which the marks made until now have settled."""

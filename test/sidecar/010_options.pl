@@ -50,7 +50,8 @@ for (split /\n(?=\.(?:Ss|Sh|It) )/, $page)
 }
 my %printed;
 $section = '';
-for (split /\n/, $help)
+# what is too long for a line goes on in the next
+for (split /\n/, $help =~ s/\|\n +/|/gr =~ s/(--\S+)\n {28}/$1 /gr)
 {
 	$section = lc $1 if /^(\w[^:]*)(?:: |:$)/;
 	next unless /^  (?:-., |    )--([\w-]+)(?:=(\S+))? /;

@@ -245,3 +245,18 @@ SELECT * FROM incomplete_orders.delete_shop('ana', dry_run => false) WHERE objec
 SELECT count(*) FROM incomplete_orders.rollup_states WHERE shop_id = :shop;
 SELECT incomplete_orders.revoke_from('regress_ana', 'admin');
 DROP ROLE regress_ana;
+
+--
+-- Local times are those of AT TIME ZONE, in any order of instants.
+--
+SELECT count(*) AS instants, count(*) FILTER (WHERE incomplete_orders._local_time(x.at, x.zone) IS DISTINCT FROM x.at AT TIME ZONE x.zone) AS others
+FROM (
+	SELECT zone, at FROM unnest('{UTC,Europe/Berlin,America/New_York,Australia/Lord_Howe,Asia/Kolkata,Africa/Casablanca,America/Havana,Pacific/Apia,CET,EST,+03:30}'::text[]) zone,
+		generate_series('2024-01-01 UTC'::timestamptz, '2027-01-01 UTC', '5 hours 17 minutes 3.5 seconds') at
+	ORDER BY md5(zone || extract(epoch FROM at))
+) x;
+SELECT incomplete_orders._local_time('infinity', 'Europe/Berlin') AS never;
+SELECT incomplete_orders._local_time('2026-07-01 12:00 UTC', 'Europe/Atlantis') AS nowhere;
+-- every event that a rollup counts has a character of its own
+SELECT count(*) AS events, count(DISTINCT incomplete_orders._event_kind(event)) AS kinds, incomplete_orders._event_kind('edited') AS another
+FROM unnest('{created,abandoned,converted,expired,lost,reversed,recounted,continued,coupon_redeemed,holdout,message_queued,message_sent,message_delivered,message_opened,message_clicked,message_failed,message_replied,message_unsubscribed,message_bounced,message_complained}'::text[]) event;

@@ -89,6 +89,22 @@ SELECT product, recovered, kept FROM incomplete_orders.rollup_recovered_products
 SELECT * FROM pr.before EXCEPT SELECT * FROM pr.report();
 SELECT incomplete_orders.rebuild_analytics() >= 0 AS rebuilt;
 SELECT * FROM pr.before EXCEPT SELECT * FROM pr.report();
+-- so does what nobody folded before: the order goes with its cart, or the cart that was kept of it
+SELECT pr.cart(n, '[{"sku":"D","quantity":4,"unit_price":"2"}]', '2024-03-12 10:00') FROM unnest('{gone,back}'::text[]) n;
+SELECT incomplete_orders.mark_abandoned(pr.id(n), at => '2024-03-12 12:00') FROM unnest('{gone,back}'::text[]) n;
+SELECT incomplete_orders.dismiss_order(pr.id('gone'), at => '2024-03-12 13:00');
+SELECT pr.cart('back', '[{"sku":"E","quantity":1,"unit_price":"3"}]', '2024-03-12 14:00');
+SELECT pr.report('2024-03-12', '2024-03-13');
+BEGIN;
+SELECT incomplete_orders._allow_retention(), incomplete_orders._lock_rollups(true);
+SELECT deleted FROM incomplete_orders._retire(:shop, '00000000-0000-0000-0000-000000000000', incomplete_orders._id_at(clock_timestamp() + interval '1 minute'), '2024-03-20', 100);
+COMMIT;
+SELECT pr.id('gone');
+SELECT pr.report('2024-03-12', '2024-03-13');
+SELECT relation FROM incomplete_orders.forget_customer('back@pr.example', shop => 'prod') WHERE relation = 'order_changes';
+SELECT pr.report('2024-03-12', '2024-03-13');
+SELECT pr.fold();
+SELECT pr.report('2024-03-12', '2024-03-13');
 
 SELECT incomplete_orders.revoke_from('regress_prod', 'admin', 'prod');
 DROP ROLE regress_prod;

@@ -330,7 +330,7 @@ FROM (VALUES ('open_orders', 'table'), ('closed_orders', 'table'), ('orders', 't
 	('order_events', 'table'), ('order_event_tail', 'table'), ('rollup_states', 'table'), ('rollup_episodes', 'table'), ('rollup_messages', 'table'), ('rollup_arms', 'table'), ('rollup_products', 'table'), ('rollup_recovered_products', 'table'), ('product_names', 'table'), ('order_outcomes', 'table'), ('order_notes', 'table'), ('order_changes', 'table'), ('shop_members', 'table'),
 	('heartbeats', 'table'), ('hook_failures', 'table'), ('campaigns', 'table'), ('campaign_steps', 'table'), ('step_variants', 'table'), ('coupons', 'table'), ('issued_coupons', 'table'), ('coupon_persons', 'table'), ('templates', 'table'),
 	('messages', 'table'), ('message_skips', 'table'), ('secret_keys', 'table'), ('suppressions', 'table'), ('consents', 'table'), ('past_recipients', 'table'), ('person_orders', 'table'), ('person_messages', 'table'), ('person_arms', 'table'), ('webhooks', 'table'), ('webhook_deliveries', 'table'), ('shop_secrets', 'table'),
-	('attached_tables', 'table'), ('due_carts', 'table'), ('cart_marks', 'table'), ('cart_marks_0', 'table'), ('cart_mark_progress', 'table'), ('attachment_seq', 'sequence'),
+	('attached_tables', 'table'), ('continued_orders', 'table'), ('due_carts', 'table'), ('cart_marks', 'table'), ('cart_marks_0', 'table'), ('cart_mark_progress', 'table'), ('attachment_seq', 'sequence'),
 	('shops', 'table'), ('reference_seq', 'sequence'), ('order_number_seq', 'sequence'), ('event_seq', 'sequence')) r (relation, kind);
 SELECT incomplete_orders._visible_shops('export_shop', '*') = ARRAY[:b] AS only_own;
 SELECT DISTINCT shop_id = :b AS only_own FROM incomplete_orders.list_orders('*', page_size => 100);
