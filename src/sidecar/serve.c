@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -35,6 +36,8 @@
 #define STOP_GRACE (10 * SECOND)
 #define RECORD_GRACE (5 * SECOND)
 #define HEALTH_LIMIT (2 * SECOND)
+/* files that are no clients: connections to the database, listeners, logs */
+#define FILES_BESIDE 400
 
 typedef struct ServeOptions
 {
@@ -430,6 +433,25 @@ are_good(Server *server, const ServeOptions *options, Failure *failure)
 	return false;
 }
 
+/* Files for every client, and what else there is; as many as may be. */
+static void
+want_files(int connections)
+{
+	struct rlimit limit;
+	rlim_t		wanted = (rlim_t) connections + FILES_BESIDE;
+	LogLine		line;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == wanted)
+		return;
+	log_begin(&line, "warn", "files");
+	log_text(&line, "message", "fewer files may be open than --max-connections needs");
+	log_text(&line, "hint", "Raise the limit (ulimit -n, LimitNOFILE=), or ask for fewer.");
+	log_end(&line);
+}
+
 /* A listener of which the loop hears; NULL: failure says why. */
 static Http *
 listen_for(Server *server, const HttpSetup *setup, Failure *failure)
@@ -474,6 +496,7 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 
 	if (!are_good(server, options, failure))
 		return false;
+	want_files(options->max_connections);
 	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (server->epoll_fd < 0)
 	{
