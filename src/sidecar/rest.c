@@ -3,7 +3,7 @@
  *		The REST API's router: finds the route, checks the request, asks, answers.
  *
  * The way of a request: rest_find() when its head is there; begin() when its body is,
- * which refuses what is malformed; admit() logs in whoever must be; rest_ask() asks the
+ * which refuses what is malformed; staff.c and page.c say who it is; rest_ask() asks the
  * database; on_answer() answers.  Each step answers by itself where it ends.
  *
  * Memory: a RestCall belongs to its Request (free_own) and is never freed while a
@@ -298,7 +298,8 @@ use_argument(void *arg, const char *raw_name, const char *raw_value)
 		(void) refuse(call, HTTP_BAD_REQUEST, "The query is not UTF-8, or not escaped as it should be.");
 	else if (!known)
 		problem_answer(call->request, &(Problem) {
-			.status = HTTP_BAD_REQUEST,.detail = "There is no such parameter here.",.hint = call->route->query != NULL ? call->route->query : "It takes none."
+			.status = HTTP_BAD_REQUEST,.detail = "There is no such parameter here.",
+				.hint = call->route->query != NULL ? call->route->query : "It takes none."
 		});
 	else if (json_object_get(call->query, name) != NULL)
 		(void) refuse(call, HTTP_BAD_REQUEST, "A parameter comes twice.");

@@ -480,7 +480,7 @@ init_trials(Server *server, const ServeOptions *options, Failure *failure)
 }
 
 static bool
-start(Server *server, const ServeOptions *options, Failure *failure)
+listen_all(Server *server, const ServeOptions *options, Failure *failure)
 {
 	const HttpSetup setup = {
 		.routes = routes,.refuse = refuse_request,.context = &server->shopper,
@@ -492,11 +492,27 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 	const HttpSetup metrics = {
 		.routes = metrics_routes,.refuse = refuse_plainly,.context = &server->shopper,.listen = options->metrics
 	};
+
+	want_files(options->max_connections);
+	server->http = listen_for(server, &setup, failure);
+	if (server->http == NULL)
+		return false;
+	server->traffic.http = server->http;
+	if (options->metrics == NULL)
+		return true;
+	server->metrics = listen_for(server, &metrics, failure);
+	if (server->metrics == NULL)
+		http_stop(server->http);
+	return server->metrics != NULL;
+}
+
+static bool
+start(Server *server, const ServeOptions *options, Failure *failure)
+{
 	const char *staff_dbname = options->staff_dbname != NULL ? options->staff_dbname : options->common.dbname;
 
 	if (!are_good(server, options, failure))
 		return false;
-	want_files(options->max_connections);
 	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (server->epoll_fd < 0)
 	{
@@ -523,22 +539,7 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 		server->rest.sns = server->sns;
 		server->rest.sns_confirms = options->sns_confirm;
 	}
-	if (!init_trials(server, options, failure))
-		return false;
-	server->http = listen_for(server, &setup, failure);
-	if (server->http == NULL)
-		return false;
-	server->traffic.http = server->http;
-	if (options->metrics != NULL)
-	{
-		server->metrics = listen_for(server, &metrics, failure);
-		if (server->metrics == NULL)
-		{
-			http_stop(server->http);
-			return false;
-		}
-	}
-	return true;
+	return init_trials(server, options, failure) && listen_all(server, options, failure);
 }
 
 static int

@@ -223,8 +223,9 @@ staff_refuse(RestCall *call, const Failure *failure)
 
 	if (login->state == LOGIN_UNASKED)
 		problem_answer(call->request, &(Problem) {
-			.status = HTTP_FORBIDDEN,.type = "password-not-asked",.detail = "The database does not ask this role for its password, so that a password proves nothing.",
-			.hint = "An administrator has pg_hba.conf ask for one (scram-sha-256) where this program connects."
+			.status = HTTP_FORBIDDEN,.type = "password-not-asked",
+				.detail = "The database does not ask this role for its password, so that a password proves nothing.",
+				.hint = "An administrator has pg_hba.conf ask for one (scram-sha-256) where this program connects."
 		});
 	else if (login->state == LOGIN_SUPERUSER)
 		problem_answer(call->request, &(Problem) {
