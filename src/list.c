@@ -110,8 +110,9 @@ static const struct
 #define BOTH(condition) {condition, condition}
 	[F_STATUS] = BOTH("o.status" EQ "ANY ($5)"),
 	[F_KIND] = BOTH("o.kind" EQ "$6"),
-	[F_SINCE] = BOTH("o.created_at" GE "$7"),
-	[F_UNTIL] = BOTH("o.created_at" LT "$8"),
+	/* rows, because the planner would expect little between two ends that it does not know, and sort it */
+	[F_SINCE] = BOTH("ROW(o.created_at, o.id)" GE "ROW($7, '00000000-0000-0000-0000-000000000000')"),
+	[F_UNTIL] = BOTH("ROW(o.created_at, o.id)" LT "ROW($8, '00000000-0000-0000-0000-000000000000')"),
 	[F_EXPIRED] = {"(o.expires_at" LE "pg_catalog.now())" EQ "$9", "(o.status" EQ "'expired')" EQ "$9"},
 	[F_GUEST] = BOTH("(o.customer_id IS NULL)" EQ "$10"),
 	[F_ATTEMPTS] = BOTH("o.recovery_attempts" EQ "$11"),

@@ -158,5 +158,6 @@ SELECT count(*) FROM incomplete_orders.list_orders('pages-a', sort => '-updated_
 SET session_replication_role = replica;
 DELETE FROM incomplete_orders.open_orders WHERE shop_id = :b AND reference LIKE 'P%';
 DELETE FROM incomplete_orders.closed_orders WHERE shop_id = :b AND reference LIKE 'P%';
-DELETE FROM incomplete_orders.messages WHERE shop_id = :b;
+DELETE FROM incomplete_orders.messages WHERE shop_id IN (:a, :b);
 RESET session_replication_role;
+SELECT incomplete_orders.remove_coupon('cart', shop => 'pages-a');
