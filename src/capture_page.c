@@ -3,10 +3,12 @@
  *		capture_page_cart: what a shop's page says of a cart.
  *
  * Whoever has the page's source can say it, so this is a capture that trusts less: no
- * customer_id, no kind, no bot; of the context what a browser knows; lines and charges
- * where the shop takes prices from its pages (page_prices), e-mail, phone, name and
- * address with consent or where its consent_rule is none.  Lines that it may not say
- * are an error, for a cart without them is none; anything else is left out and named.
+ * customer_id, no kind, no bot; of the context what a browser knows; e-mail, phone, name
+ * and address with consent or where the shop's consent_rule is none.  Lines are taken at
+ * the price that the shop's availability() says, or at any that the page says, or not at
+ * all (page_prices).  Messages of the shop show them, so their links and pictures must be
+ * on one of its origins.  Lines that it may not say are an error, for a cart without them
+ * is none; anything else is left out and named.
  *
  * Memory: the SPI context of the call, the answer the caller's.  Locks: as a capture.
  */
@@ -18,6 +20,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
 #include "capture.h"
@@ -25,8 +28,10 @@
 #include "compat.h"
 #include "errors.h"
 #include "facts.h"
+#include "hook.h"
 #include "line_items.h"
 #include "plan.h"
+#include "stock.h"
 #include "tenant.h"
 
 /* of the keys that are left out, how many are named, and how long */
@@ -63,6 +68,7 @@ typedef struct PageCart
 {
 	IcoShop		shop;
 	bool		contact;		/* may be kept */
+	char	   *origins;		/* NULL: not looked up */
 	LineItems  *items;
 	IcoFacts	facts;
 	JsonbParseState *left_out;	/* NULL: nothing */
@@ -185,15 +191,139 @@ read_context(PageCart *cart, JsonbContainer *root, JsonbContainer *consent, text
 /* ---- the cart ---- */
 
 static void
+refuse_items(const char *detail, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ICO_ERR_NOT_FROM_PAGES),
+			 errmsg("this shop takes no lines from its pages"),
+			 errdetail("%s", detail),
+			 errhint("%s", hint)));
+}
+
+static void
+leave_out_part(PageCart *cart, int n, const char *part)
+{
+	char	   *name = psprintf("items[%d]%s", n, part);
+
+	leave_out(cart, name, strlen(name));
+}
+
+/* The shop's origins, one in a line. */
+static char *
+read_origins(const PageCart *cart)
+{
+	static IcoPlan plan = {
+		"i",
+		"SELECT pg_catalog.array_to_string(s.allowed_origins, pg_catalog.chr(10)) FROM incomplete_orders.shops s WHERE s.shop_id" EQ "$1"
+	};
+	Datum		value = Int32GetDatum(cart->shop.shop_id);
+	bool		isnull;
+	char	   *origins = ico_execute(&plan, &value, NULL) == 0 ? "" : TextDatumGetCString(ico_column(0, 1, &isnull));
+
+	return origins;
+}
+
+static bool
+is_on_origin(const char *origins, const char *url, int len)
+{
+	while (*origins != '\0')
+	{
+		int			line = strcspn(origins, "\n");
+
+		if (len >= line && pg_strncasecmp(origins, url, line) == 0 && (len == line || strchr("/?#", url[line]) != NULL))
+			return true;
+		origins += line + (origins[line] == '\n');
+	}
+	return false;
+}
+
+/* Leaves out what must not stand in a shop's message. */
+static void
+check_url(PageCart *cart, int n, const char *part, const char **url, int *len)
+{
+	if (*url == NULL)
+		return;
+	if (cart->origins == NULL)
+		cart->origins = read_origins(cart);
+	if (is_on_origin(cart->origins, *url, *len))
+		return;
+	*url = NULL;
+	*len = 0;
+	leave_out_part(cart, n, part);
+}
+
+/* Asked before anything is locked. */
+static IcoStock *
+ask_prices(const PageCart *cart, LineItems *items)
+{
+	IcoStock   *stock;
+
+	ico_refuse_in_hook();
+	stock = ico_ask_stock(cart->shop.shop_id, &items, 1, GetActiveSnapshot());
+	if (stock == NULL)
+		refuse_items("Their prices would be those of the setting availability, and it names no function.",
+					 "Set it, or capture the cart on the shop's server.");
+	return stock;
+}
+
+/* What was ordered of a line is the shop's to say. */
+static LineItems *
+without_filled(LineItems *given)
+{
+	IcoItemsBuilder builder;
+	IcoLineReader reader;
+	IcoLine		line;
+
+	ico_items_begin(&builder);
+	ico_line_reader_init(&reader, given);
+	while (ico_line_next(&reader, &line))
+	{
+		CHECK_FOR_INTERRUPTS();
+		line.filled = 0;
+		ico_items_add(&builder, &line);
+	}
+	return ico_items_finish(&builder);
+}
+
+/* The lines as they may be kept; NULL: nobody knows what they cost now. */
+static LineItems *
+check_lines(PageCart *cart, LineItems *given)
+{
+	IcoStock   *stock = cart->shop.page_prices == ICO_PRICES_CHECKED ? ask_prices(cart, given) : NULL;
+	IcoItemsBuilder builder;
+	IcoLineReader reader;
+	IcoLine		line;
+
+	if (stock != NULL)
+		ico_note_stock(stock);
+	if (stock != NULL && stock->failed)
+	{
+		leave_out(cart, "items", strlen("items"));
+		return NULL;
+	}
+	ico_items_begin(&builder);
+	ico_line_reader_init(&reader, given);
+	for (int n = 0; ico_line_next(&reader, &line); n++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		check_url(cart, n, ".url", &line.url, &line.url_len);
+		check_url(cart, n, ".image_url", &line.image_url, &line.image_url_len);
+		if (stock == NULL || ico_stock_price(stock, line.sku, line.sku_len, &line.unit_price))
+			ico_items_add(&builder, &line);
+		else
+			leave_out_part(cart, n, "");
+	}
+	return ico_items_finish(&builder);
+}
+
+static void
 read_items(PageCart *cart, JsonbValue *value)
 {
-	if (!cart->shop.page_prices)
-		ereport(ERROR,
-				(errcode(ICO_ERR_NOT_FROM_PAGES),
-				 errmsg("this shop takes no lines from its pages"),
-				 errdetail("They come with prices, and a page can say any."),
-				 errhint("Its server can capture the cart. With the setting page_prices = accept its pages can, too.")));
-	cart->items = ico_items_from_jsonb(value->type == jbvBinary ? value->val.binary.data : &JsonbValueToJsonb(value)->root);
+	if (cart->shop.page_prices == ICO_PRICES_REFUSED)
+		refuse_items("They come with prices, and a page can say any.",
+					 "Its server can capture the cart. With the setting page_prices = check or accept its pages can, too.");
+	cart->items = check_lines(cart, without_filled(ico_items_from_jsonb(value->type == jbvBinary ? value->val.binary.data :
+																		 &JsonbValueToJsonb(value)->root)));
 }
 
 static void
@@ -208,13 +338,32 @@ read_key(PageCart *cart, const JsonbValue *key, JsonbValue *value)
 			continue;
 		if (strcmp(page_keys[i].key, "items") == 0)
 			read_items(cart, value);
-		else if ((rule == PAGE_CONTACT && !cart->contact) || (rule == PAGE_CHARGE && !cart->shop.page_prices))
+		else if ((rule == PAGE_CONTACT && !cart->contact) || (rule == PAGE_CHARGE && cart->shop.page_prices != ICO_PRICES_ACCEPTED))
 			break;
 		else if (rule != PAGE_OWN)
 			(void) ico_read_json_fact(&cart->facts, page_keys[i].key, value);
 		return;
 	}
 	leave_out(cart, key->val.string.val, key->val.string.len);
+}
+
+/* The shop's prices are in its own currency, and so is a cart that has them. */
+static void
+check_currency(PageCart *cart)
+{
+	JsonbValue	value = {.type = jbvString};
+
+	if (cart->shop.page_prices == ICO_PRICES_CHECKED && (cart->facts.given & ICO_FACT_BIT(ICO_F_CURRENCY)) &&
+		strcmp(TextDatumGetCString(cart->facts.values[ICO_F_CURRENCY]), cart->shop.currency) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("this shop's pages can capture carts in %s only", cart->shop.currency),
+				 errdetail("The prices of its setting availability are in that currency.")));
+	if (cart->shop.page_prices != ICO_PRICES_CHECKED || cart->items == NULL)
+		return;
+	value.val.string.val = cart->shop.currency;
+	value.val.string.len = strlen(cart->shop.currency);
+	(void) ico_read_json_fact(&cart->facts, "currency", &value);
 }
 
 static void
@@ -243,6 +392,7 @@ read_page(PageCart *cart, Jsonb *given, text *user_agent)
 		if (value.type != jbvNull)
 			read_key(cart, &key, &value);
 	}
+	check_currency(cart);
 	read_context(cart, &given->root, consent, user_agent);
 }
 

@@ -50,8 +50,9 @@
 #include "tenant.h"
 
 #define DEFAULT_PAGE 20
-#define SMALL_PAGE 20
-#define MEDIUM_PAGE 100
+/* 20 and 100 rows, and one to see whether there are more */
+#define SMALL_PAGE 21
+#define MEDIUM_PAGE 101
 #define MAX_PAGE 1000
 #define MAX_FOUND 100			/* rows of find_orders */
 #define MAX_MATCHES 10000		/* ids that a search hands on */
@@ -110,8 +111,9 @@ static const struct
 #define BOTH(condition) {condition, condition}
 	[F_STATUS] = BOTH("o.status" EQ "ANY ($5)"),
 	[F_KIND] = BOTH("o.kind" EQ "$6"),
-	[F_SINCE] = BOTH("o.created_at" GE "$7"),
-	[F_UNTIL] = BOTH("o.created_at" LT "$8"),
+	/* rows, because the planner would expect little between two ends that it does not know, and sort it */
+	[F_SINCE] = BOTH("ROW(o.created_at, o.id)" GE "ROW($7, '00000000-0000-0000-0000-000000000000')"),
+	[F_UNTIL] = BOTH("ROW(o.created_at, o.id)" LT "ROW($8, '00000000-0000-0000-0000-000000000000')"),
 	[F_EXPIRED] = {"(o.expires_at" LE "pg_catalog.now())" EQ "$9", "(o.status" EQ "'expired')" EQ "$9"},
 	[F_GUEST] = BOTH("(o.customer_id IS NULL)" EQ "$10"),
 	[F_ATTEMPTS] = BOTH("o.recovery_attempts" EQ "$11"),
@@ -331,10 +333,12 @@ page_query(int parts)
 	}
 	else
 	{
-		appendStringInfoString(&q, "SELECT " SHOWN " FROM pg_catalog.unnest($1) AS t (shop_id), LATERAL (");
+		/* what is shown is made of the rows of the page alone, not of all that it is chosen from */
+		appendStringInfoString(&q, "SELECT " SHOWN " FROM (SELECT o.* FROM pg_catalog.unnest($1) AS t (shop_id), LATERAL (");
 		append_tables(&q, parts, append_page);
-		appendStringInfo(&q, ") AS o, incomplete_orders.shops s WHERE s.shop_id" EQ "o.shop_id"
-						 " ORDER BY o.sort_value%s, o.id%s LIMIT $2", direction(parts), direction(parts));
+		appendStringInfo(&q, ") AS o ORDER BY o.sort_value%s, o.id%s LIMIT $2) AS o, incomplete_orders.shops s"
+						 " WHERE s.shop_id" EQ "o.shop_id ORDER BY o.sort_value%s, o.id%s",
+						 direction(parts), direction(parts), direction(parts), direction(parts));
 	}
 	return q.data;
 }

@@ -251,6 +251,17 @@ ico_stock_knows(const IcoStock *stock, const LineItems *items)
 	return true;
 }
 
+bool
+ico_stock_price(const IcoStock *stock, const char *sku, int len, int64 *unit_price)
+{
+	const IcoSku *found = stock->failed ? NULL : find_sku(stock, sku, len);
+
+	if (found == NULL || found->available == 0 || found->unit_price < 0)
+		return false;
+	*unit_price = found->unit_price;
+	return true;
+}
+
 void
 ico_stock_begin(IcoStockWalk *walk, IcoStock *stock, const char *currency)
 {

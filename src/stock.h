@@ -67,6 +67,8 @@ extern void ico_stock_begin(IcoStockWalk *walk, IcoStock *stock, const char *cur
  * A sku that was not asked for can be sold.
  */
 extern bool ico_stock_line(IcoStockWalk *walk, IcoLine *line, IcoLineChange *change);
+/* what a sku that can be sold costs; false: nothing is known, or it has no price of its own */
+extern bool ico_stock_price(const IcoStock *stock, const char *sku, int len, int64 *unit_price);
 /*
  * Runs step(arg); what the statements in it decide by (_left_value, _sale_fault,
  * _answer_due) are these answers, of which the last one of a shop counts.

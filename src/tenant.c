@@ -282,6 +282,14 @@ ico_span(Datum interval)
 
 #define SHOP_COLUMNS "shop_id, shop, currency, cut_off, expiry, attribution_window, consent_rule, page_prices"
 
+static IcoPagePrices
+page_prices_of(const char *setting)
+{
+	if (strcmp(setting, "accept") == 0)
+		return ICO_PRICES_ACCEPTED;
+	return strcmp(setting, "check") == 0 ? ICO_PRICES_CHECKED : ICO_PRICES_REFUSED;
+}
+
 static const IcoShop *
 keep_shop(void)
 {
@@ -296,7 +304,7 @@ keep_shop(void)
 	shop->expiry = ico_span(ico_column(0, 5, &isnull));
 	shop->attribution_window = ico_span(ico_column(0, 6, &isnull));
 	shop->strict_consent = strcmp(TextDatumGetCString(ico_column(0, 7, &isnull)), "strict") == 0;
-	shop->page_prices = strcmp(TextDatumGetCString(ico_column(0, 8, &isnull)), "accept") == 0;
+	shop->page_prices = page_prices_of(TextDatumGetCString(ico_column(0, 8, &isnull)));
 	shop->purposes = 0;
 	by_name = hash_search(shops_by_name, name, HASH_ENTER, NULL);
 	by_name->shop_id = shop_id;

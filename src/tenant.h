@@ -15,6 +15,11 @@
 extern int64 ico_span(Datum interval);
 
 /* What C code needs of a row of shops; spans in microseconds. */
+typedef enum IcoPagePrices
+{
+	ICO_PRICES_REFUSED, ICO_PRICES_CHECKED, ICO_PRICES_ACCEPTED
+} IcoPagePrices;
+
 typedef struct IcoShop
 {
 	int32		shop_id;
@@ -23,7 +28,7 @@ typedef struct IcoShop
 	int64		expiry;
 	int64		attribution_window;
 	bool		strict_consent;
-	bool		page_prices;	/* its pages may say them */
+	IcoPagePrices page_prices;	/* what of them its pages may say */
 	int			purposes;		/* of the acting role in this shop */
 } IcoShop;
 

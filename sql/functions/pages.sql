@@ -34,7 +34,7 @@ RETURNS TABLE (message_id uuid, shop text, order_id uuid, episode integer, campa
 	due_at timestamptz, attempts integer, sent_at timestamptz, mail_message_id text, response text, reason text, delivered_at timestamptz,
 	opened_at timestamptz, clicked_at timestamptz, replied_at timestamptz, bounced_at timestamptz, complained_at timestamptz,
 	unsubscribed_at timestamptz, cursor text)
-LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH v AS MATERIALIZED (
 		SELECT unnest(incomplete_orders._visible_shops('list_messages', coalesce($1, CASE WHEN $2 IS NOT NULL OR $3 IS NOT NULL THEN '*' END))) AS shop_id
@@ -94,7 +94,7 @@ RETURNS TABLE (event_id bigint, shop text, order_id uuid, at timestamptz, event 
 	status_before incomplete_orders.order_status, status_after incomplete_orders.order_status, kind incomplete_orders.order_kind, currency text, value numeric,
 	item_count bigint, furthest_step incomplete_orders.checkout_step, reason text, campaign text, step integer, variant text, holdout boolean,
 	message_id uuid, machine boolean, completed_order_id uuid, paid_amount numeric, refund_amount numeric, coupon_cost numeric, changes jsonb, cursor text)
-LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH v AS MATERIALIZED (
 		SELECT unnest(incomplete_orders._visible_shops('list_events', coalesce($1, CASE WHEN $2 IS NOT NULL THEN '*' END))) AS shop_id
@@ -145,7 +145,7 @@ CREATE FUNCTION incomplete_orders.list_items(shop text DEFAULT NULL, id uuid DEF
 RETURNS TABLE (order_id uuid, shop text, reference text, status incomplete_orders.order_status, created_at timestamptz, currency text, line integer,
 	sku text, name text, quantity integer, unit_price numeric, total_price numeric, filled integer, product_id text, variant text, image_url text, url text,
 	extras jsonb, cursor text)
-LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH v AS MATERIALIZED (
 		SELECT unnest(incomplete_orders._visible_shops('list_items', coalesce($1, CASE WHEN $2 IS NOT NULL THEN '*' END))) AS shop_id
@@ -229,7 +229,7 @@ COMMENT ON FUNCTION incomplete_orders._persons_page IS 'The keys of one person i
 
 CREATE FUNCTION incomplete_orders.list_suppressions(shop text DEFAULT NULL, email text DEFAULT NULL, after text DEFAULT NULL, page_size integer DEFAULT 20)
 RETURNS TABLE (shop text, person text, scope text, reason text, at timestamptz, message_id uuid, cursor text)
-LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH v AS MATERIALIZED (
 		SELECT incomplete_orders._visible_shops('list_suppressions', $1) AS shops
@@ -259,7 +259,7 @@ COMMENT ON FUNCTION incomplete_orders.list_suppressions IS
 CREATE FUNCTION incomplete_orders.list_consents(shop text DEFAULT NULL, email text DEFAULT NULL, customer_id text DEFAULT NULL, after text DEFAULT NULL,
 	page_size integer DEFAULT 20)
 RETURNS TABLE (shop text, person text, purpose text, status text, at timestamptz, text_version text, source text, in_force boolean, cursor text)
-LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH v AS MATERIALIZED (
 		SELECT incomplete_orders._visible_shops('list_consents', $1) AS shops

@@ -270,8 +270,8 @@ BEGIN
 		PERFORM incomplete_orders._refuse_setting('allowed_origins', 'It must be at most 100 origins, each scheme://host or scheme://host:port.', 'For example ["https://shop.example"], without a path.');
 	END IF;
 
-	IF NEW.page_prices NOT IN ('refuse', 'accept') THEN
-		PERFORM incomplete_orders._refuse_setting('page_prices', 'It must be refuse or accept.', NULL);
+	IF NEW.page_prices NOT IN ('refuse', 'check', 'accept') THEN
+		PERFORM incomplete_orders._refuse_setting('page_prices', 'It must be refuse, check (with the prices of the setting availability) or accept.', NULL);
 	END IF;
 	IF NEW.publishable_key IS NULL THEN
 		NEW.former_key := NULL;

@@ -301,7 +301,8 @@ AS $$
 			WHERE e.shop_id = $1 AND e.order_id = $2 AND e.event_id = $3 LIMIT 1) END,
 		'recovery', CASE WHEN $4 = 'recovered' THEN (
 			SELECT jsonb_build_object('outcome', u.outcome, 'campaign', u.campaign, 'step', u.message_step, 'variant', u.variant)
-			FROM incomplete_orders.order_outcomes u WHERE u.shop_id = $1 AND u.order_id = $2) END))
+			FROM incomplete_orders.order_outcomes u WHERE u.shop_id = $1 AND u.root_id =
+				(SELECT e.root_id FROM incomplete_orders.order_events e WHERE e.shop_id = $1 AND e.order_id = $2 AND e.event_id = $3 LIMIT 1)) END))
 $$;
 ALTER FUNCTION incomplete_orders._delivery_facts(integer, uuid, bigint, text, jsonb) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders._delivery_facts(integer, uuid, bigint, text, jsonb) IS 'What a webhook is told of an order, without anything of a person';

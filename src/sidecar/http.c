@@ -645,8 +645,10 @@ bool
 http_stream_begin(Request *request, const Answer *answer, const HttpStreamer *streamer)
 {
 	struct HttpStream *stream = calloc(1, sizeof(*stream));
-	struct MHD_Response *response = stream != NULL ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_PIECE, read_stream, request, NULL) : NULL;
+	struct MHD_Response *response = NULL;
 
+	if (stream != NULL)
+		response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_PIECE, read_stream, request, NULL);
 	if (response == NULL)
 	{
 		free(stream);

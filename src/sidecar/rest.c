@@ -3,7 +3,7 @@
  *		The REST API's router: finds the route, checks the request, asks, answers.
  *
  * The way of a request: rest_find() when its head is there; begin() when its body is,
- * which refuses what is malformed; admit() logs in whoever must be; rest_ask() asks the
+ * which refuses what is malformed; staff.c and page.c say who it is; rest_ask() asks the
  * database; on_answer() answers.  Each step answers by itself where it ends.
  *
  * Memory: a RestCall belongs to its Request (free_own) and is never freed while a
@@ -298,7 +298,8 @@ use_argument(void *arg, const char *raw_name, const char *raw_value)
 		(void) refuse(call, HTTP_BAD_REQUEST, "The query is not UTF-8, or not escaped as it should be.");
 	else if (!known)
 		problem_answer(call->request, &(Problem) {
-			.status = HTTP_BAD_REQUEST,.detail = "There is no such parameter here.",.hint = call->route->query != NULL ? call->route->query : "It takes none."
+			.status = HTTP_BAD_REQUEST,.detail = "There is no such parameter here.",
+				.hint = call->route->query != NULL ? call->route->query : "It takes none."
 		});
 	else if (json_object_get(call->query, name) != NULL)
 		(void) refuse(call, HTTP_BAD_REQUEST, "A parameter comes twice.");
@@ -502,16 +503,22 @@ make_page_url(const RestCall *call)
 	json_t	   *value;
 
 	g_string_append(url, REST_ROOT);
-	for (const char *at = call->pattern, *segment = at; *at != '\0'; at += strcspn(at, "/") + 1, segment = at)
+	for (const char *at = call->pattern; *at != '\0';)
 	{
-		char		key[32];
+		size_t		length = strcspn(at, "/");
 
-		snprintf(key, sizeof(key), "%.*s", segment[0] == '{' ? (int) strcspn(segment + 1, "}/") : 0, segment + 1);
-		if (segment[0] == '{')
+		if (*at == '{')
+		{
+			char		key[32];
+
+			snprintf(key, sizeof(key), "%.*s", (int) strcspn(at + 1, "}/"), at + 1);
 			g_string_append_uri_escaped(url, json_string_value(json_object_get(call->path, key)), NULL, false);
+		}
 		else
-			g_string_append_len(url, segment, (gssize) strcspn(segment, "/"));
-		g_string_append_c(url, '/');
+			g_string_append_len(url, at, (gssize) length);
+		at += length;
+		if (*at == '/')
+			g_string_append_c(url, *at++);
 	}
 	g_string_append_c(url, '?');
 	json_object_foreach(call->query, name, value)
@@ -530,8 +537,8 @@ make_page_url(const RestCall *call)
 static char *
 make_asked(const RestCall *call)
 {
-	char	   *page = make_page_url(call);
-	json_t	   *asked = json_pack("{sOsOsOss*ss*ssss}", "path", call->path, "query", call->query, "headers", call->headers,
+	char	   *page = is_listed(call->route->query, "cursor") ? make_page_url(call) : NULL;
+	json_t	   *asked = json_pack("{sOsOsOss*ss*ssss*}", "path", call->path, "query", call->query, "headers", call->headers,
 								  "shop", call->shop, "address", call->address[0] != '\0' ? call->address : NULL,
 								  "prefix", call->rest->prefix, "page", page);
 	char	   *text = asked != NULL ? json_dumps(asked, JSON_COMPACT) : NULL;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -35,6 +36,8 @@
 #define STOP_GRACE (10 * SECOND)
 #define RECORD_GRACE (5 * SECOND)
 #define HEALTH_LIMIT (2 * SECOND)
+/* files that are no clients: connections to the database, listeners, logs */
+#define FILES_BESIDE 400
 
 typedef struct ServeOptions
 {
@@ -430,6 +433,25 @@ are_good(Server *server, const ServeOptions *options, Failure *failure)
 	return false;
 }
 
+/* Files for every client, and what else there is; as many as may be. */
+static void
+want_files(int connections)
+{
+	struct rlimit limit;
+	rlim_t		wanted = (rlim_t) connections + FILES_BESIDE;
+	LogLine		line;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == wanted)
+		return;
+	log_begin(&line, "warn", "files");
+	log_text(&line, "message", "fewer files may be open than --max-connections needs");
+	log_text(&line, "hint", "Raise the limit (ulimit -n, LimitNOFILE=), or ask for fewer.");
+	log_end(&line);
+}
+
 /* A listener of which the loop hears; NULL: failure says why. */
 static Http *
 listen_for(Server *server, const HttpSetup *setup, Failure *failure)
@@ -458,7 +480,7 @@ init_trials(Server *server, const ServeOptions *options, Failure *failure)
 }
 
 static bool
-start(Server *server, const ServeOptions *options, Failure *failure)
+listen_all(Server *server, const ServeOptions *options, Failure *failure)
 {
 	const HttpSetup setup = {
 		.routes = routes,.refuse = refuse_request,.context = &server->shopper,
@@ -470,6 +492,23 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 	const HttpSetup metrics = {
 		.routes = metrics_routes,.refuse = refuse_plainly,.context = &server->shopper,.listen = options->metrics
 	};
+
+	want_files(options->max_connections);
+	server->http = listen_for(server, &setup, failure);
+	if (server->http == NULL)
+		return false;
+	server->traffic.http = server->http;
+	if (options->metrics == NULL)
+		return true;
+	server->metrics = listen_for(server, &metrics, failure);
+	if (server->metrics == NULL)
+		http_stop(server->http);
+	return server->metrics != NULL;
+}
+
+static bool
+start(Server *server, const ServeOptions *options, Failure *failure)
+{
 	const char *staff_dbname = options->staff_dbname != NULL ? options->staff_dbname : options->common.dbname;
 
 	if (!are_good(server, options, failure))
@@ -500,22 +539,7 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 		server->rest.sns = server->sns;
 		server->rest.sns_confirms = options->sns_confirm;
 	}
-	if (!init_trials(server, options, failure))
-		return false;
-	server->http = listen_for(server, &setup, failure);
-	if (server->http == NULL)
-		return false;
-	server->traffic.http = server->http;
-	if (options->metrics != NULL)
-	{
-		server->metrics = listen_for(server, &metrics, failure);
-		if (server->metrics == NULL)
-		{
-			http_stop(server->http);
-			return false;
-		}
-	}
-	return true;
+	return init_trials(server, options, failure) && listen_all(server, options, failure);
 }
 
 static int

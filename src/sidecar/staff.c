@@ -11,7 +11,8 @@
  *
  * A login counts only if the server asked for the password: under trust, peer or a
  * certificate any password would do.  Superusers are refused.  Failed tries make their
- * address, and their role, wait; an open login is not asked to.
+ * address, and their role, wait; but neither an open login nor a role from where it has
+ * logged in before waits for what others try with its name: nobody can lock out who works.
  *
  * Memory: a Login lives until no request uses it and its connections are closed.  Its
  * password is overwritten before it is freed.
@@ -33,6 +34,7 @@
 #define FREE_BY_ADDRESS 5
 #define FREE_BY_ROLE 10
 #define FULL_PAUSE 5
+#define KNOWN_MOST 10000
 
 typedef enum LoginState
 {
@@ -71,6 +73,7 @@ staff_init(Staff *staff, Loop *loop, const char *dbname, int epoll_fd)
 	staff->pool_size = POOL_SIZE;
 	attempts_init(&staff->by_address, FREE_BY_ADDRESS);
 	attempts_init(&staff->by_role, FREE_BY_ROLE);
+	staff->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	return getrandom(staff->key, sizeof(staff->key), 0) == sizeof(staff->key);
 }
 
@@ -96,6 +99,23 @@ is_same(const unsigned char *a, const unsigned char *b)
 	for (int i = 0; i < 32; i++)
 		different |= a[i] ^ b[i];
 	return different == 0;
+}
+
+static void
+remember(Staff *staff, const char *network, const char *role)
+{
+	if (g_hash_table_size(staff->known) >= KNOWN_MOST)
+		g_hash_table_remove_all(staff->known);
+	(void) g_hash_table_add(staff->known, g_strdup_printf("%s %s", network, role));
+}
+
+static bool
+is_known(const Staff *staff, const char *network, const char *role)
+{
+	char		key[64 + ROLE_MOST + 2];
+
+	snprintf(key, sizeof(key), "%s %s", network, role);
+	return g_hash_table_contains(staff->known, key);
 }
 
 /* What a connection must be like to be one of staff. */
@@ -124,6 +144,7 @@ admit(Pool *pool, PGconn *conn, Failure *failure)
 	{
 		attempts_take_back(&login->staff->by_address, login->address);
 		attempts_take_back(&login->staff->by_role, login->role);
+		remember(login->staff, login->address, login->role);
 		login->counted = false;
 	}
 	return true;
@@ -202,8 +223,9 @@ staff_refuse(RestCall *call, const Failure *failure)
 
 	if (login->state == LOGIN_UNASKED)
 		problem_answer(call->request, &(Problem) {
-			.status = HTTP_FORBIDDEN,.type = "password-not-asked",.detail = "The database does not ask this role for its password, so that a password proves nothing.",
-			.hint = "An administrator has pg_hba.conf ask for one (scram-sha-256) where this program connects."
+			.status = HTTP_FORBIDDEN,.type = "password-not-asked",
+				.detail = "The database does not ask this role for its password, so that a password proves nothing.",
+				.hint = "An administrator has pg_hba.conf ask for one (scram-sha-256) where this program connects."
 		});
 	else if (login->state == LOGIN_SUPERUSER)
 		problem_answer(call->request, &(Problem) {
@@ -267,12 +289,13 @@ static bool
 must_wait(RestCall *call, const char *role)
 {
 	Staff	   *staff = call->rest->staff;
-	int			wait = attempts_wait(&staff->by_role, role);
-	int			other;
 	char		network[64];
+	int			wait;
+	int			other;
 
 	proxy_network(call->address, network, sizeof(network));
-	other = attempts_wait(&staff->by_address, network);
+	wait = attempts_wait(&staff->by_address, network);
+	other = is_known(staff, network, role) ? 0 : attempts_wait(&staff->by_role, role);
 	if (other > wait)
 		wait = other;
 	if (wait == 0)
@@ -441,6 +464,8 @@ staff_free(Staff *staff)
 	}
 	attempts_clear(&staff->by_address);
 	attempts_clear(&staff->by_role);
+	if (staff->known != NULL)
+		g_hash_table_destroy(staff->known);
 	explicit_bzero(staff->key, sizeof(staff->key));
 }
 

@@ -22,6 +22,7 @@ typedef struct Staff
 	int			n;
 	Attempts	by_address;
 	Attempts	by_role;
+	GHashTable *known;			/* "NETWORK ROLE" of logins that succeeded: they do not wait for others' tries */
 	uint64_t	failed;			/* since the start, for the metrics */
 	uint64_t	limited;
 } Staff;

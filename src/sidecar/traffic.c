@@ -276,7 +276,8 @@ on_scheduler(void *arg, const PGresult *result, const Failure *failure)
 {
 	Request    *request = arg;
 	Traffic    *traffic = traffic_of(request);
-	const char *text = strcmp(failure->sqlstate, "42501") == 0 ? "our role may not see it: it needs the purpose sender\n" : "the database does not answer\n";
+	bool		denied = strcmp(failure->sqlstate, "42501") == 0;
+	const char *text = denied ? "our role may not see it: it needs the purpose sender\n" : "the database does not answer\n";
 
 	if (result != NULL)
 	{

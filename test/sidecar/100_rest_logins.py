@@ -56,8 +56,16 @@ with Server('--trusted-proxy=127.0.0.0/8,::1') as server:
     same(through('192.0.2.1, 127.0.0.5, junk, 127.0.0.7', 'bookworm:secret').status, 200, 'tries: what is no address ends the list')
     statuses = [through(f'2001:db8::{n}', f'reports:wrong{n}').status for n in range(7)]
     same(statuses, [401] * 6 + [429], 'tries: of IPv6 the network counts')
+    same(through('203.0.113.1', 'changing:first').status, 200, 'tries: somebody works')
     statuses = [through(f'198.51.100.{n}', f'changing:wrong{n}').status for n in range(13)]
     same((statuses[:11], statuses[-1]), ([401] * 11, 429), 'tries: a role waits, from wherever it is tried')
+    def logins():
+        return int(re.search(r'staff_logins_open (\d+)$', server.get('/metrics').text, re.M).group(1))
+
+    before = logins()
+    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'changing'")
+    ok(wait_for(lambda: logins() < before), 'tries: its login ends')
+    same(through('203.0.113.1', 'changing:first').status, 200, 'tries: ... but not from where it worked before, also with a new login')
     like(server.get('/metrics', headers={}).text, r'^incomplete_orders_staff_logins_failed_total 23$', 'tries: they are counted')
 with Server() as server:
     statuses = [server.get(LIST, login=f'ann:wrong{n}', headers={'X-Forwarded-For': f'192.0.2.{n}'}).status for n in range(7)]

@@ -272,6 +272,7 @@ def amazon():
 
 
 prepare()
-generic()
-amazon()
+for part in (generic, amazon):
+    if os.environ.get('EVENTS_PART', part.__name__) == part.__name__:
+        part()
 finish()

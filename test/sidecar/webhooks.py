@@ -273,64 +273,65 @@ def half(handler):
 
 
 def faults():
-    with Sink() as trap:
-        redirect = lambda handler: handler.reply(302, Location=trap.url)
-        for name, answer, wanted in (
-                ('500', 500, (500, 'it answered with status 500')),
-                ('404', 404, (404, 'it answered with status 404')),
-                ('100 and nothing', lambda h: h.wfile.write(b'HTTP/1.1 100 Continue\r\n\r\n') and hang_up(h), (None, 'no answer')),
-                ('a redirect', redirect, (302, 'it answered with status 302')),
-                ('another method\'s redirect', lambda h: h.reply(307, Location=trap.url), (307, 'it answered with status 307')),
-                ('silence', slowly, (None, 'no answer: Timeout was reached')),
-                ('an answer that never ends', drip, (None, 'no answer: Timeout was reached')),
-                ('a closed connection', hang_up, (None, 'no answer')),
-                ('half an answer', half, (None, 'no answer')),
-                ('no HTTP', garbage, (None, 'no answer'))):
+    for name, answer, wanted in (
+            ('500', 500, (500, 'it answered with status 500')),
+            ('404', 404, (404, 'it answered with status 404')),
+            ('100 and nothing', lambda h: h.wfile.write(b'HTTP/1.1 100 Continue\r\n\r\n') and hang_up(h), (None, 'no answer')),
+            ('silence', slowly, (None, 'no answer: Timeout was reached')),
+            ('an answer that never ends', drip, (None, 'no answer: Timeout was reached')),
+            ('a closed connection', hang_up, (None, 'no answer')),
+            ('half an answer', half, (None, 'no answer')),
+            ('no HTTP', garbage, (None, 'no answer'))):
+        clean()
+        with Sink(lambda post: answer) as sink:
+            hook(sink)
+            abandon('f')
+            sql("SELECT incomplete_orders.delete_order(id) FROM incomplete_orders.open_orders WHERE session_id = 'f'")
+            tick()
+            code, _, err = send()
+            row = deliveries('status, attempts, http_status, problem')
+            ok(code == 0 and len(row) == 1 and row[0][:3] == ('queued', 1, wanted[0]) and row[0][3].startswith(wanted[1]), f'{name}: it is tried again later', code, row)
+            like(err, 'event=undelivered .*webhook=crm problem="', f'{name}: it is logged')
+            unlike(err, f'{sink.port}|whsec', f'{name}: but not the address')
+            first = one('SELECT due_at - clock_timestamp() FROM incomplete_orders.webhook_deliveries').total_seconds()
+            ok(0 < first <= 10, f'{name}: in ten seconds', first)
+            sink.answer = lambda post: 200
+            due()
+            send()
+            same(deliveries('status, attempts'), [('delivered', 2)], f'{name}: and then it is taken')
+            same((len(sink.posts), len({p['id'] for p in sink.posts}), {p['good'] for p in sink.posts}), (2, 1, {True}), f'{name}: with the same id')
+            same(len({p['body'] for p in sink.posts}), 1, f'{name}: and the same body')
+
+    clean()
+    with Sink(lambda post: flood) as sink:
+        hook(sink)
+        sql("SELECT incomplete_orders.ping_webhook('crm')")
+        began = time.monotonic()
+        send()
+        same((deliveries('status, http_status'), time.monotonic() - began < 30), ([('delivered', 200)], True), 'of a flood the status is taken, and no more')
+    clean()
+    with Sink(lambda post: (lambda h: h.reply(503, Retry_After='3600'))) as sink:
+        hook(sink)
+        sql("SELECT incomplete_orders.ping_webhook('crm')")
+        send()
+        wait = one('SELECT due_at - clock_timestamp() FROM incomplete_orders.webhook_deliveries').total_seconds()
+        ok(3500 < wait <= 3600, 'Retry-After is heeded', wait)
+        same(sql('SELECT failures, retry_at > now() + interval \'50 minutes\' FROM incomplete_orders.webhooks'), [(1, True)], 'for the whole address')
+
+
+def detours():
+    """Nothing but the address itself is told."""
+    with Sink() as trap, Sink() as sink:
+        proxy = f'http://127.0.0.1:{trap.port}'
+        for name, answer, proxies in (('a redirect', 302, {}), ('a redirect that keeps the method', 307, {}), ('one for ever', 308, {}),
+                                      ('proxies of the environment', None, {v: proxy for v in ('http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY')})):
             clean()
-            with Sink(lambda post: answer) as sink:
-                hook(sink)
-                abandon('f')
-                sql("SELECT incomplete_orders.delete_order(id) FROM incomplete_orders.open_orders WHERE session_id = 'f'")
-                tick()
-                code, _, err = send()
-                row = deliveries('status, attempts, http_status, problem')
-                ok(code == 0 and len(row) == 1 and row[0][:3] == ('queued', 1, wanted[0]) and row[0][3].startswith(wanted[1]), f'{name}: it is tried again later', code, row)
-                like(err, 'event=undelivered .*webhook=crm problem="', f'{name}: it is logged')
-                unlike(err, f'{sink.port}|whsec', f'{name}: but not the address')
-                first = one('SELECT due_at - clock_timestamp() FROM incomplete_orders.webhook_deliveries').total_seconds()
-                ok(5 < first <= 10, f'{name}: in ten seconds', first)
-                sink.answer = lambda post: 200
-                due()
-                send()
-                same(deliveries('status, attempts'), [('delivered', 2)], f'{name}: and then it is taken')
-                same((len(sink.posts), len({p['id'] for p in sink.posts}), {p['good'] for p in sink.posts}), (2, 1, {True}), f'{name}: with the same id')
-                same(len({p['body'] for p in sink.posts}), 1, f'{name}: and the same body')
-        same(trap.posts, [], 'no redirect was followed')
-
-        clean()
-        with Sink(lambda post: flood) as sink:
+            sink.posts.clear()
+            sink.answer = lambda post: 204 if answer is None else (lambda h: h.reply(answer, Location=trap.url))
             hook(sink)
             sql("SELECT incomplete_orders.ping_webhook('crm')")
-            began = time.monotonic()
-            send()
-            same((deliveries('status, http_status'), time.monotonic() - began < 30), ([('delivered', 200)], True), 'of a flood the status is taken, and no more')
-        clean()
-        with Sink(lambda post: (lambda h: h.reply(503, Retry_After='3600'))) as sink:
-            hook(sink)
-            sql("SELECT incomplete_orders.ping_webhook('crm')")
-            send()
-            wait = one('SELECT due_at - clock_timestamp() FROM incomplete_orders.webhook_deliveries').total_seconds()
-            ok(3500 < wait <= 3600, 'Retry-After is heeded', wait)
-            same(sql('SELECT failures, retry_at > now() + interval \'50 minutes\' FROM incomplete_orders.webhooks'), [(1, True)], 'for the whole address')
-
-        # Proxies of the environment would lead requests somewhere else.
-        clean()
-        with Sink() as sink:
-            hook(sink)
-            sql("SELECT incomplete_orders.ping_webhook('crm')")
-            proxy = f'http://127.0.0.1:{trap.port}'
-            send(http_proxy=proxy, HTTP_PROXY=proxy, https_proxy=proxy, HTTPS_PROXY=proxy, all_proxy=proxy, ALL_PROXY=proxy)
-            same((len(sink.posts), trap.posts), (1, []), 'proxies of the environment are not used')
+            send(**proxies)
+            same((len(sink.posts), trap.posts, deliveries('status, http_status')), (1, [], [('queued' if answer else 'delivered', answer or 204)]), f'{name}: not followed')
 
 
 # ---- one that does not answer ----
@@ -570,7 +571,7 @@ def figures():
 
 
 prepare()
-for part in (contents, faults, patience, addresses, chaos, figures):
+for part in (contents, faults, detours, patience, addresses, chaos, figures):
     if os.environ.get('WEBHOOKS_PART', part.__name__) == part.__name__:
         part()
 finish()

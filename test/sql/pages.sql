@@ -104,6 +104,44 @@ SELECT pg_temp.say('page-a', NULL, '{}');
 SELECT jsonb_array_length(l) AS named, octet_length(l ->> 0) AS longest FROM pg_temp.say('page-a', 'page-c6', (SELECT jsonb_object_agg(repeat('ä', 100) || n, 1) FROM generate_series(1, 30) n)) l;
 DROP VIEW stored;
 
+-- Lines at the shop's own prices, whatever the page says they cost.
+CREATE SCHEMA pages;
+CREATE FUNCTION pages.stock(skus text[]) RETURNS TABLE (sku text, available integer, unit_price numeric) LANGUAGE plpgsql AS $$
+BEGIN
+	IF 'BROKEN' = ANY (skus) THEN
+		RAISE EXCEPTION 'no stock today';
+	END IF;
+	RETURN QUERY SELECT p.sku, p.available, p.unit_price FROM (VALUES ('A', NULL, 19.90), ('B', 3, 5.00), ('SOLD-OUT', 0, 7.00), ('UNPRICED', 9, NULL)) p (sku, available, unit_price) WHERE p.sku = ANY (skus);
+END
+$$;
+SELECT incomplete_orders.configure_shop('page-b', '{"page_prices": "check"}');
+SELECT pg_temp.say('page-b', 'page-d1', '{"items": [{"sku": "A", "quantity": 1, "unit_price": "0.01"}]}');
+SELECT incomplete_orders.configure_shop('page-b', '{"availability": "pages.stock"}');
+CREATE VIEW lines AS SELECT o.session_id AS session, o.currency, o.shipping, o.total, l ->> 'sku' AS sku, l ->> 'quantity' AS quantity, l ->> 'unit_price' AS unit_price, l ->> 'filled' AS filled, l ->> 'url' AS url, l ->> 'image_url' AS image_url
+	FROM incomplete_orders.incomplete_orders o LEFT JOIN jsonb_array_elements(o.items) l ON true WHERE o.session_id LIKE 'page-d%';
+SELECT pg_temp.say('page-b', 'page-d1', '{"items": [{"sku": "A", "quantity": 1, "unit_price": "0.01", "filled": 1}, {"sku": "B", "quantity": 5, "unit_price": "0"}, {"sku": "SOLD-OUT", "quantity": 1, "unit_price": "1"},
+	{"sku": "UNPRICED", "quantity": 1, "unit_price": "1"}, {"sku": "MADE-UP", "quantity": 1, "unit_price": "1"}], "shipping": "0.01", "discount": "10"}');
+SELECT * FROM lines WHERE session = 'page-d1';
+-- A shop that cannot say what it costs keeps what is there; health() tells of it.
+SELECT pg_temp.say('page-b', 'page-d1', '{"items": [{"sku": "BROKEN", "quantity": 1, "unit_price": "1"}], "step": "payment"}');
+SELECT sku, unit_price FROM lines WHERE session = 'page-d1';
+SELECT hook FROM incomplete_orders.hook_failures JOIN incomplete_orders.shops USING (shop_id) WHERE shop = 'page-b';
+-- Its prices are in its own currency, which the cart then has.
+SELECT pg_temp.say('page-b', 'page-d1', '{"items": [{"sku": "A", "quantity": 1, "unit_price": "1"}], "currency": "CHF"}');
+SELECT incomplete_orders.capture_cart('page-d2', '[]', currency => 'CHF', shop => 'page-b') IS NOT NULL AS captured;
+SELECT pg_temp.say('page-b', 'page-d2', '{"items": [{"sku": "A", "quantity": 2, "unit_price": "1"}]}');
+SELECT currency, total FROM lines WHERE session = 'page-d2';
+SELECT count(*) AS failures FROM incomplete_orders.hook_failures JOIN incomplete_orders.shops USING (shop_id) WHERE shop = 'page-b';
+-- Links and pictures end up in the shop's mails: only those of its own origins are kept.
+SELECT pg_temp.say('page-a', 'page-d3', (SELECT jsonb_build_object('items', jsonb_agg(jsonb_build_object('sku', n, 'quantity', 1, 'unit_price', 1, 'url', u, 'image_url', u)))
+	FROM unnest(ARRAY['https://a.example/x', 'HTTPS://A.example?x', 'http://localhost:3000', 'https://a.example.evil/', 'https://a.example@evil.example/', 'https://evil.example/https://a.example/', '/x', 'javascript:alert(1)', 'http://localhost:30001/'])
+	WITH ORDINALITY v (u, n)));
+SELECT sku, url, image_url FROM lines WHERE session = 'page-d3';
+DROP VIEW lines;
+SET client_min_messages = warning;
+DROP SCHEMA pages CASCADE;
+RESET client_min_messages;
+
 SELECT count(*) > 0 AS deleted FROM unnest(ARRAY['page-a', 'page-b']) s, incomplete_orders.delete_shop(s, false);
 SET client_min_messages = warning;
 DROP OWNED BY regress_page_app, regress_page_both;

@@ -58,7 +58,7 @@ SELECT jsonb_build_object(key, value::jsonb) FROM (VALUES
 	('words', '[]'), ('words', '{"french": []}'), ('words', '{"fr": "Total"}'), ('words', '{"f r": {}}'), ('words', '{"de-AT": {}, "de_at": {}}'), ('words', '{"fr": {"totals": "x"}}'),
 	('words', '{"fr": {"total": 1}}'), ('words', '{"fr": {"total": ""}}'), ('words', '{"fr": {"total": "a\nb"}}'), ('words', '{"fr": {"more": "et autres"}}'), ('words', '{"fr": {"more": "%s %s"}}'),
 	('words', '{"fr": {"was": "%n"}}'),
-	('page_prices', '"check"'), ('page_prices', 'true'), ('publishable_key', '"pk_x"'), ('publishable_key', '1'),
+	('page_prices', '"trust"'), ('page_prices', 'true'), ('publishable_key', '"pk_x"'), ('publishable_key', '1'),
 	('allowed_origins', '"https://a.example"'), ('allowed_origins', '[1]'), ('allowed_origins', '[null]'), ('allowed_origins', '["*"]'),
 	('allowed_origins', '["https://a.example/"]'), ('allowed_origins', '["https://u@a.example"]'), ('allowed_origins', '["null"]'),
 	('allowed_origins', '["https://a.example\r\nx"]'), ('allowed_origins', '[["https://a.example"]]'),

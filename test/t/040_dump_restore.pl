@@ -15,8 +15,10 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 
 make_roles($node);
 fill($node, 'source');
-# some events are folded, others wait
-$node->safe_psql('source', 'SELECT incomplete_orders._tick_fold(5)');
+# some events are folded, and told to a webhook, others wait
+$node->safe_psql('source', q{SELECT incomplete_orders.configure_webhook('crm', 'https://crm.example/', shop => s.shop, at => '2020-01-01') FROM incomplete_orders.shops s;
+	SELECT incomplete_orders._tick_fold((SELECT count(*) FROM incomplete_orders.order_event_tail)::integer - 3)});
+like($node->safe_psql('source', 'SELECT count(*) FROM incomplete_orders.webhook_deliveries'), qr/^[1-9]/, 'something is queued for webhooks');
 like($node->safe_psql('source', 'SELECT (SELECT count(*) FROM incomplete_orders.rollup_states), (SELECT count(*) FROM incomplete_orders.order_event_tail)'),
 	qr/^[1-9]\d*\|[1-9]/, 'rollups and the tail have rows');
 my $wanted = fingerprint($node, 'source');
@@ -77,6 +79,9 @@ sub alive
 	($code, $out, $err) = $n->psql($db, q{DELETE FROM incomplete_orders.closed_orders WHERE status = 'converted'});
 	like($err, qr/order .* is neither open nor closed/, "$name: the invariants hold");
 	is($n->safe_psql($db, 'SELECT incomplete_orders._tick_fold(1000) > 0, incomplete_orders.rebuild_analytics()'), 't|0', "$name: each event is counted once");
+	is($n->safe_psql($db, q{SELECT count(*) - count(DISTINCT (d.shop_id, d.event_id, d.event)) || ' ' || count(*) FILTER (WHERE d.event = 'converted')
+		- (SELECT count(*) FROM incomplete_orders.order_events e WHERE e.event IN ('converted', 'partly_converted') AND NOT e.bot) FROM incomplete_orders.webhook_deliveries d}), '0 0',
+		"$name: and queued for webhooks once");
 	my ($restore, $unsubscribe) = split /\|/, $n->safe_psql($db, 'SELECT restore, unsubscribe FROM links');
 	is($n->safe_psql($db, "SET ROLE web_north; SELECT order_id FROM incomplete_orders.preview_cart('$restore')"), $id, "$name: links that are out stay valid");
 	is($n->safe_psql($db, q{SELECT incomplete_orders.suppress(' C3@Example.com', 'suppressed', 'north')}), 'f', "$name: who was suppressed is known by the address");

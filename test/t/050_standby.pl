@@ -13,7 +13,8 @@ my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
 $primary->append_conf('postgresql.conf', "log_statement = none\n");
 $primary->start;
-$primary->safe_psql('postgres', 'CREATE EXTENSION incomplete_orders; SELECT incomplete_orders.setup();');
+$primary->safe_psql('postgres', 'CREATE EXTENSION incomplete_orders; SELECT incomplete_orders.setup();
+	SELECT incomplete_orders.configure_webhook(\'crm\', \'https://crm.example/\');');
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
@@ -71,6 +72,9 @@ $standby->promote;
 is(violations($standby), '', 'nothing is half done after the promotion');
 cmp_ok($standby->safe_psql('postgres', 'SELECT sum(converted) FROM incomplete_orders.rollup_states'), '>', 0, 'events had been folded');
 is($standby->safe_psql('postgres', 'SELECT incomplete_orders.rebuild_analytics()'), '0', 'each of them is counted once');
+$standby->safe_psql('postgres', 'CALL incomplete_orders.tick()');
+is($standby->safe_psql('postgres', q{SELECT count(DISTINCT event_id) || ' ' || count(*) FROM incomplete_orders.webhook_deliveries}),
+	$standby->safe_psql('postgres', q{SELECT count(*) || ' ' || count(*) FROM incomplete_orders.order_events WHERE event = 'converted'}), 'and queued for a webhook once');
 my $before = $standby->safe_psql('postgres', q{SELECT max(substr(order_number, 4)::bigint) FROM incomplete_orders.orders});
 $standby->safe_psql('postgres', qq{
 	SELECT c.* FROM generate_series(1, 500) n, incomplete_orders.convert_order(incomplete_orders.capture_cart('after-' || n, $cart)) c;
