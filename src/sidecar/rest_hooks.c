@@ -18,15 +18,15 @@
 static const char mail_events_sql[] =
 "SELECT CASE r.result WHEN 'ok' THEN 200 ELSE 401 END AS status,"
 " CASE r.result WHEN 'ok' THEN 'application/json' ELSE 'application/problem+json' END AS content_type,"
-" CASE r.result WHEN 'ok' THEN pg_catalog.json_build_object('recorded', r.recorded, 'known', r.known, 'unknown', r.unknown)"
-"  ELSE pg_catalog.json_build_object('type', 'about:blank', 'title', 'Unauthorized', 'status', 401, 'detail', CASE r.result"
+" CASE r.result WHEN 'ok' THEN pg_catalog.jsonb_build_object('recorded', r.recorded, 'known', r.known, 'unknown', r.unknown)"
+"  ELSE pg_catalog.jsonb_build_object('type', 'about:blank', 'title', 'Unauthorized', 'status', 401, 'detail', CASE r.result"
 "   WHEN 'unsigned' THEN 'The headers webhook-timestamp and webhook-signature must come with it.'"
 "   WHEN 'stale' THEN 'It is older than five minutes, or of the future.' ELSE 'The signature is not that of this body.' END) END::text AS body"
 " FROM (SELECT $1::jsonb AS r) a, LATERAL incomplete_orders.receive_mail_events($2, a.r #>> '{headers,webhook_timestamp}',"
 " a.r #>> '{headers,webhook_signature}', a.r #>> '{headers,webhook_id}', a.r #>> '{query,shop}') r";
 
 static const char ses_sql[] =
-"SELECT 200 AS status, pg_catalog.json_build_object('recorded', r.recorded, 'known', r.known, 'unknown', r.unknown)::text AS body"
+"SELECT 200 AS status, pg_catalog.jsonb_build_object('recorded', r.recorded, 'known', r.known, 'unknown', r.unknown)::text AS body"
 " FROM incomplete_orders.receive_ses_event($2) r, (SELECT $1::text) a";
 
 /* The shop wants the topic, or somebody else subscribed us to it. */
