@@ -510,7 +510,7 @@ def logins(db):
                               ("a site beside us", {"Sec-Fetch-Site": "same-site", "Origin": "https://blog.shop.example"})):
             status, _, body = serve.ask("POST", ORDERS + f"{SQL['north'][0]}/convert_to_order/", {"X-Forwarded-For": "192.0.2.1", **headers}, {}, who=NORTH)
             ok(status in (403, 404, 405), f"a password that the browser keeps, sent by {name}: refused", status, body)
-        ok(db.execute("SELECT count(*) FROM incomplete_orders.orders").fetchone()[0] == 0, "and nothing is ordered")
+        ok(db.execute("SELECT count(*) FROM incomplete_orders.orders WHERE incomplete_order_id = %s", (SQL["north"][0],)).fetchone()[0] == 0, "and nothing is ordered")
         ok(serve.alive(), "alive behind logins")
 
 
@@ -534,6 +534,136 @@ def shops(serve):
         ok(status == 200 and json.loads(body)["count"] == 0, f"a search for {word} finds nothing of another shop", status, body)
     ok(b"south" not in serve.ask("GET", ORDERS + "statistics/", who=NORTH)[2], "statistics count one shop")
     return mine
+
+
+# ---------------------------------------------------------------------------
+# Pages: a key that everybody has, a session that one must know
+
+MINE, OTHERS = "visitor-session-aaaaaaaa", "visitor-session-bbbbbbbb"
+CART = {"items": [{"sku": "A", "name": "Shirt", "quantity": 1, "unit_price": "19.90"}]}
+
+
+def page(serve, method, path, key, session=None, body=None, headers=None):
+    return serve.ask(method, ROOT + path, {**({"X-Publishable-Key": key} if key else {}), **({"X-Session-Id": session} if session else {}), **(headers or {})}, body)
+
+
+def pages(serve, db):
+    north, south = (db.execute("SELECT incomplete_orders.rotate_publishable_key(%s)", (shop,)).fetchone()[0] for shop in ("north", "south"))
+    SQL["former key"] = north
+    db.execute("""SELECT incomplete_orders.configure_shop('north', '{"page_prices": "accept", "allowed_origins": ["https://north.example"]}'),
+        incomplete_orders.configure_shop('south', '{"page_prices": "accept", "allowed_origins": ["https://south.example"]}')""")
+    status, _, body = page(serve, "PUT", "cart/", north, MINE, CART, {"Origin": "https://north.example"})
+    ok(status == 200, "a page captures the cart of its session", status, body)
+    order = json.loads(body)["id"]
+
+    def row(columns, id=order):
+        return db.execute(f"SELECT {columns} FROM incomplete_orders.incomplete_orders WHERE id = %s", (id,)).fetchone()
+
+    # --- keys
+    for name, key in (("no key", None), ("a key that is none", "pk_" + "A" * 43), ("half a key", north[:20]), ("a key with a 0 byte behind it", north + "%00"), ("SQL for a key", f"pk_' OR {MARK}--"),
+                      ("a very long key", "pk_" + "x" * 4000), ("a key in capitals", north.upper()), ("the name of the shop", "north")):
+        status, _, body = page(serve, "GET", "cart/", key, MINE)
+        ok(status == 401, f"{name}: 401", status, body)
+    ok(serve.ask("GET", f"{ROOT}cart/?key={south}", {"X-Publishable-Key": north, "X-Session-Id": OTHERS})[0] == 404, "two keys are not two shops")
+    # --- sessions
+    ok(page(serve, "GET", "cart/", north, MINE)[0] == 200, "one's own cart")
+    for name, session in (("another's", OTHERS), ("none", None), ("a short one", "abc"), ("one with %", MINE[:-1] + "%"), ("one with _ for any character", MINE[:-1] + "_"), ("a long one", "a" * 5000),
+                          ("one with a quote", MINE + "'"), ("one in capitals", MINE.upper()), ("the number of the order", order)):
+        status, _, body = page(serve, "GET", "cart/", north, session)
+        ok(status in (400, 404) and b"Shirt" not in body, f"the cart of a session, {name}: not to be had", status, body)
+    a, b = page(serve, "GET", "cart/", south, MINE), page(serve, "GET", "cart/", south, OTHERS)
+    ok(a[0] == b[0] == 404 and a[2] == b[2], "the same session at another shop: as one that there is not", a, b)
+    ok(serve.ask("GET", f"{ROOT}cart/?key={north}&session_id={MINE}")[0] == 400, "a session in an address is refused: it would stand in logs")
+    # --- what a page may not say
+    for name, extra in (("another shop", {"shop": "south"}), ("a state", {"status": "converted"}), ("who the customer is", {"customer_id": "4711"}), ("an instant", {"at": "2020-01-01T00:00:00Z"}),
+                        ("an order", {"id": str(SQL["north"][1])}), ("a total", {"total": "0.01"}), ("a bill", {"paid": True})):
+        status, _, body = page(serve, "PUT", "cart/", north, MINE, {**CART, **extra})
+        ok(status in (200, 400, 422) and row("status::text, customer_id, total::text, shop, created_at > now() - interval '1 hour'") == ("pending", None, "19.90", "north", True),
+           f"a page that says {name} changes nothing by it", status, body, row("*"))
+    ok(page(serve, "PUT", "cart/", north, MINE, {"items": [{"sku": "A", "quantity": 1, "unit_price": "-5"}]})[0] == 422, "a price below zero")
+    db.execute("""SELECT incomplete_orders.configure_shop('south', '{"page_prices": "refuse"}')""")
+    ok(page(serve, "PUT", "cart/", south, OTHERS, CART)[0] == 403, "prices of a page, where the shop does not take them: 403")
+    status, _, body = page(serve, "POST", "cart/merge/", north, OTHERS, {"from_session_id": "north-0"})
+    ok(status in (400, 404, 422) and row("status::text", SQL["north"][0]) == ("pending",), "a cart of a short session of the shop's own cannot be merged away", status, body)
+    a = page(serve, "POST", "cart/redeem-coupon/", north, OTHERS, {"code": "GUESS"})
+    ok(a[0] in (404, 409), "a coupon without a cart", a)
+    # --- staff's routes with a page's key
+    for path in ("incomplete-orders/", f"incomplete-orders/{order}/", "incomplete-orders/export.csv", "settings/", "customers/export/"):
+        ok(page(serve, "POST" if "customers" in path else "GET", path, north, MINE, {} if "customers" in path else None)[0] == 401, f"a page at {path}: 401")
+    # --- other sites
+    for origin in ("https://evil.example", "https://north.example.evil.example", "https://north.example:444", "http://north.example", "null", "https://NORTH.example@evil.example", "https://south.example"):
+        status, headers, _ = page(serve, "PUT", "cart/", north, MINE, CART, {"Origin": origin})
+        ok(status == 403 and headers.get("access-control-allow-origin") != origin, f"from a page of {origin}: 403", status, headers)
+        status, headers, _ = serve.ask("OPTIONS", f"{ROOT}cart/?key={north}", {"Origin": origin, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-session-id"})
+        ok("access-control-allow-origin" not in headers, f"and what its browser asks before is not allowed ({status})", headers)
+    _, headers, _ = page(serve, "GET", "cart/", north, MINE, None, {"Origin": "https://north.example"})
+    ok(headers.get("access-control-allow-origin") == "https://north.example" and "access-control-allow-credentials" not in headers and "Origin" in headers.get("vary", ""),
+       "the shop's own page is allowed, without credentials", headers)
+    # --- after the order is made
+    db.execute("SELECT incomplete_orders.convert_order(%s)", (order,))
+    ok(page(serve, "GET", "cart/", north, MINE)[0] == 404, "what was ordered is no cart any more")
+    status, _, body = page(serve, "PUT", "cart/", north, MINE, CART)
+    ok(status == 200 and json.loads(body)["id"] != order and row("status::text") == ("converted",), "a late capture begins another", status, body)
+    for path, body in (("track-abandonment/", {"stage": "payment"}), ("save-checkout-data/", {"email": "x@evil.example", "consent": {"status": "granted", "at": "2026-01-31T10:00:00Z"}}), ("record-checkout-error/", {"error_kind": "payment_failed"})):
+        page(serve, "POST", path, north, MINE, body)
+    ok(row("status::text, email") == ("converted", None), "nothing that a page sends reaches the order that was made", row("status, email"))
+
+
+def tokens(serve, db):
+    key = {shop: db.execute("SELECT incomplete_orders.rotate_publishable_key(%s)", (shop,)).fetchone()[0] for shop in ("north", "south")}
+    message = db.execute("""INSERT INTO incomplete_orders.messages (shop_id, id, due_at, status, order_id, root_id, episode, step, message_type, template, recipient, queued_at, give_up_at, sent_at)
+        SELECT shop_id, incomplete_orders._new_id(shop_id), now(), 'sent', id, id, 1, 1, 'abandoned_cart', 'cart_abandoned', email, now(), now() + interval '5 days', now()
+        FROM incomplete_orders.open_orders WHERE id = %s RETURNING id""", (SQL["north"][2],)).fetchone()[0]
+    true = db.execute("SELECT to_jsonb(t) FROM incomplete_orders._link_tokens(%s, now()) t", (message,)).fetchone()[0]
+    old = db.execute("SELECT to_jsonb(t) FROM incomplete_orders._link_tokens(%s, now() - interval '3 years') t", (message,)).fetchone()[0]
+
+    def preview(token, shop="north"):
+        return page(serve, "GET", f"restore/{token}/", key[shop])
+
+    ok(preview(true["restore"])[0] == 200, "a true token shows its cart")
+    data = bytearray(base64.urlsafe_b64decode(true["restore"] + "="))
+    answers = []
+    for bit in range(len(data) * 8):
+        data[bit // 8] ^= 1 << bit % 8
+        answers.append(preview(base64.urlsafe_b64encode(data).rstrip(b"=").decode())[0])
+        data[bit // 8] ^= 1 << bit % 8
+    ok(set(answers) <= {404, 410} and len(answers) == 256, "with any one bit changed it is none", sorted(set(answers)))
+    for name, token in (("of another link", true["click"]), ("of unsubscribing", true["unsubscribe"]), ("cut", true["restore"][:-1]), ("longer", true["restore"] + "A"), ("in other letters", true["restore"].swapcase()),
+                        ("with =", true["restore"] + "="), ("nothing but A", "A" * 43), ("a number", str(message)), ("SQL", f"'{MARK}"), ("a 0 byte", "%00" * 43), ("expired", old["restore"])):
+        for method in ("GET", "POST"):
+            status, _, body = page(serve, method, f"restore/{token}/", key["north"], MINE, {} if method == "POST" else None)
+            ok(400 <= status < 500 and b"Shirt" not in body, f"{method} with a token {name}: refused ({status})", status, body)
+    status, _, body = preview(true["restore"], "south")
+    ok(status == 404 and b"Shirt" not in body, "a token of another shop: 404", status, body)
+    status, _, _ = page(serve, "POST", f"restore/{true['restore']}/", key["south"], OTHERS, {})
+    ok(status in (404, 422) and db.execute("SELECT session_id FROM incomplete_orders.open_orders WHERE id = %s", (SQL["north"][2],)).fetchone() == ("north-2",), "nor is it restored there", status)
+    for _ in range(3):
+        preview(true["restore"])
+        serve.ask("HEAD", f"{ROOT}restore/{true['restore']}/", {"X-Publishable-Key": key["north"]})
+    ok(db.execute("SELECT version FROM incomplete_orders.open_orders WHERE id = %s", (SQL["north"][2],)).fetchone() == (1,), "looking changes nothing")
+    # --- what only a mail service may say
+    event = [{"message_id": str(message), "event": "bounced"}]
+    secret = db.execute("SELECT incomplete_orders.rotate_mail_secret('north')").fetchone()[0]
+    now = str(int(time.time()))
+    forged = base64.b64encode(b"x" * 32).decode()
+    for name, headers in (("nothing", {}), ("a signature of others", {"webhook-timestamp": now, "webhook-signature": "v1," + forged}), ("no time", {"webhook-signature": "v1," + forged}),
+                          ("an empty signature", {"webhook-timestamp": now, "webhook-signature": ""}), ("another kind of signature", {"webhook-timestamp": now, "webhook-signature": "v0," + forged}),
+                          ("a time that is none", {"webhook-timestamp": f"{MARK}'", "webhook-signature": "v1," + forged}), ("the secret itself", {"webhook-timestamp": now, "webhook-signature": secret})):
+        status, _, body = serve.ask("POST", ROOT + "email-webhook/?shop=north", {"webhook-id": "m1", **headers}, event)
+        ok(status in (400, 401) and secret.encode() not in body, f"a mail event signed by {name}: refused", status, body)
+    ok(db.execute("SELECT count(*) FROM incomplete_orders.suppressions").fetchone() == (0,), "and nobody is suppressed by it")
+    # --- the same Idempotency-Key of two shops, and of two bodies
+    key_header = {"Idempotency-Key": "the-same-key"}
+    a, b = (serve.ask("POST", ORDERS, key_header, {"items": CART["items"], "email": f"x@{who[0]}.example"}, who=who) for who in (NORTH, SOUTH))
+    ok(a[0] in (200, 201) and b[0] in (200, 201) and json.loads(a[2])["id"] != json.loads(b[2])["id"] and b"attacked_north" not in b[2], "the same Idempotency-Key at another shop is another's", a[0], b[0])
+
+
+def rotation(serve, db):
+    """At the end, because a key is known for a minute."""
+    former = SQL["former key"]
+    new = db.execute("SELECT incomplete_orders.rotate_publishable_key('north', interval '0')").fetchone()[0]
+    ok(page(serve, "GET", "cart/", new, OTHERS)[0] == 404, "a new key counts at once")
+    ok(until(lambda: page(serve, "GET", "cart/", former, MINE)[0] == 401, 75), "a key that was replaced twice is none, a minute later at the latest")
 
 
 # ---------------------------------------------------------------------------
@@ -564,8 +694,12 @@ def main():
             for part in (smuggling, sizes, encodings, shops):
                 part(serve)
                 ok(serve.alive(), f"alive behind {part.__name__}")
-            answers = [s for a in seen for s in statuses(a)]
-            ok(not [s for s in answers if s >= 500 and s not in (501, 505)], "no server error among all these answers", sorted(set(answers)))
+        with Serve("--rate-per-key=0", "--rate-per-session=0", "--rate-per-address=0") as serve:
+            for part in (pages, tokens, rotation):
+                part(serve, db)
+                ok(serve.alive(), f"alive behind {part.__name__}")
+        answers = [s for a in seen for s in statuses(a)]
+        ok(not [s for s in answers if s >= 500 and s not in (501, 505)], "no server error among all these answers", sorted(set(answers)))
         logins(db)
         slow(db)
         many(db)
