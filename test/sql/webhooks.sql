@@ -157,7 +157,7 @@ SELECT told, incomplete_orders._ses_events(told::jsonb) FROM (VALUES
 	('{"eventType": "Open", "open": {"userAgent": "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"}}'), ('{"eventType": "Open", "open": {"userAgent": "Mozilla/5.0 (iPhone)"}}'),
 	('{"eventType": "Click", "click": {"userAgent": "curl/7.88"}}'), ('{"eventType": "Send"}'), ('{"eventType": 5}'), ('{}'), ('{"eventType": "Delivery", "mail": {"headers": "x"}}')) t (told);
 
-SELECT count(*) FROM unnest(ARRAY['hooks-a', 'hooks-b']) s, incomplete_orders.delete_shop(s, false);
+SELECT count(*) > 0 AS deleted FROM unnest(ARRAY['hooks-a', 'hooks-b']) s, incomplete_orders.delete_shop(s, false);
 SELECT (SELECT count(*) FROM incomplete_orders.webhooks w WHERE w.shop_id IN (:a, :b)) + (SELECT count(*) FROM incomplete_orders.shop_secrets w WHERE w.shop_id IN (:a, :b)) AS left_over;
 SET client_min_messages = warning;
 DROP SCHEMA hooks CASCADE;
