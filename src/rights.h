@@ -64,7 +64,7 @@
 	R(F, list_orders, ICO_ADMIN) \
 	R(F, count_orders, ICO_ADMIN) \
 	R(F, order_history, ICO_ADMIN) \
-	R(F, show_order, ICO_ADMIN) \
+	R(F, show_order, ICO_STAFF_OR_APP) \
 	R(F, list_messages, ICO_ADMIN) \
 	R(F, list_events, ICO_ADMIN) \
 	R(F, list_items, ICO_ADMIN) \

@@ -185,7 +185,7 @@ BEGIN
 				result := 'refused';
 			WHEN OTHERS THEN
 				result := 'refused';
-				reason := SQLERRM;
+				reason := incomplete_orders._own_words(SQLSTATE, SQLERRM);
 		END;
 		RETURN NEXT;
 	END LOOP;

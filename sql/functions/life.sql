@@ -46,6 +46,20 @@ ALTER FUNCTION incomplete_orders.edit_order OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.edit_order IS
 	'Staff correct an open order: items, email, phone, customer_id, name, currency, shipping, tax, discount, coupon_code, coupon_discount, address, context; null clears. The customer''s last activity stays; old and new values are kept in the history. Returns the new version. IC003, IC004, IC009 (stale version), 22023';
 
+-- What is none of ours may name tables or values, and goes to the log only.
+CREATE FUNCTION incomplete_orders._own_words(state text, message text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF state LIKE 'IC%' OR state = '22023' THEN
+		RETURN message;
+	END IF;
+	RAISE LOG 'a bulk action was refused with SQLSTATE %: %', state, message;
+	RETURN format('an unexpected error (SQLSTATE %s), which the server''s log has', state);
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders._own_words(text, text) IS 'The message of an error, if it is ours to tell';
+
 -- One result per id: what one of them may not do does not stop the others.
 -- Each runs in its own subtransaction; a cancel, a deadlock or a serialization
 -- failure ends the whole call, because then nothing is known of any of them.
@@ -85,7 +99,7 @@ BEGIN
 				RAISE;
 			WHEN OTHERS THEN
 				result := 'refused';
-				reason := SQLERRM;
+				reason := incomplete_orders._own_words(SQLSTATE, SQLERRM);
 		END;
 		RETURN NEXT;
 	END LOOP;

@@ -316,20 +316,34 @@ ALTER FUNCTION incomplete_orders.list_coupons OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.list_coupons IS 'The discounts that the steps of campaigns offer; shop ''*'': all that the caller may see. IC002';
 
 -- VOLATILE although it only reads: so it sees what the statement that calls it wrote.
+-- Programs of the shop may read an order, but not what staff did and noted.
 CREATE FUNCTION incomplete_orders.show_order(id uuid) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
 	of_shop CONSTANT integer := incomplete_orders._enter_order('show_order', show_order.id);
+	of_staff CONSTANT boolean := of_shop = ANY (incomplete_orders._visible_shops('order_history', '*'));
 	shown jsonb;
 BEGIN
-	SELECT to_jsonb(o) - 'shop_id' INTO shown FROM incomplete_orders.incomplete_orders o WHERE o.shop_id = of_shop AND o.id = show_order.id;
-	-- order_history() refuses an order that is not there
-	RETURN (SELECT shown || jsonb_build_object('history', jsonb_agg(to_jsonb(h) - 'n' ORDER BY h.n))
-			FROM (SELECT row_number() OVER () AS n, r.* FROM incomplete_orders.order_history(show_order.id) r) h)
-		|| jsonb_build_object('orders', coalesce((SELECT jsonb_agg(to_jsonb(c) ORDER BY c.part) FROM incomplete_orders.list_conversions(show_order.id) c), '[]'));
+	IF of_staff THEN
+		SELECT to_jsonb(o) - 'shop_id' INTO shown FROM incomplete_orders.incomplete_orders o WHERE o.shop_id = of_shop AND o.id = show_order.id;
+		-- order_history() refuses an order that is not there
+		RETURN (SELECT shown || jsonb_build_object('history', jsonb_agg(to_jsonb(h) - 'n' ORDER BY h.n))
+				FROM (SELECT row_number() OVER () AS n, r.* FROM incomplete_orders.order_history(show_order.id) r) h)
+			|| jsonb_build_object('orders', coalesce((SELECT jsonb_agg(to_jsonb(c) ORDER BY c.part) FROM incomplete_orders.list_conversions(show_order.id) c), '[]'));
+	END IF;
+	PERFORM incomplete_orders.can_convert(show_order.id);		-- refuses it likewise
+	SELECT to_jsonb(o) - '{shop_id,cursor}'::text[] INTO shown
+	FROM (
+		SELECT c.customer_id, c.session_id FROM incomplete_orders.open_orders c WHERE c.shop_id = of_shop AND c.id = show_order.id
+		UNION ALL
+		SELECT c.customer_id, c.session_id FROM incomplete_orders.closed_orders c WHERE c.shop_id = of_shop AND c.id = show_order.id
+	) k CROSS JOIN LATERAL incomplete_orders.orders_of(CASE WHEN k.session_id IS NULL THEN k.customer_id END, k.session_id,
+		(SELECT s.shop FROM incomplete_orders.shops s WHERE s.shop_id = of_shop)) o
+	WHERE (k.customer_id IS NOT NULL OR k.session_id IS NOT NULL) AND o.id = show_order.id;
+	RETURN coalesce(shown, jsonb_build_object('id', show_order.id));
 END
 $$;
 ALTER FUNCTION incomplete_orders.show_order OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.show_order IS
-	'One incomplete order, open or closed, as an object: the columns of the view, its history (order_history()) and the orders that it became (list_conversions()). IC003';
+	'One incomplete order, open or closed, as an object: the columns of the view; for staff also its history (order_history()) and the orders that it became (list_conversions()). IC003';

@@ -172,8 +172,8 @@ static const RestField cleaning[] = {
 static const RestField order[] = {ORDER_FIELDS, {NULL}};
 static const RestField order_detail[] = {
 	ORDER_FIELDS,
-	{"history", TYPE_LIST, FIELD_NEEDED, "HistoryEntry"},
-	{"orders", TYPE_LIST, FIELD_NEEDED, "Conversion"},
+	{"history", TYPE_LIST, 0, "HistoryEntry", "For staff"},
+	{"orders", TYPE_LIST, 0, "Conversion", "For staff"},
 	{NULL}
 };
 static const RestField history_entry[] = {
@@ -284,7 +284,7 @@ NEXT_CELL TEXT_CELL("o.close_reason") NEXT_CELL TEXT_CELL("o.order_number") " ||
 #define IDS "(" TEXTS("ids") ")::uuid[]"
 
 static const char create_sql[] =
-SHOW_AFTER(CAPTURE("coalesce(b ->> 'session_id', 'key-' || (h ->> 'idempotency_key'), 'api-' || gen_random_uuid())", LINES("items")),
+SHOW_AFTER(CAPTURE("coalesce(b ->> 'session_id', 'key-' || encode(sha256(convert_to(h ->> 'idempotency_key', 'UTF8')), 'hex'), 'api-' || gen_random_uuid())", LINES("items")),
 		   "CASE WHEN (s.o ->> 'version')::int4 = 1 THEN 201 ELSE 200 END");
 static const char capture_sql[] =
 SHOW_AFTER(CAPTURE("p ->> 'session_id'", LINES("items")), "CASE WHEN (s.o ->> 'version')::int4 = 1 THEN 201 ELSE 200 END");

@@ -29,7 +29,7 @@ from aiosmtpd.controller import Controller
 ROOT = "/api/v1/incomplete-orders"
 PORT = os.environ["PGPORT"]
 DATABASE = os.environ["PGDATABASE"]
-LOGINS = {"boss": "b-1", "other": "o-1", "nobody": "n-1", "analyst": "a-1"}
+LOGINS = {"boss": "b-1", "app": "p-1", "other": "o-1", "nobody": "n-1", "analyst": "a-1"}
 NO_ID = "00000000-0000-7000-8000-000000000000"
 failed = 0
 
@@ -123,7 +123,7 @@ db.execute("SELECT incomplete_orders.create_shop('other', 'Other')")
 for role, password in LOGINS.items():
     db.execute(f"CREATE ROLE routes_{role} LOGIN PASSWORD '{password}'")
 db.execute("CREATE ROLE routes_sidecar LOGIN")
-for role, purpose, shop in (("boss", "admin", "default"), ("other", "admin", "other"), ("analyst", "analyst", "default"), ("sidecar", "app", None), ("sidecar", "sender", None)):
+for role, purpose, shop in (("boss", "admin", "default"), ("app", "app", "default"), ("other", "admin", "other"), ("analyst", "analyst", "default"), ("sidecar", "app", None), ("sidecar", "sender", None)):
     db.execute("SELECT incomplete_orders.grant_to(%s, %s, %s)", (f"routes_{role}", purpose, shop))
 db.execute("UPDATE incomplete_orders.shops SET consent_rule = 'none', min_gap = '0', quiet_from = '0:00', quiet_to = '0:00', from_email = 'shop@example.com',"
            " base_url = 'https://shop.example', postal_address = 'Street 1'")
@@ -629,6 +629,18 @@ def try_convert():
     same(get(f"/incomplete-orders/{empty}/can_convert/")["can"], False, "and says so before")
 
 
+def try_app():
+    """The shop's own program: carts and orders, nothing of staff."""
+    put = request("PUT", "/carts/app-1/", {"items": [{"sku": "A", "quantity": 1, "unit_price": 2}], "email": "app@example.com"}, user="app")
+    same((put.status, put.json["total"], "history" in put.json), (201, 2, False), "a program puts a cart")
+    same(request("GET", f"/incomplete-orders/{put.json['id']}/", user="app").json["email"], "app@example.com", "and reads one order")
+    sold = request("POST", f"/incomplete-orders/{put.json['id']}/convert_to_order/", {"idempotency_key": "app-1"}, user="app")
+    same((sold.status, sold.json["total"]), (201, 2), "and converts it")
+    for path in ("/incomplete-orders/", f"/incomplete-orders/{put.json['id']}/history/", "/incomplete-orders/export.csv", "/recovery-emails/", "/settings/"):
+        answer = request("GET", path, user="app")
+        ok(answer.status in (403, 404) and is_problem(answer, answer.status), f"but not {path}", answer)
+
+
 def try_many():
     fresh, gone, other = cart(), cart(), cart("other")
     one("SELECT incomplete_orders.dismiss_order(%s)", gone)
@@ -726,7 +738,7 @@ def try_readme():
         ok((pathlib.Path(folder) / "orders.csv").read_text().startswith("shop,id,"), "the file is there")
 
 
-for trial in (try_readme, try_pages, try_large, try_edit, try_convert, try_many, try_create, try_csv, try_mail):
+for trial in (try_readme, try_pages, try_large, try_edit, try_convert, try_app, try_many, try_create, try_csv, try_mail):
     trial()
 
 same(serve.stop(), 0, "it stops")

@@ -79,6 +79,15 @@ SELECT (SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(o) k) @> '{items,h
 -- what the same statement wrote is seen
 SELECT incomplete_orders.show_order(id) -> 'history' -> 1 -> 'detail' ->> 'note' AS note
 FROM (SELECT id, incomplete_orders.add_note(id, 'called') AS n FROM mine WHERE session_id = 'p-1' OFFSET 0) x WHERE n > 0;
+-- A program of the shop reads an order, but not what staff did with it.
+CREATE ROLE regress_pages_app;
+SELECT incomplete_orders.grant_to('regress_pages_app', 'app', 'pages-a');
+SET ROLE regress_pages_app;
+SELECT o ->> 'email' AS email, o -> 'total' AS total, o ? 'history' AS history, o ? 'orders' AS orders FROM incomplete_orders.show_order(:'ten') o;
+SELECT incomplete_orders.show_order('00000000-0000-7000-8000-000000000000');
+RESET ROLE;
+SELECT incomplete_orders.revoke_from('regress_pages_app', 'app', 'pages-a');
+DROP ROLE regress_pages_app;
 SELECT incomplete_orders.show_order('00000000-0000-7000-8000-000000000000');
 SELECT reason, scope FROM incomplete_orders.list_suppressions('pages-a', ' S2@Example.com');
 SELECT status, source, in_force FROM incomplete_orders.list_consents('pages-a', 's1@example.com');
@@ -161,3 +170,5 @@ DELETE FROM incomplete_orders.closed_orders WHERE shop_id = :b AND reference LIK
 DELETE FROM incomplete_orders.messages WHERE shop_id IN (:a, :b);
 RESET session_replication_role;
 SELECT incomplete_orders.remove_coupon('cart', shop => 'pages-a');
+-- What a bulk action says of an error that is none of ours.
+SELECT incomplete_orders._own_words('IC004', 'order x cannot go') AS ours, incomplete_orders._own_words('23505', 'duplicate key value violates unique constraint "secret"') AS other;
