@@ -270,12 +270,15 @@ take_rows(Pool *pool, Slot *slot)
 	return NULL;
 }
 
-/* Is the whole answer here?  A broken connection has one, too. */
+/*
+ * Is the whole answer here?  A broken connection has one, too.  Rows that nobody wants any
+ * more are taken one by one as well: asking for what is not here yet would block.
+ */
 static bool
 is_complete(Pool *pool, Slot *slot, PGresult **result)
 {
 	*result = NULL;
-	if (slot->ask == NULL || slot->ask->row == NULL || slot->state != SLOT_BUSY)
+	if (slot->ask != NULL && (slot->ask->row == NULL || slot->state != SLOT_BUSY))
 	{
 		if (PQisBusy(slot->db.conn))
 			return false;

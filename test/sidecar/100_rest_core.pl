@@ -11,10 +11,10 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('rest_core');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nmax_connections = 60\n");
+$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nmax_connections = 60\nlisten_addresses = '127.0.0.1'\n");
 # Who is asked for a password, and who is not.
 unlink $node->data_dir . '/pg_hba.conf';
-$node->append_conf('pg_hba.conf', "local all +asked scram-sha-256\nlocal all +plainly password\nlocal all all trust\n");
+$node->append_conf('pg_hba.conf', "local all +asked scram-sha-256\nlocal all +plainly password\nlocal all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n");
 $node->start;
 connect_to($node, 'postgres');
 

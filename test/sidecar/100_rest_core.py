@@ -148,7 +148,8 @@ with Server('--max-per-address=2') as server:
 sql("""SELECT count(incomplete_orders.capture_cart('wide' || i, (SELECT jsonb_agg(jsonb_build_object('sku', 'SKU-' || n || repeat('x', 90), 'quantity', 1, 'unit_price', 1))
     FROM generate_series(1, 60) n))) FROM generate_series(1, 4000) i""")
 EXPORT = LIST + 'export.csv'
-with Server() as server:
+# By TCP, where more is on the way at a time.
+with Server(f"--staff-dbname=host=127.0.0.1 port={os.environ['PGPORT']} dbname=postgres") as server:
     def memory():
         with open(f'/proc/{server.process.pid}/status') as file:
             return int(re.search(r'VmRSS:\s+(\d+)', file.read()).group(1))
@@ -191,6 +192,19 @@ with Server() as server:
     wait_for(lambda: working() == ['ClientWrite'])
     slow.close()
     ok(wait_for(lambda: working() == []), 'a reader that leaves: the statement is cancelled')
+    slow, _ = begin_reading()
+    wait_for(lambda: working() == ['ClientWrite'])
+    backend = one("SELECT pid FROM pg_stat_activity WHERE usename = 'ann' AND state = 'active'")
+    os.kill(backend, signal.SIGSTOP)
+    slow.close()
+    time.sleep(0.3)
+    try:
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=5)
+        ok(server.get('/healthz', connection=connection).status == 200, 'a reader that leaves while the server is frozen: others are served')
+    except TimeoutError:
+        ok(False, 'a reader that leaves while the server is frozen: others are served')
+    os.kill(backend, signal.SIGCONT)
+    ok(wait_for(lambda: working() == []), '... and the statement is cancelled when it wakes up')
     slow, first = begin_reading()
     wait_for(lambda: working() == ['ClientWrite'])
     sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ann' AND state = 'active'")
