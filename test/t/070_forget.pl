@@ -120,11 +120,12 @@ sql(qq{SELECT incomplete_orders.capture_cart('zqxja-main', '$cart', email => 'Zq
 sql(q{SELECT incomplete_orders.capture_cart('zqxja-main', '[{"sku":"RING","quantity":3,"unit_price":"80","engraving":"For Zqxjane again"}]', at => now() - interval '2 days')});
 sql(q{SELECT incomplete_orders.capture_cart('zqxja-main', '[{"sku":"RING","quantity":1,"unit_price":"80","engraving":"For Zqxjane, last"}]', at => now() - interval '150 minutes')});
 sql(q{SELECT incomplete_orders.save_checkout('zqxja-main', jsonb_build_object('email', 'zqxjane@example.com', 'first_name', 'Zqxjane', 'address_line_1', '7 Nightingale Lane'), at => now() - interval '149 minutes')});
-sql(q{SELECT incomplete_orders.track_abandonment('zqxja-main', reason => 'Zqxjane found it too dear', at => now() - interval '148 minutes')});
 sql(q{SELECT incomplete_orders.record_checkout_error(id, 'validation_error', 'card of Zqxjane Roe refused', now() - interval '147 minutes') FROM incomplete_orders.open_orders WHERE session_id = 'zqxja-main'});
 sql(q{SELECT incomplete_orders.add_note(id, 'Zqxjane called from +49 151 5550 1234', now() - interval '146 minutes') FROM incomplete_orders.open_orders WHERE session_id = 'zqxja-main'});
 sql(qq{SELECT incomplete_orders.edit_order(id, '{"name": "Mrs Zqxjane Roe", "address": $address}', version, now() - interval '146 minutes') FROM incomplete_orders.open_orders WHERE session_id = 'zqxja-main'});
 sql(q{SELECT incomplete_orders.edit_order(id, '{"name": "Zqxjane Roe-Doe"}', version, now() - interval '146 minutes') FROM incomplete_orders.open_orders WHERE session_id = 'zqxja-main'});
+# when she comes back from it the reason is gone
+sql(q{SELECT incomplete_orders.track_abandonment('zqxja-main', reason => 'Zqxjane found it too dear', at => now() - interval '145 minutes')});
 # A cart of another device from before she logged in, merged; one of her browser that expired; one by phone.
 sql(qq{SELECT incomplete_orders.capture_cart('zqxja-phone', '$cart', context => '$context', at => now() - interval '150 minutes')});
 sql(qq{SELECT incomplete_orders.capture_cart('zqxja-laptop', '[]', customer_id => 'cust-4711', at => now() - interval '150 minutes')});
