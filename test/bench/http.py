@@ -245,6 +245,8 @@ class Bench:
             pids = [serve.process.pid, *(pid for pid, in self.conn.execute("SELECT pid FROM pg_stat_activity WHERE usename = %s", (STAFF,)))]
             before = cpu(pids)
             rate, p50, p95 = self.wrk(serve, file, 1, SLOT, self.staff)
+            if not rate:
+                raise SystemExit(f"bench: no page in {SLOT} seconds: {name}")
             work = (cpu(pids) - before) / (rate * SLOT)
             many, many_p50, _ = self.wrk(serve, file, CLIENTS, SLOT, self.staff)
             self.results["list"][name] = {"p50_us": p50, "p95_us": p95, "cpu_ms": work, "rate": rate, "rate_8": many, "p50_8_us": many_p50}
