@@ -399,6 +399,11 @@ shape_of(int parts)
 	{
 		shape->plan.argtypes = sorts[parts & SORT_MASK].argtypes;
 		shape->plan.query = page_query(parts);
+		/*
+		 * Of a range that is to be sorted by something else the planner must know how
+		 * much it is: for any range it would read all orders rather than use the index.
+		 */
+		shape->plan.custom = (parts & SORT_MASK) != BY_CREATED && (parts & (FILTER_BIT(F_SINCE) | FILTER_BIT(F_UNTIL) | WITHIN)) != 0;
 	}
 	MemoryContextSwitchTo(old);
 	shapes[n_shapes++] = shape;

@@ -233,7 +233,8 @@ prepare(IcoPlan *plan)
 		for (int i = 0; i < n; i++)
 			letters[i] = argument_type(plan->argtypes[i]);
 	}
-	made = SPI_prepare_cursor(plan->query, n, unconstify(Oid *, types), CURSOR_OPT_GENERIC_PLAN);
+	made = SPI_prepare_cursor(plan->query, n, unconstify(Oid *, types),
+							  plan->custom ? CURSOR_OPT_CUSTOM_PLAN : CURSOR_OPT_GENERIC_PLAN);
 	if (made == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	SPI_keepplan(made);

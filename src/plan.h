@@ -69,6 +69,7 @@ typedef struct IcoPlan
 	struct IcoPlan *next;		/* list of prepared ones */
 	const Oid  *types;			/* instead of argtypes, ntypes of them */
 	int			ntypes;
+	bool		custom;			/* planned anew for each set of parameters */
 } IcoPlan;
 
 extern void ico_plan_init(void);
