@@ -180,6 +180,48 @@ http_header(const Request *request, const char *name)
 	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
+typedef struct Lines
+{
+	const char *name;
+	char	   *text;
+	bool		failed;
+} Lines;
+
+static enum MHD_Result
+on_line(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	Lines	   *lines = arg;
+	size_t		length = lines->text != NULL ? strlen(lines->text) : 0;
+	char	   *text;
+
+	if (strcasecmp(name, lines->name) != 0 || value == NULL)
+		return MHD_YES;
+	text = realloc(lines->text, length + strlen(value) + 2);
+	if (text == NULL)
+	{
+		lines->failed = true;
+		return MHD_NO;
+	}
+	if (length > 0)
+		text[length++] = ',';
+	memcpy(text + length, value, strlen(value) + 1);
+	lines->text = text;
+	return MHD_YES;
+}
+
+/* All lines of a header in their order, with commas between, to be freed; NULL: there is none, or no memory. */
+char *
+http_header_lines(const Request *request, const char *name)
+{
+	Lines		lines = {.name = name};
+
+	(void) MHD_get_connection_values(request->connection, MHD_HEADER_KIND, on_line, &lines);
+	if (!lines.failed)
+		return lines.text;
+	free(lines.text);
+	return NULL;
+}
+
 typedef struct Each
 {
 	bool		(*use) (void *arg, const char *name, const char *value);

@@ -174,6 +174,7 @@ extern int	http_busy(const Http *http);
 extern void http_stop(Http *http);
 
 extern const char *http_header(const Request *request, const char *name);
+extern char *http_header_lines(const Request *request, const char *name);
 extern void http_answer(Request *request, const Answer *answer);
 extern bool http_is_head(const Request *request);
 extern int	http_status(const Request *request);

@@ -4,7 +4,8 @@
  *
  * X-Forwarded-For is believed only where a proxy that was named with --trusted-proxy
  * sends it.  Of the addresses in X-Forwarded-For the last one that
- * is no such proxy counts: what stands before it is what the client says of itself.
+ * is no such proxy counts: what stands before it is what the client says of itself.  Some
+ * proxies add a line of their own behind the client's, so all lines are read as one.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -12,12 +13,12 @@
 
 #include "proxy.h"
 
+static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
 /* An address as 16 bytes; IPv4 is mapped. */
 static bool
 read_address(const char *text, unsigned char *address, bool *is_4)
 {
-	static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
 	*is_4 = inet_pton(AF_INET, text, address + 12) == 1;
 	if (*is_4)
 		memcpy(address, mapped, sizeof(mapped));
@@ -122,18 +123,21 @@ take_last(const char *text, size_t *length, char *address, size_t size)
 void
 proxy_client(const Proxies *proxies, const Request *request, char *address, size_t size)
 {
-	const char *forwarded = http_header(request, "X-Forwarded-For");
-	size_t		left = forwarded != NULL ? strlen(forwarded) : 0;
+	char	   *forwarded;
+	size_t		left;
 	char		before[64];
 
 	http_peer(request, address, size);
+	forwarded = trust(proxies, address) ? http_header_lines(request, "X-Forwarded-For") : NULL;
+	left = forwarded != NULL ? strlen(forwarded) : 0;
 	while (left > 0 && trust(proxies, address) && take_last(forwarded, &left, before, sizeof(before)))
 		snprintf(address, size, "%s", before);
+	free(forwarded);
 }
 
 /*
  * By what tries and requests of an address are counted: whoever has one address of IPv6 has
- * 2^64 of them, the network of its first 64 bits.
+ * 2^64 of them, the network of its first 64 bits.  A proxy may write IPv4 as ::ffff:192.0.2.1.
  */
 void
 proxy_network(const char *address, char *network, size_t size)
@@ -143,6 +147,8 @@ proxy_network(const char *address, char *network, size_t size)
 
 	if (read_address(address, bytes, &is_4) && !is_4)
 	{
+		if (memcmp(bytes, mapped, sizeof(mapped)) == 0 && inet_ntop(AF_INET, bytes + 12, network, (socklen_t) size) != NULL)
+			return;
 		memset(bytes + 8, 0, 8);
 		if (inet_ntop(AF_INET6, bytes, network, (socklen_t) size) != NULL)
 			return;

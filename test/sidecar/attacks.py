@@ -490,6 +490,10 @@ def logins(db):
         # What a client says of itself does not help.
         codes = [serve.ask("GET", ORDERS, {"X-Forwarded-For": f"10.1.{n}.1, 198.51.100.3"}, who=(f"guessed_{n}", "x"))[0] for n in range(30)]
         ok(codes[-1] == 429, "another X-Forwarded-For each time: the address before the proxy counts", codes)
+        codes = [serve.ask("GET", ORDERS, {"X-Forwarded-For": f"10.2.{n}.1\r\nX-Forwarded-For: 198.51.100.4"}, who=(f"guessed_{n}", "x"))[0] for n in range(12)]
+        ok(codes[-1] == 429, "a line of X-Forwarded-For before that of the proxy: its own counts", codes)
+        codes = [ask(f"guessed_{n}", "x", f"::ffff:198.51.101.{n}")[0] for n in range(12)]
+        ok(set(codes) == {401}, "IPv4 that a proxy writes as IPv6: they are not one network", codes)
 
         # --- a password that is changed, a role that is gone
         ok(ask(*NORTH, "192.0.2.1")[0] == 200, "before a change of password")
