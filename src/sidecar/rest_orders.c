@@ -283,8 +283,9 @@ NEXT_CELL TEXT_CELL("o.close_reason") NEXT_CELL TEXT_CELL("o.order_number") " ||
 #define REASON "b ->> 'reason', coalesce((b ->> 'dry_run')::boolean, false)"
 #define IDS "(" TEXTS("ids") ")::uuid[]"
 
+/* No page can name such a session (page.c has no /): who guesses a key does not get its cart. */
 static const char create_sql[] =
-SHOW_AFTER(CAPTURE("coalesce(b ->> 'session_id', 'key-' || encode(sha256(convert_to(h ->> 'idempotency_key', 'UTF8')), 'hex'), 'api-' || gen_random_uuid())", LINES("items")),
+SHOW_AFTER(CAPTURE("coalesce(b ->> 'session_id', 'key/' || encode(sha256(convert_to(h ->> 'idempotency_key', 'UTF8')), 'hex'), 'api-' || gen_random_uuid())", LINES("items")),
 		   "CASE WHEN (s.o ->> 'version')::int4 = 1 THEN 201 ELSE 200 END");
 static const char capture_sql[] =
 SHOW_AFTER(CAPTURE("p ->> 'session_id'", LINES("items")), "CASE WHEN (s.o ->> 'version')::int4 = 1 THEN 201 ELSE 200 END");

@@ -5,6 +5,7 @@ be in an answer. Lines "ok - ..." and "not ok - ..." are the tests; "done" is th
 """
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -575,6 +576,12 @@ def pages(serve, db):
                           ("one with a quote", MINE + "'"), ("one in capitals", MINE.upper()), ("the number of the order", order)):
         status, _, body = page(serve, "GET", "cart/", north, session)
         ok(status in (400, 404) and b"Shirt" not in body, f"the cart of a session, {name}: not to be had", status, body)
+    # What staff's program sent without a session has one made of its key, which may be guessed.
+    status, _, body = serve.ask("POST", ORDERS, {"Idempotency-Key": "4711"}, {"items": [{"sku": "SHIRT", "name": "Shirt", "quantity": 1, "unit_price": "19.90"}]}, who=NORTH)
+    ok(status == 201, "staff capture a cart under a key", status, body)
+    for prefix in ("key-", "key/"):
+        status, _, body = page(serve, "GET", "cart/", north, prefix + hashlib.sha256(b"4711").hexdigest())
+        ok(status in (400, 404) and b"Shirt" not in body, f"the cart that staff captured under a key, as session {prefix}: not to be had", status, body)
     a, b = page(serve, "GET", "cart/", south, MINE), page(serve, "GET", "cart/", south, OTHERS)
     ok(a[0] == b[0] == 404 and a[2] == b[2], "the same session at another shop: as one that there is not", a, b)
     ok(serve.ask("GET", f"{ROOT}cart/?key={north}&session_id={MINE}")[0] == 400, "a session in an address is refused: it would stand in logs")
