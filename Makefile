@@ -61,6 +61,7 @@ OBJS = \
 	src/hook.o \
 	src/attach.o \
 	src/tick.o \
+	src/tick_payments.o \
 	src/mark.o \
 	src/mark_drain.o \
 	src/attach_read.o \

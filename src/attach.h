@@ -115,6 +115,8 @@ typedef struct IcoDueCart
 	ErrorData  *error;			/* or what refused it */
 } IcoDueCart;
 
+/* whether the lines of two carts are the same in everything */
+extern bool ico_same_lines(const LineItems *a, const LineItems *b);
 /* whether there is the same in two carts, whatever it costs and is called */
 extern bool ico_same_content(const LineItems *a, const LineItems *b);
 extern void ico_apply_carts(const IcoAttachment *attachment, IcoDueCart *due, int n, TimestampTz at);

@@ -216,91 +216,6 @@ read_again(const Batch *batch, Known *known, const pg_uuid_t *id)
 
 /* --- what is different ----------------------------------------------------------- */
 
-typedef struct Piece
-{
-	IcoLine		line;
-	int64		quantity;
-} Piece;
-
-static int
-compare_bytes(const char *a, int a_len, const char *b, int b_len)
-{
-	int			order;
-
-	if (a == NULL || b == NULL)
-		return (a != NULL) - (b != NULL);
-	order = memcmp(a, b, Min(a_len, b_len));
-	return order != 0 ? order : (a_len > b_len) - (a_len < b_len);
-}
-
-static int
-compare_pieces(const void *a, const void *b)
-{
-	const IcoLine *x = &((const Piece *) a)->line;
-	const IcoLine *y = &((const Piece *) b)->line;
-	int			order = compare_bytes(x->sku, x->sku_len, y->sku, y->sku_len);
-
-	if (order == 0)
-		order = compare_bytes(x->product_id, x->product_id_len, y->product_id, y->product_id_len);
-	return order != 0 ? order : compare_bytes(x->variant, x->variant_len, y->variant, y->variant_len);
-}
-
-/* What is in a cart, whatever it costs: sorted, each once. */
-static Piece *
-pieces_of(const LineItems *items, int *n)
-{
-	Piece	   *pieces = palloc((ico_items_lines(items) + 1) * sizeof(Piece));
-	IcoLineReader reader;
-	int			all = 0;
-
-	ico_line_reader_init(&reader, items);
-	while (ico_line_next(&reader, &pieces[all].line))
-	{
-		CHECK_FOR_INTERRUPTS();
-		pieces[all].quantity = pieces[all].line.quantity;
-		all++;
-	}
-	qsort(pieces, all, sizeof(Piece), compare_pieces);
-	*n = 0;
-	for (int i = 0; i < all; i++)
-	{
-		if (*n > 0 && compare_pieces(&pieces[*n - 1], &pieces[i]) == 0)
-			pieces[*n - 1].quantity += pieces[i].quantity;
-		else
-			pieces[(*n)++] = pieces[i];
-	}
-	return pieces;
-}
-
-static bool
-same_bytes(const LineItems *a, const LineItems *b)
-{
-	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
-}
-
-bool
-ico_same_content(const LineItems *a, const LineItems *b)
-{
-	int			n_a;
-	int			n_b;
-	Piece	   *x;
-	Piece	   *y;
-
-	if (same_bytes(a, b))
-		return true;
-	x = pieces_of(a, &n_a);
-	y = pieces_of(b, &n_b);
-	if (n_a != n_b)
-		return false;
-	for (int i = 0; i < n_a; i++)
-	{
-		if (compare_pieces(&x[i], &y[i]) != 0 || x[i].quantity != y[i].quantity)
-			return false;
-	}
-	return true;
-}
-
 static bool
 same_text(const IcoFacts *facts, IcoFact fact, const text *stored)
 {
@@ -351,7 +266,7 @@ find_change(const Known *known, LineItems *items, const IcoFacts *facts, Change 
 		if ((facts->given & ICO_FACT_BIT(fact)) && is_known_fact(known, facts, (IcoFact) fact))
 			change->facts.given &= ~ICO_FACT_BIT(fact);
 	}
-	if (items != NULL && !same_bytes(items, DatumGetLineItemsP(known->order.items)))
+	if (items != NULL && !ico_same_lines(items, DatumGetLineItemsP(known->order.items)))
 	{
 		change->items = items;
 		change->other_content = !ico_same_content(items, DatumGetLineItemsP(known->order.items));

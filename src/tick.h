@@ -9,6 +9,8 @@
 #include "utils/array.h"
 #include "utils/uuid.h"
 
+#include "lifecycle.h"
+
 /* what could not be done, or not be asked, is tried again after this */
 #define ICO_TRY_AGAIN (15 * USECS_PER_MINUTE)
 
@@ -19,6 +21,8 @@ extern void ico_check_tick_right(ArrayType *shops, TimestampTz at);
 extern bool ico_may_tick(int32 shop_id, TimestampTz at);
 /* writes what is due for the orders of one shop, in this transaction, but payments to be asked for */
 extern void ico_settle_shop(int32 shop_id, TimestampTz at);
+/* an order is looked at again at that instant, if it is still in that state */
+extern void ico_look_again(const IcoOrder *order, TimestampTz at);
 /* for health(): what tick did for that shop failed */
 extern void ico_record_failure(int32 shop_id, const char *hook, int sqlstate);
 
