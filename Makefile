@@ -100,6 +100,7 @@ SQL_PARTS = \
 	$(SQL_SETUP) \
 	sql/functions/remove.sql \
 	sql/functions/shops.sql \
+	sql/functions/settings.sql \
 	sql/functions/members.sql \
 	sql/functions/capture.sql \
 	sql/functions/checkout.sql \

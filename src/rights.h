@@ -29,6 +29,8 @@
 	R(F, create_shop, ICO_ADMIN) \
 	R(F, configure_shop, ICO_ADMIN) \
 	R(F, shop_settings, ICO_ADMIN) \
+	R(F, list_settings, ICO_ADMIN) \
+	R(F, list_members, ICO_ADMIN) \
 	R(F, export_shop, ICO_ADMIN) \
 	R(F, delete_shop, 0) \
 	R(F, grant_to, 0) \
@@ -135,6 +137,9 @@
 	R(F, _cron, ICO_SENDER | ICO_ADMIN) \
 	R(F, _cron_jobs, ICO_SENDER | ICO_ADMIN) \
 	R(F, health, ICO_SENDER | ICO_ADMIN) \
+	R(F, scheduler_status, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_every, ICO_SENDER | ICO_ADMIN) \
+	R(F, _tick_ended_at, ICO_SENDER | ICO_ADMIN) \
 	R(F, _health_of_tables, ICO_SENDER | ICO_ADMIN) \
 	R(F, _health_of_cron, ICO_SENDER | ICO_ADMIN) \
 	R(F, _health_of_objects, ICO_SENDER | ICO_ADMIN) \
@@ -180,6 +185,7 @@
 	R(F, reconcile, ICO_ADMIN) \
 	R(F, sample_attachment, ICO_ADMIN) \
 	R(F, attach_mapping, ICO_ADMIN) \
+	R(F, find_attachable, ICO_ADMIN) \
 	R(F, _mark_cart, ICO_ADMIN) \
 	R(V, attachments, ICO_ADMIN) \
 	R(V, incomplete_orders, ICO_ADMIN) \

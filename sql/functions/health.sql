@@ -308,24 +308,29 @@ END
 $$;
 COMMENT ON FUNCTION incomplete_orders._health_of_cron() IS 'The part of health() that reads pg_cron''s tables';
 
+-- How often tick is to run: as pg_cron calls it, exact for what runs every so many minutes or
+-- seconds, else once a minute.
+CREATE FUNCTION incomplete_orders._tick_every() RETURNS interval
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(min(CASE
+		WHEN c.schedule ~ '^\d{1,6} seconds$' THEN make_interval(secs => substring(c.schedule FROM '\d+')::integer)
+		WHEN c.schedule ~ '^(\*|\*/\d{1,4})( \*){4}$' THEN make_interval(mins => coalesce(substring(c.schedule FROM '\d+'), '1')::integer)
+		WHEN c.schedule ~ '^\S+( \*){4}$' THEN interval '1 hour'
+		ELSE interval '1 day' END), interval '1 minute')
+	FROM incomplete_orders._cron_jobs() c WHERE c.active AND c.command = 'CALL incomplete_orders.tick()'
+$$;
+COMMENT ON FUNCTION incomplete_orders._tick_every() IS 'How often tick is to run';
+
 CREATE FUNCTION incomplete_orders.health() RETURNS TABLE (check_name text, state text, value text, advice text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	every interval;
 BEGIN
 	IF to_regclass('incomplete_orders.shops') IS NULL THEN
 		RETURN QUERY VALUES ('setup', 'alarm', 'not set up', 'SELECT incomplete_orders.setup();');
 		RETURN;
 	END IF;
-	-- exact for what runs every so many minutes or seconds
-	SELECT min(CASE
-		WHEN c.schedule ~ '^\d{1,6} seconds$' THEN make_interval(secs => substring(c.schedule FROM '\d+')::integer)
-		WHEN c.schedule ~ '^(\*|\*/\d{1,4})( \*){4}$' THEN make_interval(mins => coalesce(substring(c.schedule FROM '\d+'), '1')::integer)
-		WHEN c.schedule ~ '^\S+( \*){4}$' THEN interval '1 hour'
-		ELSE interval '1 day' END) INTO every
-	FROM incomplete_orders._cron_jobs() c WHERE c.active AND c.command = 'CALL incomplete_orders.tick()';
-	RETURN QUERY SELECT * FROM incomplete_orders._health_of_tables(coalesce(every, interval '1 minute'));
+	RETURN QUERY SELECT * FROM incomplete_orders._health_of_tables(incomplete_orders._tick_every());
 	RETURN QUERY SELECT * FROM incomplete_orders._health_of_cron();
 	RETURN QUERY SELECT * FROM incomplete_orders._health_of_objects();
 	RETURN QUERY SELECT * FROM incomplete_orders._health_of_server();
@@ -333,3 +338,30 @@ END
 $$;
 COMMENT ON FUNCTION incomplete_orders.health() IS
 	'One row per check: ok, warn or alarm, what was found, and what to do. Of orders only the shops for which the calling role is sender or admin are looked at; pg_cron and other sessions as far as that role may see them';
+
+CREATE FUNCTION incomplete_orders._tick_ended_at() RETURNS timestamptz
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM incomplete_orders._visible_shops('scheduler_status', '*');
+	RETURN (SELECT h.at FROM incomplete_orders.heartbeats h WHERE h.job = 'tick');
+END
+$$;
+ALTER FUNCTION incomplete_orders._tick_ended_at() OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._tick_ended_at() IS 'When tick last ended';
+
+CREATE FUNCTION incomplete_orders.scheduler_status() RETURNS TABLE (state text, ended_at timestamptz, every_seconds integer)
+LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	clock CONSTANT timestamptz := clock_timestamp();
+BEGIN
+	ended_at := incomplete_orders._tick_ended_at();
+	every_seconds := extract(epoch FROM incomplete_orders._tick_every());
+	state := CASE WHEN ended_at IS NULL THEN 'never' WHEN ended_at > clock + interval '1 minute' THEN 'ahead'
+		WHEN clock - ended_at > 2 * make_interval(secs => every_seconds) THEN 'stopped' ELSE 'ok' END;
+	RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION incomplete_orders.scheduler_status() IS
+	'Whether tick runs, asked as often as one likes: ok, stopped (it last ended more than two of its turns ago), never (it has not run yet) or ahead (it ran in the future: the clock was set back). health() says the same, and more. IC001';

@@ -136,3 +136,23 @@ $$;
 ALTER FUNCTION incomplete_orders.revoke_from(name, text, text) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.revoke_from(name, text, text) IS
 	'Takes back what grant_to() gave: for one shop, or for all shops (null), those that were given one by one too. Superuser or a member of incomplete_orders_owner';
+
+CREATE FUNCTION incomplete_orders.list_members(shop text DEFAULT NULL)
+RETURNS TABLE (role text, purpose text, all_shops boolean, granted_at timestamptz, granted_by text, works boolean, mine boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	own_id CONSTANT integer := incomplete_orders._enter_shop('list_members', shop, NULL);
+	me CONSTANT name := incomplete_orders._acting_role();
+BEGIN
+	RETURN QUERY SELECT m.role_name, m.purpose, m.shop_id = 0, m.granted_at, m.granted_by, r.oid IS NOT NULL, r.oid IS NOT NULL AND pg_has_role(me, r.oid, 'USAGE')
+	FROM incomplete_orders.shop_members m
+	LEFT JOIN pg_roles r ON r.oid = m.role_oid AND r.rolname = m.role_name AND m.cluster_id = incomplete_orders._cluster_id()
+	WHERE m.shop_id IN (0, own_id)
+	ORDER BY array_position('{admin,analyst,app,sender}', m.purpose), m.role_name, m.shop_id;
+END
+$$;
+ALTER FUNCTION incomplete_orders.list_members(text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.list_members(text) IS
+	'Which roles work for a shop, and as what; all_shops: for every shop; works: the role is there still; mine: the caller has its rights. grant_to() and revoke_from() change it. IC002';

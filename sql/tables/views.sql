@@ -43,6 +43,7 @@
 		a.role_name AS role, a.state, a.problem, a.problem_at,
 		(SELECT count(*) FROM incomplete_orders.due_carts d WHERE d.attachment = a.attachment) AS waiting,
 		(SELECT min(d.first_marked_at) FROM incomplete_orders.due_carts d WHERE d.attachment = a.attachment) AS waiting_since,
-		a.attached_at, a.last_read_at, a.mapping
+		a.attached_at, a.last_read_at, a.mapping,
+		(SELECT count(*) FROM incomplete_orders.due_carts d WHERE d.attachment = a.attachment AND d.problem IS NOT NULL) AS refused
 	FROM incomplete_orders.attached_tables a JOIN incomplete_orders.shops s USING (shop_id)
 	WHERE a.shop_id = ANY ((SELECT incomplete_orders._visible_shops('attachments', '*'))::integer[]);

@@ -64,6 +64,8 @@ static const struct
 	{"23505", HTTP_CONFLICT, 0, "There is one already."},
 	{"23", HTTP_UNPROCESSABLE, 0, "A value is not allowed."},
 	{"28", HTTP_UNAUTHORIZED, 0, "There is no such role, or its password is another one."},
+	{"42704", HTTP_NOT_FOUND, 0, "There is nothing of that name, or it is not yours to see."},
+	{"42725", HTTP_CONFLICT, 0, "More than one shop has something of that name: say which shop."},
 	{"42501", HTTP_FORBIDDEN, 0, "This role may not do that."},
 	{"25006", HTTP_UNAVAILABLE, RETRY_LATER, "This database is a standby: it can be read only."},
 	{"40", HTTP_UNAVAILABLE, RETRY_SOON, "Somebody else changed the same at the same time; nothing was done."},

@@ -89,6 +89,8 @@ type_of(const RestField *field, bool nullable)
 {
 	switch (field->type)
 	{
+		case TYPE_ANY:
+			return json_object();
 		case TYPE_INTEGER:
 			return typed("integer", nullable);
 		case TYPE_NUMBER:

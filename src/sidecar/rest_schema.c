@@ -50,6 +50,7 @@ static const RestField parameters[] = {
 	{"recovery-emails:status", TYPE_WORDS, 0, "queued,sending,sent,cancelled,dead", "Only messages in these states, with commas between them", NULL},
 	{"webhook-deliveries:status", TYPE_TEXT, 0, NULL, "Only deliveries in this state", NULL},
 	{"webhook", TYPE_TEXT, 0, NULL, "The name of a webhook", "\"crm\""},
+	{"name", TYPE_TEXT, 0, NULL, "The name of an attachment", "\"main\""},
 	{"delivery_id", TYPE_UUID, 0, NULL, "The id of a delivery", NULL},
 	{"kind", TYPE_WORD, 0, "cart,payment,partial", "Only incomplete orders of this kind", NULL},
 	{"is_guest_order", TYPE_BOOLEAN, 0, NULL, "Only those of guests, or of customers", NULL},
@@ -264,6 +265,8 @@ value_fits(const RestField *field, const json_t *value)
 			return json_is_number(value) || (json_is_string(value) && is_number(json_string_value(value)));
 		case TYPE_BOOLEAN:
 			return json_is_boolean(value);
+		case TYPE_ANY:
+			return true;
 		case TYPE_OBJECT:
 			return json_is_object(value);
 		case TYPE_LIST:

@@ -25,6 +25,7 @@ typedef enum RestType
 	TYPE_LIST,					/* of objects of the schema in `words`, or of anything */
 	TYPE_TEXTS,
 	TYPE_UUIDS,
+	TYPE_ANY,
 	TYPE_WORDS,					/* several of `words`, with commas between them; in an answer a list */
 } RestType;
 

@@ -11,6 +11,7 @@ import csv
 import datetime
 import http.client
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -91,7 +92,7 @@ class Answer:
         self.raw = response.read()
         self.type = (response.getheader("Content-Type") or "").split(";")[0]
         self.text = self.raw.decode()
-        self.json = json.loads(self.text) if self.type.endswith("json") else None
+        self.json = json.loads(self.text) if self.type.endswith(("/json", "+json")) else None
 
     def __repr__(self):
         return f"{self.status} {self.type} {self.text[:600]}"
@@ -221,6 +222,28 @@ def delivery():
     return sent
 
 
+numbers = itertools.count()
+MAPPING = {"schema": "own", "cart": {"table": "carts", "id": "id"}, "lines": {"table": "lines", "cart": "cart", "sku": "sku", "quantity": "quantity", "unit_price": "price"},
+           "money": "major", "completed": "cart.done"}
+
+
+def tables():
+    """Tables of a shop of its own, which the boss owns."""
+    if not one("SELECT to_regclass('own.carts') IS NOT NULL"):
+        db.execute("""CREATE SCHEMA own AUTHORIZATION routes_boss CREATE TABLE carts (id integer PRIMARY KEY, done boolean)
+            CREATE TABLE lines (cart integer, sku text, quantity integer, price numeric); INSERT INTO own.carts VALUES (1, false); INSERT INTO own.lines VALUES (1, 'X', 2, 3);
+            ALTER TABLE own.carts OWNER TO routes_boss; ALTER TABLE own.lines OWNER TO routes_boss""")
+    return True
+
+
+def attached():
+    tables()
+    db.execute("SET ROLE routes_boss")
+    db.execute("SELECT incomplete_orders.attach('main', mapping => %s)", (json.dumps(MAPPING),))
+    db.execute("RESET ROLE")
+    return "main"
+
+
 SCENARIOS = {
     "list_orders": lambda: good(query={"status": "pending,abandoned", "search": "victim1@example.com", "page_size": 5}),
     "create_order": lambda: good(201, {"items": [{"sku": "A", "quantity": 1, "unit_price": "3.00"}], "email": "new@example.com",
@@ -299,6 +322,18 @@ SCENARIOS = {
     "export_customer": lambda: good(body={"email": "victim1@example.com"}),
     "forget_customer": lambda: good(body={"email": f"victim{made}@example.com"}),
     "health": lambda: good(),
+    "create_shop": lambda: good(201, {"shop": f"made-{next(numbers)}", "name": "Made"}),
+    "export_shop": lambda: good(),
+    "list_settings": lambda: good(),
+    "rotate_publishable_key": lambda: good(body={"keep": "2 days"}),
+    "list_members": lambda: good(),
+    "find_attachable": lambda: good(),
+    "attach": lambda: tables() and good(name="main", body={"mapping": MAPPING}),
+    "detach": lambda: good(name=attached()),
+    "reconcile": lambda: good(204, name=attached()),
+    "sample_attachment": lambda: good(name=attached()),
+    "scheduler_status": lambda: good(),
+    "jobs": lambda: good(),
     "list_attachments": lambda: good(),
     "list_analytics": lambda: good(query={"start_date": "2026-01-01", "end_date": "2026-01-31"}),
     "analytics_summary": lambda: good(),
@@ -318,7 +353,7 @@ for report in ("statistics", "statistics_of_bots", "funnel", *(f"statistics_by_{
 # what needs no order of the shop and tells nothing of it
 NOBODYS = {"template_variables", "list_shops", "health", "list_attachments"}
 # works for the caller's shops, whichever they are, and takes no shop
-ALL_SHOPS = {"cleanup_expired", "expire_orders", "update_analytics", "template_variables", "list_shops", "health"}
+ALL_SHOPS = {"create_shop", "scheduler_status", "jobs", "cleanup_expired", "expire_orders", "update_analytics", "template_variables", "list_shops", "health"}
 # counts what tick counts, of all shops
 COUNTS = {"update_analytics"}
 ANALYST = {name for name in SCENARIOS if name.startswith("statistics") or name in ("funnel", "list_analytics", "analytics_summary", "list_shops")}
@@ -489,8 +524,13 @@ staffs = [o for o in operations if {"role": []} in o[0].get("security", [])]
 same(sorted(o[0]["operationId"] for o in staffs if o[0]["operationId"] not in SCENARIOS), [], "every operation of staff has its request here")
 same(sorted(set(SCENARIOS) - {o[0]["operationId"] for o in staffs}), [], "and every request its operation")
 for each in staffs:
+    if each[0]["operationId"] == "create_shop":
+        one("SELECT incomplete_orders.grant_to('routes_boss', 'admin')")
     if each[0]["operationId"] in SCENARIOS:
         try_operation(*each)
+    if each[0]["operationId"] == "create_shop":
+        one("SELECT incomplete_orders.revoke_from('routes_boss', 'admin')")
+        one("SELECT incomplete_orders.grant_to('routes_boss', 'admin', 'default')")
 
 
 # ---------------------------------------------------------------------------
@@ -517,6 +557,56 @@ one("SELECT incomplete_orders.configure_shop('pages', '{\"time_zone\": \"Pacific
 def day(n):
     """The nth day of those that the orders of the shop pages are of."""
     return (datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(days=12 - n)).isoformat()
+
+
+def try_settings():
+    listed = {s["setting"]: s for s in get("/settings/list/")["results"]}
+    same({name: s["value"] for name, s in listed.items()}, get("/settings/"), "the list has every setting with its value")
+    same([s["setting"] for s in listed.values() if not s["meaning"] or s["section"] == "Other"], [], "and says what each is for")
+    same((listed["cut_off"]["kind"], listed["cut_off"]["default_value"], listed["page_prices"]["choices"], listed["allowed_origins"]["default_value"]),
+         ("span", "01:00:00", ["refuse", "check", "accept"], []), "with its kind and default")
+    before = post("/settings/publishable-key/")["publishable_key"]
+    after = post("/settings/publishable-key/", {"keep": "1 day"})["publishable_key"]
+    key = {s["setting"]: s for s in get("/settings/list/")["results"]}["publishable_key"]
+    ok(after != before and key["value"] == after and "good until" in key["note"], "a key is rotated, and the one before it is good for a while", key)
+    same({(m["role"], m["purpose"], m["all_shops"], m["mine"]) for m in get("/members/")["results"] if m["role"] in ("routes_boss", "routes_analyst", "routes_sidecar", "routes_other")},
+         {("routes_boss", "admin", False, True), ("routes_analyst", "analyst", False, False), ("routes_sidecar", "app", True, False), ("routes_sidecar", "sender", True, False)},
+         "the members of a shop are those of all shops and its own")
+    answer = request("POST", "/shops/", {"shop": "third", "name": "Third"})
+    ok(is_problem(answer, 403), "who is admin of one shop makes no other", answer)
+    lines = [json.loads(line) for line in request("GET", "/shops/export.ndjson").text.splitlines()]
+    same((len(lines), "shop_secrets" in {r["table"] for r in lines}), (one("SELECT count(*) FROM incomplete_orders.export_shop('default')"), False), "a shop is exported row by row")
+
+
+def try_scheduler():
+    db.execute("DELETE FROM incomplete_orders.heartbeats WHERE job = 'tick'")
+    same(get("/scheduler/"), {"state": "never", "ended_at": None, "every_seconds": 60}, "tick has not run")
+    for state, ago in (("stopped", "150 seconds"), ("ok", "90 seconds"), ("ahead", "-2 minutes")):
+        db.execute("INSERT INTO incomplete_orders.heartbeats (job, at, report) VALUES ('tick', now() - %s::interval, '{}') ON CONFLICT (job) DO UPDATE SET at = excluded.at", (ago,))
+        same(get("/scheduler/")["state"], state, f"{ago} ago is {state}")
+    db.execute("DELETE FROM incomplete_orders.heartbeats WHERE job = 'tick'")
+
+
+def try_attach():
+    request("DELETE", "/attachments/main/")
+    ok(is_problem(request("POST", "/attachments/main/reconcile/"), 404), "there is no such attachment")
+    found = post("/attachments/main/", {"mapping": MAPPING, "dry_run": True}, method="PUT")["results"]
+    ok(any(r["check_name"] == "sample 1" and '"sku"' in r["result"] for r in found), "before anything is on there are samples", found)
+    same(get("/attachments/")["results"], [], "and nothing is on")
+    faults = post("/attachments/main/", {"mapping": {**MAPPING, "completed": "cart.bought"}, "dry_run": True}, method="PUT")["results"]
+    ok(any(r["check_name"] == "completed" and r["result"].startswith("FAULT") for r in faults), "a fault is named", faults)
+    answer = request("PUT", "/attachments/main/", {"mapping": {**MAPPING, "completed": "cart.bought"}})
+    ok(answer.status in (409, 422) and is_problem(answer, answer.status) and "bought" in answer.json["detail"], "and stops it", answer)
+    post("/attachments/main/", {"mapping": MAPPING}, method="PUT")
+    own = get("/attachments/")["results"]
+    same([(a["name"], a["tables"], a["state"], a["refused"]) for a in own], [("main", ["own.carts", "own.lines"], "ok", 0)], "then it is on")
+    same([(c["cart_key"], c["cart"]["items"][0]["sku"], c["problem"]) for c in get("/attachments/main/sample/")["results"]], [("1", "X", None)], "a sample is what would be captured")
+    gone = request("DELETE", "/attachments/main/")
+    same((gone.status, [d["action"] for d in gone.json["results"]][-1], get("/attachments/")["results"]), (200, "delete", []), "and off")
+    db.execute("CREATE SCHEMA shopware AUTHORIZATION routes_boss CREATE TABLE cart (id text, deleted_at timestamptz) CREATE TABLE cart_line_item (id text, cart_id text)")
+    found = [f for f in get("/attachable/")["results"] if f["preset"] == "medusa"]
+    ok(len(found) == 1 and found[0]["schema"] == "shopware" and "shopware.order_cart.cart_id" in found[0]["missing"], "tables that look like a known shop's are found, with what is missing", found)
+    db.execute("DROP SCHEMA shopware CASCADE")
 
 
 def try_pages():
@@ -738,7 +828,7 @@ def try_readme():
         ok((pathlib.Path(folder) / "orders.csv").read_text().startswith("shop,id,"), "the file is there")
 
 
-for trial in (try_readme, try_pages, try_large, try_edit, try_convert, try_app, try_many, try_create, try_csv, try_mail):
+for trial in (try_readme, try_settings, try_scheduler, try_attach, try_pages, try_large, try_edit, try_convert, try_app, try_many, try_create, try_csv, try_mail):
     trial()
 
 same(serve.stop(), 0, "it stops")

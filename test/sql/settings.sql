@@ -160,6 +160,13 @@ DROP ROLE regress_set_admin;
 SELECT incomplete_orders.configure_shop('set', '{"colour": "#eeeeee"}');
 SELECT incomplete_orders.configure_shop('set', '{"payment_state": "\"Hooks\".state"}');
 SELECT payment_state, payment_state_role = current_user AS mine FROM incomplete_orders.shops WHERE shop = 'set';
+-- Staff are told of each what it is for, and its value and default as configure_shop() takes them.
+SELECT count(*) FILTER (WHERE meaning = '' OR section = 'Other') AS untold, jsonb_object_agg(setting, value) = incomplete_orders.shop_settings('set') AS whole
+FROM incomplete_orders.list_settings('set');
+SELECT setting, kind, value, default_value, note = format('Called as role "%s".', current_user) AS noted FROM incomplete_orders.list_settings('set') WHERE setting IN ('cut_off', 'colour', 'allowed_origins', 'holdout', 'payment_state');
+SELECT setting, p ->> 'name' AS part, p ->> 'kind' AS kind FROM incomplete_orders.list_settings('set'), jsonb_array_elements(parts) p;
+SELECT incomplete_orders.configure_shop('set', (SELECT jsonb_object_agg(setting, default_value) FROM incomplete_orders.list_settings('set') WHERE setting <> 'name'));
+SELECT setting FROM incomplete_orders.list_settings('set') WHERE value IS DISTINCT FROM default_value;
 SELECT count(*) AS deleted FROM incomplete_orders.delete_shop('set', false);
 DROP OWNED BY regress_set_second;
 DROP ROLE regress_set_second;

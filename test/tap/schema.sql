@@ -19,7 +19,7 @@ INSERT INTO promised VALUES
 		coupon_discount furthest_step episode recovery_attempts last_recovery_at abandonment_reason address context version
 		created_at last_activity_at abandoned_at lost_at expires_at next_action_at payment_reference payment_deadline root_id continues_id bot
 		attachment cart_key closed_at close_reason late shop total item_count is_guest is_expired days_old can_convert order_number'),
-	('attachments', 'name shop attachment preset tables role state problem problem_at waiting waiting_since attached_at last_read_at mapping'),
+	('attachments', 'name shop attachment preset tables role state problem problem_at waiting waiting_since attached_at last_read_at mapping refused'),
 	('orders', 'shop_id order_id order_number incomplete_order_id part foreign_order total currency paid paid_at refunded converted_at'),
 	('order_events', 'recorded_at event_id shop_id order_id root_id episode event at actor status_before status_after kind currency value item_count
 		furthest_step reason_code device source bot created_at abandoned_at campaign step variant holdout message_id machine order_ref paid_amount
@@ -48,6 +48,10 @@ INSERT INTO functions VALUES
 	('create_shop', 'shop name currency time_zone'),
 	('configure_shop', 'shop settings'),
 	('shop_settings', 'shop'),
+	('list_settings', 'shop : setting section kind choices parts meaning value default_value note'),
+	('list_members', 'shop : role purpose all_shops granted_at granted_by works mine'),
+	('find_attachable', 'shop : preset schema tables missing refused attached'),
+	('scheduler_status', ' : state ended_at every_seconds'),
 	('export_shop', 'shop'),
 	('delete_shop', 'shop dry_run'),
 	('grant_to', 'role purpose shop'),
