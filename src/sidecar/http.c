@@ -574,7 +574,7 @@ add_headers(const Request *request, const Answer *answer, struct MHD_Response *r
 	add_header(response, "Content-Security-Policy", answer->policy != NULL ? answer->policy : nothing_allowed);
 	add_header(response, "Referrer-Policy", "no-referrer");
 	add_header(response, "X-Content-Type-Options", "nosniff");
-	add_header(response, "X-Frame-Options", "DENY");
+	add_header(response, "X-Frame-Options", answer->framed ? "SAMEORIGIN" : "DENY");
 	add_header(response, "X-Robots-Tag", "noindex, nofollow");
 	/* Asked to stop: a connection that is kept would go on asking. */
 	if (request->http->old_socket >= 0)

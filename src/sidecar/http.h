@@ -109,6 +109,7 @@ typedef struct Answer
 	const char *location;
 	int			retry_after;	/* seconds, or 0 */
 	const char *cache;			/* Cache-Control; NULL: nobody keeps it */
+	bool		framed;			/* by pages of ours, which the policy says as well */
 } Answer;
 
 /* Which requests get a line in the log. */

@@ -1,6 +1,7 @@
 /*
  * serve.c
- *		incomplete-orders serve: the pages that the links in messages lead to, and the REST API.
+ *		incomplete-orders serve: the pages that the links in messages lead to, the REST API,
+ *		and the admin's pages.
  *
  * One thread, one epoll socket over everything: libmicrohttpd's, and those of the
  * connections to the database, the program's own and those of staff.  Nothing in the loop waits for anything but that
@@ -22,6 +23,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "admin_files.h"
 #include "commands.h"
 #include "page.h"
 #include "proxy.h"
@@ -144,6 +146,7 @@ typedef struct Server
 	bool		warned;			/* that our role is a superuser */
 	Sns		   *sns;			/* or NULL */
 	Trials	   *trials;			/* or NULL */
+	Admin	   *admin;
 } Server;
 
 /* ---------------------------------------------------------------------------
@@ -369,6 +372,7 @@ stop(Server *server)
 	page_free(server->rest.page);
 	sns_free(server->sns);
 	trials_free(server->trials);
+	admin_free(server->admin);
 	visits_free(&server->visits);
 }
 
@@ -479,6 +483,15 @@ init_trials(Server *server, const ServeOptions *options, Failure *failure)
 	return server->trials != NULL || failure->message == NULL;
 }
 
+/* A Finder. */
+static bool
+find_page(void *arg, Request *request)
+{
+	Server	   *server = arg;
+
+	return rest_find(&server->rest, request) || admin_find(server->admin, request);
+}
+
 static bool
 listen_all(Server *server, const ServeOptions *options, Failure *failure)
 {
@@ -486,7 +499,7 @@ listen_all(Server *server, const ServeOptions *options, Failure *failure)
 		.routes = routes,.refuse = refuse_request,.context = &server->shopper,
 		.listen = options->listen,.prefix = options->prefix,
 		.log = options->common.verbose ? HTTP_LOG_ALL : (HttpLog) options->access_log,
-		.find = rest_find,.find_arg = &server->rest,.completed = traffic_count,.completed_arg = &server->traffic,
+		.find = find_page,.find_arg = server,.completed = traffic_count,.completed_arg = &server->traffic,
 		.limits = {options->max_header, options->idle_timeout, options->request_timeout, options->max_connections, options->per_address}
 	};
 	const HttpSetup metrics = {
@@ -520,7 +533,8 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 		return false;
 	}
 	init_pools(server, options);
-	if (server->rest.page == NULL)
+	server->admin = admin_new(server->rest.prefix);
+	if (server->rest.page == NULL || server->admin == NULL)
 	{
 		failure_set(failure, EX_OSERR, "out of memory");
 		return false;

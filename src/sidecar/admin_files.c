@@ -1,0 +1,362 @@
+/*
+ * admin_files.c
+ *		The admin's pages, as files that are part of the program.
+ *
+ * Three things are answered below /admin/:
+ *
+ *		assets/DIGEST/NAME	a file that never changes, for the digest is that of all of them
+ *		frame.html			a document that shows a mail: it may run one script of ours, in an
+ *							origin of its own, and is framed by our pages only
+ *		anything else		index.html, whose script reads the path
+ *
+ * Names are looked up in a table that was made with the program: no path of a request
+ * ever gets to a file system.  Nobody is asked who he is: nothing here is anybody's, and
+ * all that the pages show they ask the REST API for.
+ *
+ * Memory: the files are constants, compressed; the two documents are made once, with the
+ * prefix and the digest in their places.
+ */
+#include <gio/gio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "admin_files.h"
+
+typedef struct AdminFile
+{
+	const char *name;			/* "vendor/preact.js" */
+	const unsigned char *data;	/* as gzip made it */
+	size_t		size;
+	size_t		length;			/* before that */
+} AdminFile;
+
+#include "admin_files.inc"
+
+#define ASSETS "assets/"
+#define FRAME "frame.html"
+#define YEAR "public, max-age=31536000, immutable"
+
+struct Admin
+{
+	char	   *prefix;
+	char	   *index;
+	char	   *frame;
+	char	   *index_policy;
+	char	   *frame_policy;
+	char		index_etag[32];
+	char		frame_etag[32];
+};
+
+/* ---------------------------------------------------------------------------
+ * Files
+ */
+
+static const AdminFile *
+find_file(const char *name)
+{
+	for (const AdminFile *file = admin_files; file->name != NULL; file++)
+	{
+		if (strcmp(file->name, name) == 0)
+			return file;
+	}
+	return NULL;
+}
+
+/* A file as it was, with a 0 byte behind it, made by malloc(); NULL: no memory. */
+static char *
+unpack(const AdminFile *file)
+{
+	GConverter *converter = G_CONVERTER(g_zlib_decompressor_new(G_ZLIB_COMPRESSOR_FORMAT_GZIP));
+	char	   *text = malloc(file->length + 1);
+	gsize		taken;
+	gsize		given;
+
+	if (text != NULL)
+	{
+		text[file->length] = '\0';
+		if (g_converter_convert(converter, file->data, file->size, text, file->length + 1, G_CONVERTER_INPUT_AT_END, &taken, &given, NULL) != G_CONVERTER_FINISHED ||
+			given != file->length)
+		{
+			free(text);
+			text = NULL;
+		}
+	}
+	g_object_unref(converter);
+	return text;
+}
+
+static char *
+copy(const AdminFile *file)
+{
+	char	   *data = malloc(file->size);
+
+	if (data != NULL)
+		memcpy(data, file->data, file->size);
+	return data;
+}
+
+static const char *
+type_of(const char *name)
+{
+	static const struct
+	{
+		const char *ending;
+		const char *type;
+	}			types[] = {
+		{".js", "text/javascript; charset=utf-8"},
+		{".css", "text/css; charset=utf-8"},
+		{".svg", "image/svg+xml"},
+		{".html", "text/html; charset=utf-8"},
+		{NULL, "application/octet-stream"}
+	};
+	const char *ending = strrchr(name, '.');
+	int			i = 0;
+
+	while (types[i].ending != NULL && (ending == NULL || strcmp(ending, types[i].ending) != 0))
+		i++;
+	return types[i].type;
+}
+
+/* ---------------------------------------------------------------------------
+ * Documents
+ */
+
+/* @prefix@ and @assets@ in their places; NULL: there is no such document, or no memory. */
+static char *
+make_document(const char *name, const char *prefix)
+{
+	const AdminFile *file = find_file(name);
+	char	   *raw = file != NULL ? unpack(file) : NULL;
+	GString    *text;
+
+	if (raw == NULL)
+		return NULL;
+	text = g_string_new(NULL);
+	for (const char *at = raw; *at != '\0';)
+	{
+		if (strncmp(at, "@prefix@", 8) == 0)
+			g_string_append(text, prefix);
+		else if (strncmp(at, "@assets@", 8) == 0)
+			g_string_append_printf(text, "%s" ADMIN_ROOT ASSETS ADMIN_DIGEST, prefix);
+		else
+		{
+			g_string_append_c(text, *at++);
+			continue;
+		}
+		at += 8;
+	}
+	free(raw);
+	return g_string_free(text, false);
+}
+
+/* hosts: what stands behind img-src, each with a blank before it. */
+static void
+set_policies(Admin *admin, const char *hosts)
+{
+	char	   *mark;
+
+	g_free(admin->index_policy);
+	g_free(admin->frame_policy);
+	admin->index_policy = g_strdup_printf("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:%s; connect-src 'self';"
+										  " frame-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'", hosts);
+	admin->frame_policy = g_strdup_printf("default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data:%s; base-uri 'none';"
+										  " form-action 'none'; sandbox allow-scripts; frame-ancestors 'self'", hosts);
+	/* A browser that has the document has its policy, too. */
+	mark = g_compute_checksum_for_string(G_CHECKSUM_SHA256, admin->index, -1);
+	snprintf(admin->index_etag, sizeof(admin->index_etag), "\"%.16s\"", mark);
+	g_free(mark);
+	mark = g_compute_checksum_for_string(G_CHECKSUM_SHA256, admin->frame, -1);
+	snprintf(admin->frame_etag, sizeof(admin->frame_etag), "\"%.16s\"", mark);
+	g_free(mark);
+}
+
+/* NULL: there is no memory. */
+Admin *
+admin_new(const char *prefix)
+{
+	Admin	   *admin = calloc(1, sizeof(*admin));
+
+	if (admin == NULL)
+		return NULL;
+	admin->prefix = g_strdup(prefix);
+	admin->index = make_document("index.html", prefix);
+	admin->frame = make_document(FRAME, prefix);
+	if (admin->index == NULL || admin->frame == NULL)
+	{
+		admin_free(admin);
+		return NULL;
+	}
+	set_policies(admin, "");
+	return admin;
+}
+
+void
+admin_free(Admin *admin)
+{
+	if (admin == NULL)
+		return;
+	g_free(admin->prefix);
+	g_free(admin->index);
+	g_free(admin->frame);
+	g_free(admin->index_policy);
+	g_free(admin->frame_policy);
+	free(admin);
+}
+
+/* ---------------------------------------------------------------------------
+ * Answers
+ */
+
+/* Does "br, gzip;q=0.5" take gzip?  With q=0 it does not. */
+static bool
+takes_gzip(const char *header)
+{
+	while (header != NULL && *header != '\0')
+	{
+		size_t		length;
+
+		header += strspn(header, ", \t");
+		length = strcspn(header, ",; \t");
+		if (length == 4 && strncasecmp(header, "gzip", 4) == 0)
+		{
+			header += length + strspn(header + length, "; \t");
+			return strncasecmp(header, "q=", 2) != 0 || strtod(header + 2, NULL) > 0;
+		}
+		header += strcspn(header, ",");
+	}
+	return false;
+}
+
+/* Has the client this one already?  Then the answer has no body. */
+static bool
+is_known(const Request *request, const char *etag)
+{
+	const char *known = http_header(request, "If-None-Match");
+
+	return known != NULL && strstr(known, etag) != NULL;
+}
+
+static void
+send_asset(Request *request)
+{
+	const AdminFile *file = request->own;
+	bool		packed = takes_gzip(http_header(request, "Accept-Encoding"));
+	const char *etag = packed ? "\"" ADMIN_DIGEST "-gz\"" : "\"" ADMIN_DIGEST "\"";
+	Answer		answer = {.status = HTTP_OK,.type = type_of(file->name),.cache = YEAR};
+
+	http_add_header(request, "ETag", etag);
+	http_add_header(request, "Vary", "Accept-Encoding");
+	if (is_known(request, etag))
+		answer.status = HTTP_NOT_MODIFIED;
+	else
+	{
+		if (packed)
+			http_add_header(request, "Content-Encoding", "gzip");
+		answer.body = packed ? copy(file) : unpack(file);
+		answer.length = packed ? file->size : file->length;
+		if (answer.body == NULL)
+			answer = (Answer) {.status = HTTP_UNAVAILABLE};
+	}
+	http_answer(request, &answer);
+}
+
+/* Asked for each time, and sent when it is another one: it leads to the files of its version. */
+static void
+send_document(Request *request, const char *text, const char *policy, const char *etag, bool framed)
+{
+	Answer		answer = {.status = HTTP_OK,.type = "text/html; charset=utf-8",.cache = "no-cache",.policy = policy,.framed = framed};
+
+	http_add_header(request, "ETag", etag);
+	if (is_known(request, etag))
+		answer.status = HTTP_NOT_MODIFIED;
+	else
+	{
+		answer.body = strdup(text);
+		answer.length = strlen(text);
+		if (answer.body == NULL)
+			answer = (Answer) {.status = HTTP_UNAVAILABLE};
+	}
+	http_answer(request, &answer);
+}
+
+static void
+send_index(Request *request)
+{
+	const Admin *admin = request->own;
+
+	send_document(request, admin->index, admin->index_policy, admin->index_etag, false);
+}
+
+static void
+send_frame(Request *request)
+{
+	const Admin *admin = request->own;
+
+	send_document(request, admin->frame, admin->frame_policy, admin->frame_etag, true);
+}
+
+static void
+send_there(Request *request)
+{
+	char	   *there = g_strconcat(((const Admin *) request->own)->prefix, ADMIN_ROOT, NULL);
+
+	http_answer(request, &(Answer) {.status = HTTP_FOUND,.location = there});
+	g_free(there);
+}
+
+static void
+refuse(Request *request)
+{
+	static const char text[] = "There is nothing of that name.\n";
+
+	if (request->refusal == HTTP_METHOD_NOT_ALLOWED)
+		http_add_header(request, "Allow", "GET, HEAD");
+	http_answer(request, &(Answer) {
+		.status = request->refusal,.type = "text/plain; charset=utf-8",
+			.body = request->refusal == HTTP_NOT_FOUND ? strdup(text) : NULL,.length = sizeof(text) - 1
+	});
+}
+
+/* The files of this version only: a page of another one is to be loaded anew. */
+static void
+find_asset(Request *request, const char *path)
+{
+	static const char digest[] = ADMIN_DIGEST "/";
+
+	request->label = ADMIN_ROOT ASSETS;
+	request->own = strncmp(path, digest, strlen(digest)) == 0 ? (void *) find_file(path + strlen(digest)) : NULL;
+	if (request->own != NULL)
+		request->handler = send_asset;
+	else
+	{
+		request->refusal = HTTP_NOT_FOUND;
+		request->handler = refuse;
+	}
+}
+
+/* Everything below /admin/ is ours. */
+bool
+admin_find(Admin *admin, Request *request)
+{
+	const char *path;
+	bool		root = strcmp(request->path, "/admin") == 0;
+
+	if (!root && strncmp(request->path, ADMIN_ROOT, strlen(ADMIN_ROOT)) != 0)
+		return false;
+	path = request->path + strlen(ADMIN_ROOT) - root;
+	request->own = admin;
+	request->label = ADMIN_ROOT;
+	if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0)
+	{
+		request->refusal = HTTP_METHOD_NOT_ALLOWED;
+		request->handler = refuse;
+	}
+	else if (root)
+		request->handler = send_there;
+	else if (strncmp(path, ASSETS, strlen(ASSETS)) == 0)
+		find_asset(request, path + strlen(ASSETS));
+	else
+		request->handler = strcmp(path, FRAME) == 0 ? send_frame : send_index;
+	return true;
+}
