@@ -128,6 +128,7 @@
 	R(F, statistics_by_source, ICO_ANALYST | ICO_ADMIN) \
 	R(F, statistics_by_campaign, ICO_ANALYST | ICO_ADMIN) \
 	R(F, statistics_by_cohort, ICO_ANALYST | ICO_ADMIN) \
+	R(F, statistics_by_cohort_age, ICO_ANALYST | ICO_ADMIN) \
 	R(F, statistics_by_recovery_time, ICO_ANALYST | ICO_ADMIN) \
 	R(F, funnel, ICO_ANALYST | ICO_ADMIN) \
 	R(F, schedule_jobs, ICO_SENDER | ICO_ADMIN) \

@@ -353,6 +353,62 @@ $c$By the week of the abandonment (its Monday, by abandoned_at in the shop's tim
   days_old = days since the last day of the week, 0 while it lasts. mature = three days (the steps of a campaign) and the attribution window are over for all of it: only then compare it with others.
   episodes, episode_value = abandonments. recoverable to lost_value = what became of these up to now, as in statistics(). recovery_rate = recovered / recoverable. IC002, 22023$c$;
 
+CREATE FUNCTION incomplete_orders.statistics_by_cohort_age(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)
+RETURNS TABLE (week date, currency text, days_from integer, days_before integer, state text, mature boolean, episodes bigint, recoverable bigint,
+	recovered bigint, recovered_value numeric, recovered_so_far bigint, recovered_value_so_far numeric, recovery_rate numeric)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	shop_ids integer[] := incomplete_orders._visible_shops('statistics_by_cohort_age', shop);
+	days record := incomplete_orders._report_days(shop_ids, since, until);
+	bounds CONSTANT integer[] := '{0,1,2,3,5,7,14,30}';
+BEGIN
+	RETURN QUERY EXECUTE format($q$
+		WITH %s,
+		weeks AS MATERIALIZED (
+			SELECT w.week, g.currency, m.mature, m.today, g.episodes, g.recoverable
+			FROM incomplete_orders._figures($1, 'step', 'week', $2, $3) g
+			CROSS JOIN LATERAL (SELECT g.key::date AS week) w
+			CROSS JOIN LATERAL (
+				SELECT min((now() AT TIME ZONE s.time_zone)::date) AS today,
+					bool_and(now() >= incomplete_orders._later(incomplete_orders._later((w.week + 7)::timestamp AT TIME ZONE s.time_zone, interval '3 days'), s.attribution_window)) AS mature
+				FROM incomplete_orders.shops s WHERE s.shop_id = ANY ($1)
+			) m
+			WHERE g.episodes <> 0 OR g.recoverable <> 0 OR g.recovered <> 0
+		),
+		f AS MATERIALIZED (
+			SELECT date_trunc('week', x.day::timestamp)::date AS week, x.currency, width_bucket(x.bucket::bigint / 1440, $4::bigint[]) AS age,
+				sum(x.recovered) AS recovered, sum(x.recovered_value) AS recovered_value
+			FROM (
+				SELECT r.day, r.currency, r.bucket, r.recovered, r.recovered_value FROM incomplete_orders.rollup_episodes r
+				WHERE r.shop_id = ANY ($1) AND r.question = 'minutes' AND NOT r.bot
+					AND r.day >= $2 AND r.day < $3
+				UNION ALL SELECT q.day, q.currency, q.bucket, q.recovered, q.recovered_value FROM (%s) q
+				WHERE q.question = 'minutes' AND NOT q.bot AND q.day >= $2 AND q.day < $3
+			) x GROUP BY 1, 2, 3
+		)
+		SELECT w.week, w.currency, $4[a], $4[a + 1],
+			CASE WHEN $4[a + 1] IS NULL THEN CASE WHEN w.mature THEN 'over' ELSE 'growing' END
+				WHEN w.today < w.week + $4[a] THEN 'to come' WHEN w.today > w.week + 6 + $4[a + 1] THEN 'over' ELSE 'growing' END,
+			w.mature, w.episodes, w.recoverable, coalesce(f.recovered, 0)::bigint, coalesce(f.recovered_value, 0),
+			coalesce(sum(f.recovered) OVER so_far, 0)::bigint, coalesce(sum(f.recovered_value) OVER so_far, 0),
+			incomplete_orders._rate(coalesce(sum(f.recovered) OVER so_far, 0), w.recoverable)
+		FROM weeks w
+		CROSS JOIN generate_series(1, cardinality($4)) a
+		LEFT JOIN f ON f.week = w.week AND f.currency = w.currency AND f.age = a
+		WINDOW so_far AS (PARTITION BY w.week, w.currency ORDER BY a)
+		ORDER BY w.week, w.currency, a
+	$q$, incomplete_orders._changes_report(), incomplete_orders._outcome_episodes_query('changes'))
+	USING shop_ids, date_trunc('week', days.since::timestamp)::date, (date_trunc('week', (days.until - 1)::timestamp) + interval '7 days')::date, bounds;
+END
+$$;
+ALTER FUNCTION incomplete_orders.statistics_by_cohort_age(text, date, date) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.statistics_by_cohort_age(text, date, date) IS
+$c$How much of each week's abandonments had come back after so many days: the weeks of statistics_by_cohort(), each eight times, by the days from the abandonment to the payment, from days_from to before days_before (null: no bound).
+  recovered, recovered_value = as in statistics(), of that age. recovered_so_far, recovered_value_so_far = with all younger ones. recovery_rate = recovered_so_far / recoverable.
+  state = to come: no abandonment of the week is so old; growing: not all are older; over: nothing of that age can come any more (of the last row: mature). IC002, 22023$c$;
+
 CREATE FUNCTION incomplete_orders.statistics_by_recovery_time(shop text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL)
 RETURNS TABLE (currency text, time_from interval, time_before interval, recovered bigint, recovered_value numeric, share numeric, share_before numeric)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off

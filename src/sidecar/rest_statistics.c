@@ -63,6 +63,11 @@ static const RestField by_campaign[] = {
 static const RestField by_cohort[] = {
 	{"week", TYPE_DATE, FIELD_NEEDED}, CURRENCY, {"days_old", TYPE_INTEGER}, {"mature", TYPE_BOOLEAN}, EPISODES, {NULL}
 };
+static const RestField by_cohort_age[] = {
+	{"week", TYPE_DATE, FIELD_NEEDED}, CURRENCY, N("days_from"), {"days_before", TYPE_INTEGER}, {"state", TYPE_WORD, FIELD_NEEDED, "to come,growing,over"},
+	{"mature", TYPE_BOOLEAN}, N("episodes"), N("recoverable"), N("recovered"), MONEY("recovered_value"), N("recovered_so_far"), MONEY("recovered_value_so_far"),
+	RATE("recovery_rate"), {NULL}
+};
 static const RestField by_recovery_time[] = {
 	CURRENCY, {"time_from", TYPE_SPAN}, {"time_before", TYPE_SPAN}, N("recovered"), MONEY("recovered_value"), RATE("share"), RATE("share_before"), {NULL}
 };
@@ -75,10 +80,16 @@ static const RestField counted[] = {{"analytics_day", TYPE_DATE}, {"changed", TY
 const RestSchema statistics_schemas[] = {
 	{"Statistics", statistics}, {"StatisticsOfBots", of_bots}, {"StatisticsByDay", by_day}, {"StatisticsByHour", by_hour}, {"StatisticsByValue", by_value},
 	{"StatisticsByStep", by_step}, {"StatisticsByReason", by_reason}, {"StatisticsByDevice", by_device}, {"StatisticsBySource", by_source},
-	{"StatisticsByProduct", by_product}, {"StatisticsByCampaign", by_campaign}, {"StatisticsByCohort", by_cohort},
+	{"StatisticsByProduct", by_product}, {"StatisticsByCampaign", by_campaign}, {"StatisticsByCohort", by_cohort}, {"StatisticsByCohortAge", by_cohort_age},
 	{"StatisticsByRecoveryTime", by_recovery_time}, {"Funnel", funnel}, {"Counting", counting}, {"Counted", counted},
 	{NULL}
 };
+
+/* there may be as many as the shop sells */
+static const char products_sql[] =
+DAY_ARGS " SELECT 200 AS status, jsonb_build_object('results', coalesce((SELECT jsonb_agg(to_jsonb(l) - '{row_n,rank}'::text[] ORDER BY l.row_n)"
+" FROM (SELECT row_number() OVER () AS row_n, row_number() OVER (PARTITION BY s.currency ORDER BY s.abandoned DESC, s.product COLLATE \"C\") AS rank, s.*"
+"  FROM incomplete_orders.statistics_by_product" DAYS " s) l WHERE l.rank <= (a.q ->> 'page_size')::int4 OR NOT a.q ? 'page_size'), '[]'))::text AS body FROM a";
 
 static const char analytics_sql[] =
 DAY_ARGS ", l AS MATERIALIZED (SELECT s.*, row_number() OVER (ORDER BY s.day DESC, s.currency) AS n FROM a, LATERAL incomplete_orders.statistics_by_day" DAYS " s)"
@@ -95,9 +106,11 @@ const RestRoute statistics_routes[] = {
 	REPORT("statistics_by_reason", "By reason of abandonment", "StatisticsByReason*"),
 	REPORT("statistics_by_device", "By device", "StatisticsByDevice*"),
 	REPORT("statistics_by_source", "By source", "StatisticsBySource*"),
-	REPORT("statistics_by_product", "By product", "StatisticsByProduct*"),
+	GET("incomplete-orders/statistics_by_product/", "statistics_by_product", products_sql, "start_date,end_date,page_size",
+		"By product, the most often abandoned first; all of them, or with page_size only that many of each currency", "StatisticsByProduct*"),
 	REPORT("statistics_by_campaign", "By campaign, step and variant", "StatisticsByCampaign*"),
 	REPORT("statistics_by_cohort", "By week of abandonment", "StatisticsByCohort*"),
+	REPORT("statistics_by_cohort_age", "By week of abandonment, and by how many days later it was paid", "StatisticsByCohortAge*"),
 	REPORT("statistics_by_recovery_time", "By time until recovery", "StatisticsByRecoveryTime*"),
 	REPORT("funnel", "How many orders came how far", "Funnel*"),
 	GET("analytics/", "list_analytics", analytics_sql, "start_date,end_date", "Day by day, the newest first", "StatisticsByDay+"),

@@ -347,7 +347,7 @@ SCENARIOS = {
     "retry_delivery": lambda: good(delivery_id=delivery()),
 }
 for report in ("statistics", "statistics_of_bots", "funnel", *(f"statistics_by_{by}" for by in
-               "day hour value step reason device source product campaign cohort recovery_time".split())):
+               "day hour value step reason device source product campaign cohort cohort_age recovery_time".split())):
     SCENARIOS[report] = lambda: good(query={"start_date": "2026-01-01", "end_date": "2026-12-31"})
 
 # what needs no order of the shop and tells nothing of it

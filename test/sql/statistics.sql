@@ -146,7 +146,7 @@ CREATE ROLE regress_stat;
 SELECT incomplete_orders.grant_to('regress_stat', 'analyst', s) FROM unnest('{stat,stat-us}'::text[]) s;
 GRANT USAGE ON SCHEMA st TO regress_stat;
 CREATE VIEW st.reports AS SELECT * FROM (VALUES ('statistics'), ('statistics_of_bots'), ('statistics_by_day'), ('statistics_by_hour'), ('statistics_by_value'), ('statistics_by_step'), ('statistics_by_reason'),
-	('statistics_by_device'), ('statistics_by_source'), ('statistics_by_product'), ('statistics_by_campaign'), ('statistics_by_cohort'), ('statistics_by_recovery_time'), ('funnel')) r (report);
+	('statistics_by_device'), ('statistics_by_source'), ('statistics_by_product'), ('statistics_by_campaign'), ('statistics_by_cohort'), ('statistics_by_cohort_age'), ('statistics_by_recovery_time'), ('funnel')) r (report);
 GRANT SELECT ON st.reports TO regress_stat;
 -- every row of every report of the shop, of both, and of a part of the days
 CREATE FUNCTION st.all_reports() RETURNS TABLE (report text, arguments text, n bigint, line jsonb) LANGUAGE plpgsql SET role = regress_stat AS $$
@@ -175,6 +175,8 @@ SELECT * FROM incomplete_orders.statistics_by_source('stat', '2024-03-25', '2024
 SELECT * FROM incomplete_orders.statistics_by_campaign('stat', '2024-03-25', '2024-04-08');
 SELECT week, currency, days_old = current_date - (week + 6) AS days_old, mature, episodes, episode_value, recoverable, recovered, recovered_value, assisted, assisted_value, unaided, unaided_value, lost,
 	lost_value, recovery_rate FROM incomplete_orders.statistics_by_cohort('stat', '2024-03-28', '2024-04-03');
+SELECT week, currency, days_from, days_before, state, episodes, recoverable, recovered, recovered_value, recovered_so_far, recovered_value_so_far, recovery_rate
+FROM incomplete_orders.statistics_by_cohort_age('stat', '2024-03-28', '2024-04-03') WHERE recovered > 0 OR days_before IS NULL;
 SELECT * FROM incomplete_orders.statistics_by_recovery_time('stat', '2024-03-25', '2024-04-08') WHERE recovered > 0;
 SELECT count(*) AS ranges, min(time_from), max(time_before), max(share_before) FROM incomplete_orders.statistics_by_recovery_time('stat', '2024-03-25', '2024-04-08');
 SELECT * FROM incomplete_orders.funnel('stat', '2024-03-25', '2024-04-08');

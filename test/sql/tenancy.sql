@@ -212,6 +212,7 @@ INSERT INTO ten.calls (object, call) VALUES
 	('statistics_by_product', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_product({shop}) s'),
 	('statistics_by_campaign', 'SELECT s.currency, s.converted FROM incomplete_orders.statistics_by_campaign({shop}) s'),
 	('statistics_by_cohort', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_cohort({shop}) s'),
+	('statistics_by_cohort_age', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_cohort_age({shop}) s'),
 	('statistics_by_recovery_time', 'SELECT s.currency, s.recovered FROM incomplete_orders.statistics_by_recovery_time({shop}) s'),
 	('funnel', 'SELECT s.currency, s.orders FROM incomplete_orders.funnel({shop}) s'),
 	('list_variants', 'SELECT v.shop, v.variant FROM incomplete_orders.list_variants({shop}) v'),

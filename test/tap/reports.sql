@@ -29,6 +29,7 @@ INSERT INTO sources VALUES
 	('statistics_by_campaign', 'campaign, step, variant; queued to converted; revenue, coupon cost',
 		'{campaign,step,variant,event,machine,paid_amount,refund_amount,coupon_cost}'),
 	('statistics_by_cohort', 'week of abandonment, maturity', '{abandoned_at,at,paid_amount}'),
+	('statistics_by_cohort_age', 'week of abandonment, paid - abandoned_at', '{abandoned_at,at,paid_amount}'),
 	('funnel', 'furthest step reached', '{furthest_step,event}');
 
 SELECT is_empty($$

@@ -186,6 +186,7 @@ INSERT INTO functions VALUES
 	('statistics_by_product', 'shop since until : product name currency abandoned abandoned_quantity abandoned_value recovered recovered_quantity recovered_value recovered_share'),
 	('statistics_by_campaign', 'shop since until : campaign step variant currency queued held_out sent failed delivered opened clicked replied unsubscribed bounced complained converted revenue coupon_cost open_rate click_rate conversion_rate unsubscribe_rate bounce_rate complaint_rate'),
 	('statistics_by_cohort', 'shop since until : week currency days_old mature episodes episode_value recoverable recovered recovered_value assisted assisted_value unaided unaided_value lost lost_value recovery_rate'),
+	('statistics_by_cohort_age', 'shop since until : week currency days_from days_before state mature episodes recoverable recovered recovered_value recovered_so_far recovered_value_so_far recovery_rate'),
 	('statistics_by_recovery_time', 'shop since until : currency time_from time_before recovered recovered_value share share_before'),
 	('funnel', 'shop since until : currency stage step orders share from_previous'),
 	('list_variants', 'shop : shop campaign step variant weight template'),

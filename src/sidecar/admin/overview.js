@@ -140,16 +140,16 @@ function ByWord({ title, name, rows, currency, file, empty, says }) {
 }
 
 const REPORTS = {
-	hours: { path: 'statistics_by_hour/', height: '21rem' },
-	funnel: { path: 'funnel/', height: '25rem' },
-	reasons: { path: 'statistics_by_reason/' },
-	devices: { path: 'statistics_by_device/' },
-	sources: { path: 'statistics_by_source/' },
-	values: { path: 'statistics_by_value/', height: '21rem' },
-	products: { path: 'statistics_by_product/', height: '26rem', limit: 100 },
-	campaigns: { path: 'statistics_by_campaign/', height: '16rem' },
-	times: { path: 'statistics_by_recovery_time/', height: '21rem' },
-	cohorts: { path: 'statistics_by_cohort_age/', height: '18rem' },
+	hours: { path: 'incomplete-orders/statistics_by_hour/', height: '21rem' },
+	funnel: { path: 'incomplete-orders/funnel/', height: '25rem' },
+	reasons: { path: 'incomplete-orders/statistics_by_reason/' },
+	devices: { path: 'incomplete-orders/statistics_by_device/' },
+	sources: { path: 'incomplete-orders/statistics_by_source/' },
+	values: { path: 'incomplete-orders/statistics_by_value/', height: '21rem' },
+	products: { path: 'incomplete-orders/statistics_by_product/', height: '26rem', limit: 100 },
+	campaigns: { path: 'incomplete-orders/statistics_by_campaign/', height: '16rem' },
+	times: { path: 'incomplete-orders/statistics_by_recovery_time/', height: '21rem' },
+	cohorts: { path: 'incomplete-orders/statistics_by_cohort_age/', height: '18rem' },
 };
 
 function draw(name, { rows, currency, file, of, query }) {
@@ -190,7 +190,7 @@ function draw(name, { rows, currency, file, of, query }) {
 	}
 	case 'products': {
 		const list = rows.slice(0, 10);
-		return html`<${Chart} title="What is left behind" file=${file(name)} height="19rem" data-chart="products" rows=${rows} all=${async () => (await get('statistics_by_product/', query)).results.filter((row) => row.currency === currency)}
+		return html`<${Chart} title="What is left behind" file=${file(name)} height="19rem" data-chart="products" rows=${rows} all=${async () => (await get('incomplete-orders/statistics_by_product/', query)).results.filter((row) => row.currency === currency)}
 			columns=${[{ name: 'product', label: 'Product', ...left }, { name: 'name', label: 'Name', ...left }, { name: 'abandoned', label: 'Abandoned', show: int }, { name: 'abandoned_quantity', label: 'Pieces', show: int }, { name: 'abandoned_value', label: 'Worth', show: cashNow },
 				{ name: 'recovered', label: 'Recovered', show: int }, { name: 'recovered_quantity', label: 'Pieces recovered', show: int }, { name: 'recovered_value', label: 'Paid', show: cashNow }]}
 			says=${list[0] && `${list[0].name || list[0].product} lies in the most abandoned carts: ${number(list[0].abandoned)}.`} note=${rows.length >= REPORTS.products.limit ? `The table has the first ${REPORTS.products.limit}; the file has all.` : null}>
@@ -245,10 +245,10 @@ export default function Overview() {
 	const shops = session().shops || [];
 	const shop = query.shop || (shops.length > 1 ? '*' : undefined);
 	const days = ({ since, until }) => ({ shop, start_date: since, end_date: until });
-	const now = useGet('statistics/', days(period));
-	const past = useGet(compared ? 'statistics/' : null, days(period.before));
-	const byDay = useGet('statistics_by_day/', days(period));
-	const pastByDay = useGet(compared ? 'statistics_by_day/' : null, days(period.before));
+	const now = useGet('incomplete-orders/statistics/', days(period));
+	const past = useGet(compared ? 'incomplete-orders/statistics/' : null, days(period.before));
+	const byDay = useGet('incomplete-orders/statistics_by_day/', days(period));
+	const pastByDay = useGet(compared ? 'incomplete-orders/statistics_by_day/' : null, days(period.before));
 	const all = [now, past, byDay, pastByDay];
 	const refresh = () => all.forEach((one) => one.refresh());
 	useEvery(300, refresh);
@@ -284,7 +284,7 @@ export default function Overview() {
 			<div class="figures-big">${BIG.map((figure) => html`<${Figure} key=${figure.name} big figure=${figure} of=${of} before=${before} period=${period} />`)}</div>
 			<div class="card figures-small">${SMALL.map((figure) => html`<${Figure} key=${figure.name} figure=${figure} of=${of} before=${before} period=${period} />`)}</div>`}<//>
 		<div class="near" style=${{ minHeight: '49rem' }}><${Asked} of=${byDay} height="46rem">${() => rows && html`<${Days} rows=${rows} before=${rowsBefore} currency=${currency} period=${period} file=${file} />`}<//></div>
-		<div class="charts">${of && Object.entries(REPORTS).map(([name, { path, height, limit }]) => html`<${Near} key=${name} name=${name} path=${path} query=${{ ...days(period), limit }} height=${height} currency=${currency}>
+		<div class="charts">${of && Object.entries(REPORTS).map(([name, { path, height, limit }]) => html`<${Near} key=${name} name=${name} path=${path} query=${{ ...days(period), page_size: limit }} height=${height} currency=${currency}>
 			${(list) => draw(name, { rows: list, currency, file, of, query: days(period) })}<//>`)}</div>
 		</div><//>`;
 }
