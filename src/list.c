@@ -69,7 +69,7 @@
 enum
 {
 	ARG_SHOP, ARG_STATUS, ARG_KIND, ARG_SINCE, ARG_UNTIL, ARG_EXPIRED, ARG_GUEST, ARG_ATTEMPTS,
-	ARG_SEARCH, ARG_SORT, ARG_AFTER, ARG_PAGE_SIZE, ARG_BOUNDED
+	ARG_SEARCH, ARG_SORT, ARG_AFTER, ARG_PAGE_SIZE, ARG_BOUNDED, ARG_MORE
 };
 
 typedef enum SortKey
@@ -77,6 +77,7 @@ typedef enum SortKey
 	BY_CREATED, BY_UPDATED, BY_TOTAL, BY_ATTEMPTS
 } SortKey;
 #define SORT_KEYS 4
+#define TOTAL "incomplete_orders._order_total(o.items, o.shipping, o.tax, o.discount, o.coupon_discount, o.currency)"
 
 static const struct
 {
@@ -84,24 +85,43 @@ static const struct
 	const char *expression;
 	const char *argtypes;		/* those of a shape with this sort key */
 }			sorts[SORT_KEYS] = {
-#define SHAPE_ARGS(cursor) "Ai" cursor "uSkzzbbiUzu"
+#define SHAPE_ARGS(cursor) "Ai" cursor "uSkzzbbiUzu" "zzzzbnntcttbt"
 	[BY_CREATED] = {"created_at", "o.created_at", SHAPE_ARGS("z")},
 	[BY_UPDATED] = {"updated_at", "o.last_activity_at", SHAPE_ARGS("z")},
 	[BY_TOTAL] = {"total_amount",
-		"incomplete_orders._order_total(o.items, o.shipping, o.tax, o.discount, o.coupon_discount, o.currency)",
+		TOTAL,
 	SHAPE_ARGS("n")},
 	[BY_ATTEMPTS] = {"recovery_attempts", "o.recovery_attempts", SHAPE_ARGS("i")},
 };
 
 typedef enum Filter
 {
-	F_STATUS, F_KIND, F_SINCE, F_UNTIL, F_EXPIRED, F_GUEST, F_ATTEMPTS, F_IDS
+	F_STATUS, F_KIND, F_SINCE, F_UNTIL, F_EXPIRED, F_GUEST, F_ATTEMPTS, F_IDS, F_MORE
 } Filter;
-#define FILTERS 8
+#define FILTERS 9
+
+/* What fewer ask for is one filter, so that shapes stay few: what was not given is null. */
+#define MORE_FILTERS 13
+#define MORE(can_convert) \
+	"($15 IS NULL OR o.abandoned_at" GE "$15) AND ($16 IS NULL OR o.abandoned_at" LT "$16)" \
+	" AND ($17 IS NULL OR o.expires_at" GE "$17) AND ($18 IS NULL OR o.expires_at" LT "$18)" \
+	" AND ($19 IS NULL OR (" can_convert ")" EQ "$19)" \
+	" AND ($20 IS NULL OR " TOTAL GE "$20) AND ($21 IS NULL OR " TOTAL LE "$21)" \
+	" AND ($22 IS NULL OR o.currency" EQ "$22) AND ($23 IS NULL OR o.furthest_step" EQ "$23)" \
+	" AND ($24 IS NULL OR o.context OPERATOR(pg_catalog.->>) 'device'" EQ "$24)" \
+	" AND ($25 IS NULL OR o.context OPERATOR(pg_catalog.->>) 'source'" EQ "$25)" \
+	" AND ($26 IS NULL OR (o.email IS NOT NULL OR o.phone IS NOT NULL)" EQ "$26)" \
+	" AND ($27 IS NULL OR EXISTS (SELECT FROM incomplete_orders.order_outcomes u WHERE u.shop_id" EQ "o.shop_id" \
+	" AND u.root_id" EQ "o.root_id AND u.outcome" EQ "$27))"
+/* all columns of those */
+#define MORE_COLUMNS \
+	", o.shop_id, o.root_id, o.abandoned_at, o.items, o.shipping, o.tax, o.discount, o.coupon_discount, o.currency," \
+	" o.furthest_step, o.context, o.email, o.phone"
 
 /*
  * Parameters of every shape: $1 shop_ids, $2 rows, $3 the cursor's sort value,
- * $4 its id, the filters, $13 and $14 how far a bounded page goes.
+ * $4 its id, the filters up to F_IDS, $13 and $14 how far a bounded page goes,
+ * $15 to $27 those of F_MORE.
  */
 static const struct
 {
@@ -118,6 +138,7 @@ static const struct
 	[F_GUEST] = BOTH("(o.customer_id IS NULL)" EQ "$10"),
 	[F_ATTEMPTS] = BOTH("o.recovery_attempts" EQ "$11"),
 	[F_IDS] = BOTH("o.id" EQ "ANY ($12)"),
+	[F_MORE] = {MORE("o.expires_at" GT "pg_catalog.now() AND incomplete_orders.item_count(o.items)" GT "0"), MORE("false")},
 };
 
 /* parts of a page's shape; the two lowest bits hold the sort key */
@@ -129,18 +150,18 @@ static const struct
 #define UP_TO_1000 0x40
 #define AFTER 0x80
 #define FILTER_BIT(filter) (0x100 << (filter))
-#define RARE_OPEN 0x10000		/* the wanted states of the table have an index of their own */
-#define RARE_CLOSED 0x20000
-#define WITHIN 0x40000
-#define MANY 0x80000
-#define ALL 0x100000
+#define RARE_OPEN 0x20000		/* the wanted states of the table have an index of their own */
+#define RARE_CLOSED 0x40000
+#define WITHIN 0x80000
+#define MANY 0x100000
+#define ALL 0x200000
 #define COUNT_SHAPE 0x10000000	/* the other kinds of shapes */
 #define BOUND_SHAPE 0x20000000
 #define MATCH_SHAPE 0x40000000
 
 /* what an index leads to; the others are looked for row by row */
 #define INDEXED (FILTER_BIT(F_SINCE) | FILTER_BIT(F_UNTIL) | FILTER_BIT(F_IDS))
-#define LOOKED_FOR (FILTER_BIT(F_KIND) | FILTER_BIT(F_EXPIRED) | FILTER_BIT(F_GUEST) | FILTER_BIT(F_ATTEMPTS))
+#define LOOKED_FOR (FILTER_BIT(F_KIND) | FILTER_BIT(F_EXPIRED) | FILTER_BIT(F_GUEST) | FILTER_BIT(F_ATTEMPTS) | FILTER_BIT(F_MORE))
 
 /*
  * Parameters of every search: $1 shop_ids, $2 e-mail or its beginning, $3 above
@@ -188,6 +209,7 @@ typedef struct ListPage
 	Datum		after;
 	pg_uuid_t	after_id;
 	Datum		filters[FILTERS];
+	NullableDatum more[MORE_FILTERS];
 	bool		bounded;
 	TimestampTz bound;			/* with WITHIN: the last row that is looked at */
 	pg_uuid_t	bound_id;
@@ -215,7 +237,7 @@ PG_FUNCTION_INFO_V1(ico_count_orders);
 	" o.version, o.created_at, o.last_activity_at, o.abandoned_at, o.lost_at, o.expires_at, o.next_action_at," \
 	" o.payment_reference, o.payment_deadline, o.root_id, o.continues_id, o.bot, o.attachment, o.cart_key," \
 	" o.closed_at, o.close_reason, o.late, s.shop," \
-	" incomplete_orders._order_total(o.items, o.shipping, o.tax, o.discount, o.coupon_discount, o.currency)," \
+	" " TOTAL "," \
 	" incomplete_orders.item_count(o.items), o.customer_id IS NULL," \
 	" o.status" EQ "'expired' OR o.closed_at IS NULL AND o.expires_at" LE "pg_catalog.now()," \
 	" pg_catalog.floor(extract(epoch FROM pg_catalog.now()" MINUS "o.created_at) OPERATOR(pg_catalog./) 86400)" \
@@ -293,8 +315,9 @@ append_count(StringInfo q, int parts, bool closed)
 		filtered = true;
 	}
 	/* only columns of the index where that is enough */
-	appendStringInfo(q, "%s AS n, pg_catalog.count(*) AS seen FROM (SELECT o.id%s", filtered ? ")" : "",
-					 filtered ? ", o.status, o.kind, o.expires_at, o.customer_id, o.recovery_attempts" : "");
+	appendStringInfo(q, "%s AS n, pg_catalog.count(*) AS seen FROM (SELECT o.id%s%s", filtered ? ")" : "",
+					 filtered ? ", o.status, o.kind, o.expires_at, o.customer_id, o.recovery_attempts" : "",
+					 (parts & FILTER_BIT(F_MORE)) ? MORE_COLUMNS : "");
 	append_rows(q, parts & ~LOOKED_FOR & ~FILTER_BIT(F_STATUS), closed);
 	/* whichever they are when all count: the planner could choose to sort a range that is larger than it thinks */
 	appendStringInfo(q, "%s LIMIT %d) o)", filtered ? " ORDER BY o.created_at DESC, o.id DESC" : "", window_of(parts) + 1);
@@ -402,8 +425,10 @@ shape_of(int parts)
 		/*
 		 * Of a range that is to be sorted by something else the planner must know how
 		 * much it is: for any range it would read all orders rather than use the index.
+		 * And of what was not asked for that it costs nothing.
 		 */
-		shape->plan.custom = (parts & SORT_MASK) != BY_CREATED && (parts & (FILTER_BIT(F_SINCE) | FILTER_BIT(F_UNTIL) | WITHIN)) != 0;
+		shape->plan.custom = (parts & FILTER_BIT(F_MORE)) != 0 ||
+			((parts & SORT_MASK) != BY_CREATED && (parts & (FILTER_BIT(F_SINCE) | FILTER_BIT(F_UNTIL) | WITHIN)) != 0);
 	}
 	MemoryContextSwitchTo(old);
 	shapes[n_shapes++] = shape;
@@ -548,7 +573,7 @@ execute_shape(const ListPage *page, int parts)
 		ico_arg_null(&args);
 		ico_arg_null(&args);
 	}
-	for (int filter = 0; filter < FILTERS; filter++)
+	for (int filter = 0; filter <= F_IDS; filter++)
 	{
 		if (parts & FILTER_BIT(filter))
 			ico_arg(&args, page->filters[filter]);
@@ -564,6 +589,13 @@ execute_shape(const ListPage *page, int parts)
 	{
 		ico_arg_null(&args);
 		ico_arg_null(&args);
+	}
+	for (int i = 0; i < MORE_FILTERS; i++)
+	{
+		if ((parts & FILTER_BIT(F_MORE)) && !page->more[i].isnull)
+			ico_arg(&args, page->more[i].value);
+		else
+			ico_arg_null(&args);
 	}
 	return ico_execute_read(shape_of(parts), args.values, args.nulls, GetActiveSnapshot());
 }
@@ -740,12 +772,18 @@ read_filter(ListPage *page, FunctionCallInfo fcinfo, int argument, Filter filter
 		set_filter(page, filter, PG_GETARG_DATUM(argument));
 }
 
-/* What several functions take, their arguments in the order of Filter from `first` on. */
+/* What several functions take, their arguments in the order of Filter from `first` on, and from `more` on. */
 static void
-read_filters(ListPage *page, FunctionCallInfo fcinfo, int first)
+read_filters(ListPage *page, FunctionCallInfo fcinfo, int first, int more)
 {
 	for (int filter = F_STATUS; filter <= F_ATTEMPTS; filter++)
 		read_filter(page, fcinfo, first + filter, filter);
+	for (int i = 0; i < MORE_FILTERS; i++)
+	{
+		page->more[i] = fcinfo->args[more + i];
+		if (!page->more[i].isnull)
+			page->parts |= FILTER_BIT(F_MORE);
+	}
 	if (page->parts & FILTER_BIT(F_STATUS))
 		page->parts |= tables_of(page->filters[F_STATUS]);
 	else
@@ -764,7 +802,7 @@ read_page(FunctionCallInfo fcinfo, ListPage *page)
 	if (!PG_ARGISNULL(ARG_AFTER))
 		read_cursor(PG_GETARG_TEXT_PP(ARG_AFTER), page);
 	page->bounded = !PG_ARGISNULL(ARG_BOUNDED) && PG_GETARG_BOOL(ARG_BOUNDED);
-	read_filters(page, fcinfo, ARG_STATUS);
+	read_filters(page, fcinfo, ARG_STATUS, ARG_MORE);
 }
 
 /* The shops that the caller may see, and what the search leaves of them; false: nothing. */
@@ -809,6 +847,7 @@ ico_list_orders(PG_FUNCTION_ARGS)
 }
 
 #define COUNT_ARG_SEARCH 8
+#define COUNT_ARG_MORE 9
 
 Datum
 ico_count_orders(PG_FUNCTION_ARGS)
@@ -824,7 +863,7 @@ ico_count_orders(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	any = enter_list(fcinfo, ICO_RIGHT_count_orders, COUNT_ARG_SEARCH, &page);
-	read_filters(&page, fcinfo, ARG_STATUS);
+	read_filters(&page, fcinfo, ARG_STATUS, COUNT_ARG_MORE);
 	if (any && (page.parts & (FROM_OPEN | FROM_CLOSED)))
 	{
 		execute_shape(&page, page.parts | COUNT_SHAPE);

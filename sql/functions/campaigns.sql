@@ -151,7 +151,7 @@ COMMENT ON FUNCTION incomplete_orders.send_recovery_email(uuid, text, text, text
 
 -- Each in a subtransaction of its own, as in _for_each().
 CREATE FUNCTION incomplete_orders.send_recovery_emails_many(ids uuid[], message_type text DEFAULT NULL, subject text DEFAULT NULL,
-	at timestamptz DEFAULT now())
+	dry_run boolean DEFAULT false, idempotency_key text DEFAULT NULL, at timestamptz DEFAULT now())
 RETURNS TABLE (id uuid, result text, reason text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -176,10 +176,16 @@ BEGIN
 		seen := seen || id;
 		BEGIN
 			PERFORM incomplete_orders.send_recovery_email(id, send_recovery_emails_many.message_type, send_recovery_emails_many.subject,
-				at => send_recovery_emails_many.at);
+				send_recovery_emails_many.idempotency_key || '/' || id, send_recovery_emails_many.at);
+			IF dry_run THEN
+				RAISE EXCEPTION USING ERRCODE = 'IC000';
+			END IF;
 		EXCEPTION
 			WHEN serialization_failure OR deadlock_detected OR query_canceled OR admin_shutdown THEN
 				RAISE;
+			-- only looked at: it is undone
+			WHEN SQLSTATE 'IC000' THEN
+				NULL;
 			WHEN SQLSTATE 'IC015' THEN
 				GET STACKED DIAGNOSTICS reason = PG_EXCEPTION_DETAIL;
 				result := 'refused';
@@ -191,9 +197,9 @@ BEGIN
 	END LOOP;
 END
 $$;
-ALTER FUNCTION incomplete_orders.send_recovery_emails_many(uuid[], text, text, timestamptz) OWNER TO incomplete_orders_owner;
-COMMENT ON FUNCTION incomplete_orders.send_recovery_emails_many(uuid[], text, text, timestamptz) IS
-	'send_recovery_email() for several orders: one row per id, queued, or refused and why';
+ALTER FUNCTION incomplete_orders.send_recovery_emails_many(uuid[], text, text, boolean, text, timestamptz) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.send_recovery_emails_many(uuid[], text, text, boolean, text, timestamptz) IS
+	'send_recovery_email() for several orders: one row per id, queued, or refused and why. dry_run says the same and queues nothing. With an idempotency_key nobody gets a second message when the call is repeated';
 
 CREATE FUNCTION incomplete_orders.preview_recovery(shop text DEFAULT NULL, at timestamptz DEFAULT now(), campaigns text[] DEFAULT NULL,
 	not_older_than interval DEFAULT '1 day')

@@ -8,7 +8,10 @@ CREATE FUNCTION incomplete_orders.list_orders(
 	kind incomplete_orders.order_kind DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 	expired boolean DEFAULT NULL, guest boolean DEFAULT NULL, attempts integer DEFAULT NULL,
 	search text DEFAULT NULL, sort text DEFAULT '-created_at', after text DEFAULT NULL, page_size integer DEFAULT 20,
-	bounded boolean DEFAULT false)
+	bounded boolean DEFAULT false, abandoned_since timestamptz DEFAULT NULL, abandoned_until timestamptz DEFAULT NULL, expires_since timestamptz DEFAULT NULL,
+	expires_until timestamptz DEFAULT NULL, can_convert boolean DEFAULT NULL, total_from numeric DEFAULT NULL, total_to numeric DEFAULT NULL,
+	currency text DEFAULT NULL, step incomplete_orders.checkout_step DEFAULT NULL, device text DEFAULT NULL, source text DEFAULT NULL,
+	contactable boolean DEFAULT NULL, outcome text DEFAULT NULL)
 RETURNS TABLE (
 	shop_id integer, id uuid, reference text, kind incomplete_orders.order_kind, status incomplete_orders.order_status,
 	session_id text, customer_id text, email text, phone text, name text, items jsonb, currency text, shipping numeric,
@@ -22,12 +25,16 @@ RETURNS TABLE (
 LANGUAGE c STABLE SECURITY DEFINER ROWS 20 SET jit = off AS 'MODULE_PATHNAME', 'ico_list_orders';
 ALTER FUNCTION incomplete_orders.list_orders OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.list_orders IS
-	'A page of incomplete orders, open and closed. shop * means all that the caller may see; since is inclusive, until exclusive, both of created_at; search as in find_orders(); sort is created_at, updated_at (last activity), total_amount or recovery_attempts, with - before it descending; after is the cursor of the last row of the page before; page_size 1 to 1000. bounded: time is limited, too: a filter without an index (kind, expired, guest, attempts, frequent states) is looked for in 10000 orders of each shop and table, after which the last row of a page may hold nothing but the cursor that it goes on from, and no more than those are sorted by anything but created_at (22023)';
+	'A page of incomplete orders, open and closed. shop * means all that the caller may see; since is inclusive, until exclusive, both of created_at; search as in find_orders(); sort is created_at, updated_at (last activity), total_amount or recovery_attempts, with - before it descending; after is the cursor of the last row of the page before; page_size 1 to 1000; abandoned_until and expires_until are exclusive, total_from and total_to inclusive; contactable: an e-mail or a phone is known; outcome: recovered, assisted or unaided, of abandoned orders that were paid, as far as the reports have it. bounded: time is limited, too: a filter without an index (all but since, until, search and rare states) is looked for in 10000 orders of each shop and table, after which the last row of a page may hold nothing but the cursor that it goes on from, and no more than those are sorted by anything but created_at (22023)';
 
 CREATE FUNCTION incomplete_orders.count_orders(
 	shop text DEFAULT NULL, status incomplete_orders.order_status[] DEFAULT NULL,
 	kind incomplete_orders.order_kind DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
-	expired boolean DEFAULT NULL, guest boolean DEFAULT NULL, attempts integer DEFAULT NULL, search text DEFAULT NULL)
+	expired boolean DEFAULT NULL, guest boolean DEFAULT NULL, attempts integer DEFAULT NULL, search text DEFAULT NULL,
+	abandoned_since timestamptz DEFAULT NULL, abandoned_until timestamptz DEFAULT NULL, expires_since timestamptz DEFAULT NULL,
+	expires_until timestamptz DEFAULT NULL, can_convert boolean DEFAULT NULL, total_from numeric DEFAULT NULL, total_to numeric DEFAULT NULL,
+	currency text DEFAULT NULL, step incomplete_orders.checkout_step DEFAULT NULL, device text DEFAULT NULL, source text DEFAULT NULL,
+	contactable boolean DEFAULT NULL, outcome text DEFAULT NULL)
 RETURNS TABLE (count bigint, capped boolean)
 LANGUAGE c STABLE SECURITY DEFINER ROWS 1
 -- the newest are found by the index, however few the planner expects in a range

@@ -104,8 +104,15 @@ static const RestField mail[] = {
 	{NULL}
 };
 static const RestField many_mails[] = {
-	{"ids", TYPE_UUIDS, FIELD_NEEDED, NULL, "Incomplete orders", "[\"00000000-0000-7000-8000-000000000000\"]"},
+	{"ids", TYPE_UUIDS, FIELD_NEEDED, NULL, "At most 10000 incomplete orders", "[\"00000000-0000-7000-8000-000000000000\"]"},
 	MAIL_FIELDS,
+	{"dry_run", TYPE_BOOLEAN, 0, NULL, "Only say what would be", NULL},
+	{"idempotency_key", TYPE_TEXT, 0, NULL, "Or the header Idempotency-Key", NULL},
+	{NULL}
+};
+
+static const RestField chosen[] = {
+	{"ids", TYPE_UUIDS, FIELD_NEEDED, NULL, "At most 10000 incomplete orders", "[\"00000000-0000-7000-8000-000000000000\"]"},
 	{NULL}
 };
 
@@ -191,6 +198,11 @@ static const RestField conversion_shown[] = {
 	{"refunded", TYPE_NUMBER, FIELD_NEEDED}, {"converted_at", TYPE_INSTANT, FIELD_NEEDED}, {"items", TYPE_LIST}, {"refunds", TYPE_LIST}, {NULL}
 };
 static const RestField state[] = {{"id", TYPE_UUID, FIELD_NEEDED}, {"status", TYPE_WORD, 0, STATES}, {"message", TYPE_TEXT}, {NULL}};
+static const RestField tab[] = {
+	{"name", TYPE_TEXT, FIELD_NEEDED, NULL, "A state, or all, recovered (converted after a message brought the customer back), rescue (abandoned or not paid, can be converted and answered)"},
+	{"count", TYPE_INTEGER, FIELD_NEEDED}, {"count_capped", TYPE_BOOLEAN, FIELD_NEEDED, NULL, "There may be more"}, {NULL}
+};
+static const RestField ids[] = {{"next", TYPE_TEXT}, {"results", TYPE_UUIDS, FIELD_NEEDED}, {NULL}};
 static const RestField results[] = {{"id", TYPE_UUID, FIELD_NEEDED}, {"result", TYPE_TEXT, FIELD_NEEDED}, {"reason", TYPE_TEXT}, {NULL}};
 static const RestField note_shown[] = {{"at", TYPE_INSTANT, FIELD_NEEDED}, {"who", TYPE_TEXT, FIELD_NEEDED}, {"note", TYPE_TEXT, FIELD_NEEDED}, {NULL}};
 static const RestField why[] = {{"at", TYPE_INSTANT}, {"step", TYPE_INTEGER}, {"reason", TYPE_TEXT, FIELD_NEEDED}, {NULL}};
@@ -210,7 +222,7 @@ const RestSchema order_schemas[] = {
 	{"NewOrder", new_order}, {"Cart", cart}, {"Edit", edit}, {"Conversion", conversion_shown}, {"ConvertOrder", conversion}, {"Reason", reason}, {"Many", many},
 	{"Mail", mail}, {"ManyMails", many_mails}, {"Note", note}, {"PaymentPending", pending}, {"CheckoutError", checkout_error}, {"CouponCode", coupon_code},
 	{"Refund", refund}, {"ForeignOrder", foreign_order}, {"Merge", merge}, {"Person", person}, {"Expiring", expiring}, {"Cleaning", cleaning},
-	{"Order", order}, {"OrderDetail", order_detail}, {"HistoryEntry", history_entry}, {"Converted", converted}, {"State", state}, {"Result", results},
+	{"Order", order}, {"OrderDetail", order_detail}, {"HistoryEntry", history_entry}, {"Converted", converted}, {"State", state}, {"Result", results}, {"Tab", tab}, {"OrderIds", ids}, {"Chosen", chosen},
 	{"NoteShown", note_shown}, {"Why", why}, {"CanConvert", may_convert}, {"MessageQueued", message_queued}, {"Redeemed", redeemed}, {"Cleaned", cleaned},
 	{"Nothing", nothing}, {"Paid", paid}, {"Refunded", refunded},
 	{NULL}
@@ -220,22 +232,54 @@ const RestSchema order_schemas[] = {
  * Lists
  */
 
-#define FILTERS(kind, sort) \
-	"q ->> 'shop', CASE WHEN q ->> 'status' <> '' THEN " LISTED("status") "::incomplete_orders.order_status[] END, " kind ", " SINCE ", " UNTIL "," \
-	" " sort ", (q ->> 'is_guest_order')::boolean, (q ->> 'recovery_attempts')::int4, q ->> 'search'"
+#define STATUS "CASE WHEN q ->> 'status' <> '' THEN " LISTED("status") "::incomplete_orders.order_status[] END"
+#define FILTERS_WITH(status, expired) \
+	"q ->> 'shop', " status ", (q ->> 'kind')::incomplete_orders.order_kind, " SINCE ", " UNTIL "," \
+	" " expired ", (q ->> 'is_guest_order')::boolean, (q ->> 'recovery_attempts')::int4, q ->> 'search'"
+#define FILTERS(expired) FILTERS_WITH(STATUS, expired)
+/* those that list_orders() and count_orders() have at their end */
+#define MORE_WITH(can_convert, contactable, outcome) \
+	FROM("abandoned_start") ", " BEFORE("abandoned_end") ", " FROM("expires_start") ", " BEFORE("expires_end") ", " can_convert "," \
+	" (q ->> 'total_min')::numeric, (q ->> 'total_max')::numeric, q ->> 'currency', (q ->> 'furthest_step')::incomplete_orders.checkout_step," \
+	" q ->> 'device', q ->> 'source', " contactable ", " outcome
+#define CAN_CONVERT "(q ->> 'can_convert')::boolean"
+#define CONTACTABLE "(q ->> 'contactable')::boolean"
+#define MORE MORE_WITH(CAN_CONVERT, CONTACTABLE, "q ->> 'outcome'")
 #define LIST(expired) \
 	ARGS ", l AS MATERIALIZED (SELECT l.*, row_number() OVER () AS n FROM a, LATERAL incomplete_orders.list_orders(" \
-	FILTERS("(q ->> 'kind')::incomplete_orders.order_kind", expired) ", coalesce(q ->> 'ordering', '-created_at'), q ->> 'cursor', page_size + 1, true) l)," \
+	FILTERS(expired) ", coalesce(q ->> 'ordering', '-created_at'), q ->> 'cursor', page_size + 1, true, " MORE ") l)," \
 	" c AS MATERIALIZED (SELECT c.* FROM a, LATERAL incomplete_orders.count_orders(" \
-	FILTERS("(q ->> 'kind')::incomplete_orders.order_kind", expired) ") c)," \
+	FILTERS(expired) ", " MORE ") c)," \
 	" x AS MATERIALIZED (SELECT coalesce((SELECT l.cursor FROM l, a WHERE l.n = a.page_size AND EXISTS (SELECT FROM l m WHERE m.n > a.page_size))," \
 	"  (SELECT l.cursor FROM l, a WHERE l.id IS NULL AND l.n <= a.page_size)) AS cursor)" \
 	" SELECT 200 AS status, jsonb_build_object('count', c.count, 'count_capped', c.capped, 'next', (a.r ->> 'page') || x.cursor, 'previous', NULL," \
 	" 'results', coalesce((SELECT jsonb_agg(to_jsonb(l) - '{n,cursor,shop_id}'::text[] ORDER BY l.n) FROM l" \
 	"  WHERE l.id IS NOT NULL AND l.n <= a.page_size), '[]'))::text AS body FROM a, c, x"
 
-static const char list_sql[] = LIST("(q ->> 'expired')::boolean");
+#define EXPIRED "(q ->> 'expired')::boolean"
+static const char list_sql[] = LIST(EXPIRED);
 static const char expired_sql[] = LIST("true");
+
+/*
+ * Tabs of a list.  Which names stand for which states is said here once; rescue is
+ * what somebody can still be asked about.
+ */
+static const char counts_sql[] =
+ARGS " SELECT 200 AS status, jsonb_build_object('results', jsonb_agg(jsonb_build_object('name', t.name, 'count', c.count, 'count_capped', c.capped) ORDER BY t.n))::text AS body"
+" FROM a, (VALUES (1, 'rescue', '{abandoned,payment_failed}'::incomplete_orders.order_status[], true, NULL), (2, 'all', NULL, NULL, NULL),"
+"  (3, 'pending', '{pending}', NULL, NULL), (4, 'payment_pending', '{payment_pending}', NULL, NULL), (5, 'payment_failed', '{payment_failed}', NULL, NULL),"
+"  (6, 'abandoned', '{abandoned}', NULL, NULL), (7, 'recovered', '{converted}', NULL, 'recovered'), (8, 'converted', '{converted}', NULL, NULL),"
+"  (9, 'expired', '{expired}', NULL, NULL), (10, 'dismissed', '{dismissed}', NULL, NULL), (11, 'deleted', '{deleted}', NULL, NULL),"
+"  (12, 'reversed', '{reversed}', NULL, NULL)) t (n, name, states, now, outcome),"
+" LATERAL incomplete_orders.count_orders(" FILTERS_WITH("t.states", EXPIRED) ", "
+MORE_WITH("coalesce(t.now, " CAN_CONVERT ")", "coalesce(t.now, " CONTACTABLE ")", "coalesce(t.outcome, q ->> 'outcome')") ") c";
+
+/* Everything that is chosen, in few steps; a row without an id is only a cursor. */
+static const char ids_sql[] =
+ARGS ", l AS MATERIALIZED (SELECT l.id, l.cursor, row_number() OVER () AS n FROM a, LATERAL incomplete_orders.list_orders("
+FILTERS(EXPIRED) ", coalesce(q ->> 'ordering', '-created_at'), q ->> 'cursor', 1000, true, " MORE ") l)"
+" SELECT 200 AS status, jsonb_build_object('next', (SELECT (a.r ->> 'page') || l.cursor FROM l WHERE l.n = 1000 OR l.id IS NULL ORDER BY l.n DESC LIMIT 1),"
+" 'results', coalesce((SELECT jsonb_agg(l.id ORDER BY l.n) FROM l WHERE l.id IS NOT NULL), '[]'))::text AS body FROM a";
 
 /* A cell; what a spreadsheet would compute gets an apostrophe before it. */
 #define CELL(value) "coalesce('\"' || replace((" value ")::text, '\"', '\"\"') || '\"', '')"
@@ -243,25 +287,42 @@ static const char expired_sql[] = LIST("true");
 	CELL("CASE WHEN " value " ~ '^[=+@\\t\\r-]' AND " value " !~ '^[+][0-9 ()./-]*$' THEN '''' || " value " ELSE " value " END")
 #define NEXT_CELL " || ',' || "
 
+#define CSV \
+" SELECT E'shop,id,reference,kind,status,created_at,last_activity_at,abandoned_at,expires_at,closed_at,customer_id,session_id,email,phone,name," \
+"currency,total,shipping,tax,discount,coupon_code,coupon_discount,item_count,items,furthest_step,recovery_attempts,last_recovery_at," \
+"abandonment_reason,close_reason,order_number\\r\\n' FROM v" \
+" UNION ALL SELECT " CELL("o.shop") NEXT_CELL CELL("o.id") NEXT_CELL CELL("o.reference") NEXT_CELL CELL("o.kind") NEXT_CELL CELL("o.status") \
+NEXT_CELL CELL("o.created_at") NEXT_CELL CELL("o.last_activity_at") NEXT_CELL CELL("o.abandoned_at") NEXT_CELL CELL("o.expires_at") NEXT_CELL CELL("o.closed_at") \
+NEXT_CELL TEXT_CELL("o.customer_id") NEXT_CELL TEXT_CELL("o.session_id") NEXT_CELL TEXT_CELL("o.email") NEXT_CELL TEXT_CELL("o.phone") NEXT_CELL TEXT_CELL("o.name") \
+NEXT_CELL CELL("o.currency") NEXT_CELL CELL("o.total") NEXT_CELL CELL("o.shipping") NEXT_CELL CELL("o.tax") NEXT_CELL CELL("o.discount") \
+NEXT_CELL TEXT_CELL("o.coupon_code") NEXT_CELL CELL("o.coupon_discount") NEXT_CELL CELL("o.item_count") \
+NEXT_CELL TEXT_CELL("(SELECT string_agg((i ->> 'quantity') || ' x ' || (i ->> 'sku'), '; ') FROM jsonb_array_elements(o.items) i)") \
+NEXT_CELL CELL("o.furthest_step") NEXT_CELL CELL("o.recovery_attempts") NEXT_CELL CELL("o.last_recovery_at") NEXT_CELL TEXT_CELL("o.abandonment_reason") \
+NEXT_CELL TEXT_CELL("o.close_reason") NEXT_CELL TEXT_CELL("o.order_number") " || E'\\r\\n'"
+
 static const char export_sql[] =
 ARGS ", v AS MATERIALIZED (SELECT incomplete_orders._visible_shops('list_orders', a.q ->> 'shop') AS shops, " SINCE " AS since, " UNTIL " AS until, a.q,"
-" CASE WHEN q ->> 'status' <> '' THEN " LISTED("status") "::incomplete_orders.order_status[] END AS states FROM a)"
-" SELECT E'shop,id,reference,kind,status,created_at,last_activity_at,abandoned_at,expires_at,closed_at,customer_id,session_id,email,phone,name,"
-"currency,total,shipping,tax,discount,coupon_code,coupon_discount,item_count,items,furthest_step,recovery_attempts,last_recovery_at,"
-"abandonment_reason,close_reason,order_number\\r\\n' FROM v"
-" UNION ALL SELECT " CELL("o.shop") NEXT_CELL CELL("o.id") NEXT_CELL CELL("o.reference") NEXT_CELL CELL("o.kind") NEXT_CELL CELL("o.status")
-NEXT_CELL CELL("o.created_at") NEXT_CELL CELL("o.last_activity_at") NEXT_CELL CELL("o.abandoned_at") NEXT_CELL CELL("o.expires_at") NEXT_CELL CELL("o.closed_at")
-NEXT_CELL TEXT_CELL("o.customer_id") NEXT_CELL TEXT_CELL("o.session_id") NEXT_CELL TEXT_CELL("o.email") NEXT_CELL TEXT_CELL("o.phone") NEXT_CELL TEXT_CELL("o.name")
-NEXT_CELL CELL("o.currency") NEXT_CELL CELL("o.total") NEXT_CELL CELL("o.shipping") NEXT_CELL CELL("o.tax") NEXT_CELL CELL("o.discount")
-NEXT_CELL TEXT_CELL("o.coupon_code") NEXT_CELL CELL("o.coupon_discount") NEXT_CELL CELL("o.item_count")
-NEXT_CELL TEXT_CELL("(SELECT string_agg((i ->> 'quantity') || ' x ' || (i ->> 'sku'), '; ') FROM jsonb_array_elements(o.items) i)")
-NEXT_CELL CELL("o.furthest_step") NEXT_CELL CELL("o.recovery_attempts") NEXT_CELL CELL("o.last_recovery_at") NEXT_CELL TEXT_CELL("o.abandonment_reason")
-NEXT_CELL TEXT_CELL("o.close_reason") NEXT_CELL TEXT_CELL("o.order_number") " || E'\\r\\n'"
+" " FROM("abandoned_start") " AS abandoned_since, " BEFORE("abandoned_end") " AS abandoned_until, " FROM("expires_start") " AS expires_since,"
+" " BEFORE("expires_end") " AS expires_until, " STATUS " AS states FROM a)"
+CSV
 " FROM v JOIN incomplete_orders.incomplete_orders o ON o.shop_id = ANY (v.shops)"
 " WHERE o.created_at >= coalesce(v.since, '-infinity') AND o.created_at < coalesce(v.until, 'infinity') AND (v.states IS NULL OR o.status = ANY (v.states))"
 " AND (NOT v.q ? 'kind' OR o.kind = (v.q ->> 'kind')::incomplete_orders.order_kind) AND (NOT v.q ? 'expired' OR o.is_expired = (v.q ->> 'expired')::boolean)"
 " AND (NOT v.q ? 'is_guest_order' OR o.is_guest = (v.q ->> 'is_guest_order')::boolean)"
-" AND (NOT v.q ? 'recovery_attempts' OR o.recovery_attempts = (v.q ->> 'recovery_attempts')::int4)";
+" AND (NOT v.q ? 'recovery_attempts' OR o.recovery_attempts = (v.q ->> 'recovery_attempts')::int4)"
+" AND (v.abandoned_since IS NULL OR o.abandoned_at >= v.abandoned_since) AND (v.abandoned_until IS NULL OR o.abandoned_at < v.abandoned_until)"
+" AND (v.expires_since IS NULL OR o.expires_at >= v.expires_since) AND (v.expires_until IS NULL OR o.expires_at < v.expires_until)"
+" AND (NOT v.q ? 'can_convert' OR o.can_convert = (v.q ->> 'can_convert')::boolean) AND (NOT v.q ? 'currency' OR o.currency = v.q ->> 'currency')"
+" AND (NOT v.q ? 'total_min' OR o.total >= (v.q ->> 'total_min')::numeric) AND (NOT v.q ? 'total_max' OR o.total <= (v.q ->> 'total_max')::numeric)"
+" AND (NOT v.q ? 'furthest_step' OR o.furthest_step = (v.q ->> 'furthest_step')::incomplete_orders.checkout_step)"
+" AND (NOT v.q ? 'device' OR o.context ->> 'device' = v.q ->> 'device') AND (NOT v.q ? 'source' OR o.context ->> 'source' = v.q ->> 'source')"
+" AND (NOT v.q ? 'contactable' OR (o.email IS NOT NULL OR o.phone IS NOT NULL) = (v.q ->> 'contactable')::boolean)";
+
+/* Those that are named, in no particular order; what the role may not see is not among them. */
+static const char export_many_sql[] =
+ARGS ", v AS MATERIALIZED (SELECT incomplete_orders._visible_shops('list_orders', '*') AS shops, ARRAY(SELECT DISTINCT jsonb_array_elements_text(b -> 'ids'))::uuid[] AS ids FROM a)"
+CSV
+" FROM v JOIN incomplete_orders.incomplete_orders o ON o.shop_id = ANY (v.shops) AND o.id = ANY (v.ids)";
 
 /* ---------------------------------------------------------------------------
  * One order
@@ -318,14 +379,24 @@ static const char record_sql[] =
 ARGS " SELECT 201 AS status, to_jsonb(c)::text AS body FROM a, LATERAL incomplete_orders.record_order(b ->> 'foreign_order', (b ->> 'id')::uuid, b ->> 'session_id',"
 " b ->> 'customer_id', (b ->> 'total')::numeric, b ->> 'currency', coalesce((b ->> 'paid')::boolean, true), q ->> 'shop') c";
 
-#define LIST_PARAMETERS "status,kind,is_guest_order,recovery_attempts,start_date,end_date,expired,search,ordering,page_size,cursor"
+#define FEW_PARAMETERS \
+	"kind,is_guest_order,recovery_attempts,start_date,end_date,expired,abandoned_start,abandoned_end,expires_start,expires_end,can_convert,total_min,total_max," \
+	"currency,furthest_step,device,source,contactable"
+#define COUNT_PARAMETERS FEW_PARAMETERS ",outcome,search"
+#define LIST_PARAMETERS "status," COUNT_PARAMETERS ",ordering,page_size,cursor"
 const RestRoute order_routes[] = {
 	GET("incomplete-orders/", "list_orders", list_sql, LIST_PARAMETERS, "A page of incomplete orders, open and closed", "Order+"),
 	POST("incomplete-orders/", "create_order", create_sql, "Creates an incomplete order, or changes that of the session", "NewOrder", "OrderDetail"),
 	{"GET", "incomplete-orders/export.csv", "export_orders", REST_STAFF, REST_STREAM,
-		"status,kind,is_guest_order,recovery_attempts,start_date,end_date,expired", export_sql,
+		"status," FEW_PARAMETERS, export_sql,
 	"All incomplete orders that the filters leave, as CSV, in no particular order", NULL, NULL, NULL, "text/csv; charset=utf-8", NULL, 0, 3600},
-	GET("incomplete-orders/expired/", "list_expired_orders", expired_sql, "kind,is_guest_order,recovery_attempts,start_date,end_date,search,ordering,page_size,cursor,status",
+	{"POST", "incomplete-orders/export.csv", "export_chosen", REST_STAFF, REST_STREAM | REST_BODY, NULL, export_many_sql,
+	"The incomplete orders that are named, as CSV", "Chosen", NULL, NULL, "text/csv; charset=utf-8", NULL, 0, 3600},
+	GET("incomplete-orders/counts/", "count_orders", counts_sql, COUNT_PARAMETERS, "How many there are in each state, and of what can be rescued", "Tab*"),
+	GET("incomplete-orders/ids/", "list_order_ids", ids_sql, "status," COUNT_PARAMETERS ",ordering,cursor", "A page of 1000 ids, to choose all that a list shows", "OrderIds"),
+	GET("incomplete-orders/expired/", "list_expired_orders", expired_sql,
+		"kind,is_guest_order,recovery_attempts,start_date,end_date,abandoned_start,abandoned_end,expires_start,expires_end,can_convert,total_min,total_max,currency,"
+		"furthest_step,device,source,contactable,outcome,search,ordering,page_size,cursor,status",
 		"A page of incomplete orders whose time is over", "Order+"),
 	POST_MAYBE("incomplete-orders/cleanup_expired/", "cleanup_expired", ROWS("cleanup(coalesce((b ->> 'days_to_keep')::int4, 90), coalesce((b ->> 'dry_run')::boolean, false))"),
 			   "Deletes what retention does not ask for and is older; never the records of orders", "Cleaning", "Cleaned*"),
@@ -335,7 +406,7 @@ const RestRoute order_routes[] = {
 	POST("incomplete-orders/bulk/mark_abandoned/", "mark_abandoned_many", ROWS("mark_abandoned_many(" IDS ", " REASON ")"), "Abandons several", "Many", "Result*"),
 	POST("incomplete-orders/bulk/dismiss/", "dismiss_orders", ROWS("dismiss_orders(" IDS ", " REASON ")"), "Dismisses several", "Many", "Result*"),
 	POST("incomplete-orders/bulk/delete/", "delete_orders", ROWS("delete_orders(" IDS ", " REASON ")"), "Deletes several", "Many", "Result*"),
-	POST("incomplete-orders/bulk/send_recovery_email/", "send_recovery_emails_many", ROWS("send_recovery_emails_many(" IDS ", b ->> 'email_type', b ->> 'subject')"),
+	POST("incomplete-orders/bulk/send_recovery_email/", "send_recovery_emails_many", ROWS("send_recovery_emails_many(" IDS ", b ->> 'email_type', b ->> 'subject', coalesce((b ->> 'dry_run')::boolean, false), " KEY ")"),
 		 "Queues a message for each of several", "ManyMails", "Result*"),
 	GET("incomplete-orders/{id}/", "show_order", show_sql, NULL, "One incomplete order, with its lines, address, history and orders; its version is the ETag", "OrderDetail"),
 	{"PATCH", "incomplete-orders/{id}/", "edit_order", REST_STAFF, REST_BODY | REST_WRITES, NULL, edit_sql,

@@ -13,16 +13,18 @@
 	"WITH a AS MATERIALIZED (SELECT x.r, x.q, x.r -> 'path' AS p, x.r -> 'headers' AS h, x.b, coalesce((x.q ->> 'page_size')::int4, 20) AS page_size" more \
 	" FROM (SELECT $1::jsonb AS r, $1::jsonb -> 'query' AS q, $2::jsonb AS b) x)"
 #define ARGS \
-	ARGS_WITH(", CASE WHEN x.q ->> 'start_date' ~ '^.{10}$' OR x.q ->> 'end_date' ~ '^.{10}$' THEN CASE x.q ->> 'shop' WHEN '*' THEN 'UTC'" \
+	ARGS_WITH(", CASE WHEN EXISTS (SELECT FROM jsonb_each_text(x.q) d WHERE d.key ~ '_(date|start|end)$' AND d.value ~ '^.{10}$') THEN CASE x.q ->> 'shop' WHEN '*' THEN 'UTC'" \
 			  "  ELSE incomplete_orders.shop_settings(x.q ->> 'shop') ->> 'time_zone' END END AS tz")
 /* for who may not see the settings, and needs no instants */
 #define DAY_ARGS ARGS_WITH("")
 
 /* A date is a whole day in the shop's time zone, both ends included; an instant is itself. */
-#define SINCE \
-	"CASE WHEN q ->> 'start_date' ~ '^.{10}$' THEN (q ->> 'start_date')::date::timestamp AT TIME ZONE tz ELSE (q ->> 'start_date')::timestamptz END"
-#define UNTIL \
-	"CASE WHEN q ->> 'end_date' ~ '^.{10}$' THEN ((q ->> 'end_date')::date + 1)::timestamp AT TIME ZONE tz ELSE (q ->> 'end_date')::timestamptz END"
+#define FROM(name) \
+	"CASE WHEN q ->> '" name "' ~ '^.{10}$' THEN (q ->> '" name "')::date::timestamp AT TIME ZONE tz ELSE (q ->> '" name "')::timestamptz END"
+#define BEFORE(name) \
+	"CASE WHEN q ->> '" name "' ~ '^.{10}$' THEN ((q ->> '" name "')::date + 1)::timestamp AT TIME ZONE tz ELSE (q ->> '" name "')::timestamptz END"
+#define SINCE FROM("start_date")
+#define UNTIL BEFORE("end_date")
 /* what comes with commas between */
 #define LISTED(name) "string_to_array(q ->> '" name "', ',')"
 /* an array of texts in the body; null without it */
