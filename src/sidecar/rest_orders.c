@@ -202,7 +202,8 @@ static const RestField tab[] = {
 	{"name", TYPE_TEXT, FIELD_NEEDED, NULL, "A state, or all, recovered (converted after a message brought the customer back), rescue (abandoned or not paid, can be converted and answered)"},
 	{"count", TYPE_INTEGER, FIELD_NEEDED}, {"count_capped", TYPE_BOOLEAN, FIELD_NEEDED, NULL, "There may be more"}, {NULL}
 };
-static const RestField ids[] = {{"next", TYPE_TEXT}, {"results", TYPE_UUIDS, FIELD_NEEDED}, {NULL}};
+static const RestField order_id[] = {{"id", TYPE_UUID, FIELD_NEEDED}, {"reference", TYPE_TEXT, FIELD_NEEDED}, {"customer", TYPE_TEXT}, {NULL}};
+static const RestField order_ids[] = {{"next", TYPE_TEXT}, {"results", TYPE_LIST, FIELD_NEEDED, "OrderId"}, {NULL}};
 static const RestField results[] = {{"id", TYPE_UUID, FIELD_NEEDED}, {"result", TYPE_TEXT, FIELD_NEEDED}, {"reason", TYPE_TEXT}, {NULL}};
 static const RestField note_shown[] = {{"at", TYPE_INSTANT, FIELD_NEEDED}, {"who", TYPE_TEXT, FIELD_NEEDED}, {"note", TYPE_TEXT, FIELD_NEEDED}, {NULL}};
 static const RestField why[] = {{"at", TYPE_INSTANT}, {"step", TYPE_INTEGER}, {"reason", TYPE_TEXT, FIELD_NEEDED}, {NULL}};
@@ -222,7 +223,7 @@ const RestSchema order_schemas[] = {
 	{"NewOrder", new_order}, {"Cart", cart}, {"Edit", edit}, {"Conversion", conversion_shown}, {"ConvertOrder", conversion}, {"Reason", reason}, {"Many", many},
 	{"Mail", mail}, {"ManyMails", many_mails}, {"Note", note}, {"PaymentPending", pending}, {"CheckoutError", checkout_error}, {"CouponCode", coupon_code},
 	{"Refund", refund}, {"ForeignOrder", foreign_order}, {"Merge", merge}, {"Person", person}, {"Expiring", expiring}, {"Cleaning", cleaning},
-	{"Order", order}, {"OrderDetail", order_detail}, {"HistoryEntry", history_entry}, {"Converted", converted}, {"State", state}, {"Result", results}, {"Tab", tab}, {"OrderIds", ids}, {"Chosen", chosen},
+	{"Order", order}, {"OrderDetail", order_detail}, {"HistoryEntry", history_entry}, {"Converted", converted}, {"State", state}, {"Result", results}, {"Tab", tab}, {"OrderId", order_id}, {"OrderIds", order_ids}, {"Chosen", chosen},
 	{"NoteShown", note_shown}, {"Why", why}, {"CanConvert", may_convert}, {"MessageQueued", message_queued}, {"Redeemed", redeemed}, {"Cleaned", cleaned},
 	{"Nothing", nothing}, {"Paid", paid}, {"Refunded", refunded},
 	{NULL}
@@ -276,10 +277,11 @@ MORE_WITH("coalesce(t.now, " CAN_CONVERT ")", "coalesce(t.now, " CONTACTABLE ")"
 
 /* Everything that is chosen, in few steps; a row without an id is only a cursor. */
 static const char ids_sql[] =
-ARGS ", l AS MATERIALIZED (SELECT l.id, l.cursor, row_number() OVER () AS n FROM a, LATERAL incomplete_orders.list_orders("
+ARGS ", l AS MATERIALIZED (SELECT l.id, l.reference, coalesce(l.name, l.email, l.phone) AS customer, l.cursor, row_number() OVER () AS n FROM a, LATERAL incomplete_orders.list_orders("
 FILTERS(EXPIRED) ", coalesce(q ->> 'ordering', '-created_at'), q ->> 'cursor', 1000, true, " MORE ") l)"
 " SELECT 200 AS status, jsonb_build_object('next', (SELECT (a.r ->> 'page') || l.cursor FROM l WHERE l.n = 1000 OR l.id IS NULL ORDER BY l.n DESC LIMIT 1),"
-" 'results', coalesce((SELECT jsonb_agg(l.id ORDER BY l.n) FROM l WHERE l.id IS NOT NULL), '[]'))::text AS body FROM a";
+" 'results', coalesce((SELECT jsonb_agg(jsonb_build_object('id', l.id, 'reference', l.reference, 'customer', l.customer) ORDER BY l.n) FROM l WHERE l.id IS NOT NULL), '[]'))::text"
+" AS body FROM a";
 
 /* A cell; what a spreadsheet would compute gets an apostrophe before it. */
 #define CELL(value) "coalesce('\"' || replace((" value ")::text, '\"', '\"\"') || '\"', '')"
