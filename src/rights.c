@@ -37,8 +37,8 @@ ico_right_by_name(const char *name)
 	return ICO_RIGHT_COUNT;
 }
 
-static const char *
-kind_name(char kind)
+const char *
+ico_kind_name(char kind)
 {
 	return kind == 'V' ? "view" : kind == 'P' ? "procedure" : "function";
 }
@@ -59,7 +59,7 @@ ico_role_matrix(PG_FUNCTION_ARGS)
 			if (!(ico_rights[i].purposes & ico_purposes[p].bit))
 				continue;
 			values[0] = CStringGetTextDatum(ico_rights[i].name);
-			values[1] = CStringGetTextDatum(kind_name(ico_rights[i].kind));
+			values[1] = CStringGetTextDatum(ico_kind_name(ico_rights[i].kind));
 			values[2] = CStringGetTextDatum(ico_purposes[p].name);
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 		}

@@ -31,6 +31,7 @@
 	R(F, shop_settings, ICO_ADMIN) \
 	R(F, list_settings, ICO_ADMIN) \
 	R(F, list_members, ICO_ADMIN) \
+	R(F, list_rights, ICO_ANALYST | ICO_ADMIN) \
 	R(F, export_shop, ICO_ADMIN) \
 	R(F, delete_shop, 0) \
 	R(F, grant_to, 0) \
@@ -209,6 +210,7 @@ typedef struct IcoRightRow
 
 extern const IcoRightRow ico_rights[ICO_RIGHT_COUNT];
 extern IcoRight ico_right_by_name(const char *name);
+extern const char *ico_kind_name(char kind);
 
 typedef struct IcoPurpose
 {

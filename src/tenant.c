@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -86,6 +87,7 @@ static Oid	stand_in = InvalidOid;
 
 PG_FUNCTION_INFO_V1(ico_enter_shop_sql);
 PG_FUNCTION_INFO_V1(ico_visible_shops);
+PG_FUNCTION_INFO_V1(ico_list_rights);
 PG_FUNCTION_INFO_V1(ico_acting_role);
 PG_FUNCTION_INFO_V1(ico_is_owner_sql);
 PG_FUNCTION_INFO_V1(ico_invalidate_cache);
@@ -634,4 +636,33 @@ ico_visible_shops(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 		elements[i] = Int32GetDatum(shop_ids[i]);
 	PG_RETURN_ARRAYTYPE_P(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+/* What the acting role may use: in that shop, or with '*' in any. */
+Datum
+ico_list_rights(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	int32	   *shop_ids;
+	int32	   *kept;
+	int			n;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	n = ico_enter_shops(ICO_RIGHT_list_rights, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0), &shop_ids);
+	SPI_finish();
+	kept = palloc((n + 1) * sizeof(int32));
+	for (int i = 0; i < ICO_RIGHT_COUNT; i++)
+	{
+		Datum		values[2];
+		bool		nulls[2] = {false, false};
+
+		memcpy(kept, shop_ids, n * sizeof(int32));
+		if (ico_rights[i].name[0] == '_' || ico_keep_permitted((IcoRight) i, kept, n) == 0)
+			continue;
+		values[0] = CStringGetTextDatum(ico_rights[i].name);
+		values[1] = CStringGetTextDatum(ico_kind_name(ico_rights[i].kind));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
 }

@@ -137,6 +137,12 @@ ALTER FUNCTION incomplete_orders.revoke_from(name, text, text) OWNER TO incomple
 COMMENT ON FUNCTION incomplete_orders.revoke_from(name, text, text) IS
 	'Takes back what grant_to() gave: for one shop, or for all shops (null), those that were given one by one too. Superuser or a member of incomplete_orders_owner';
 
+CREATE FUNCTION incomplete_orders.list_rights(shop text DEFAULT NULL) RETURNS TABLE (object text, kind text)
+LANGUAGE c STABLE SECURITY DEFINER ROWS 100 AS 'MODULE_PATHNAME', 'ico_list_rights';
+ALTER FUNCTION incomplete_orders.list_rights(text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.list_rights(text) IS
+	'The functions and views that the caller''s purposes let it use in a shop; shop ''*'': in any of its shops. IC002';
+
 CREATE FUNCTION incomplete_orders.list_members(shop text DEFAULT NULL)
 RETURNS TABLE (role text, purpose text, all_shops boolean, granted_at timestamptz, granted_by text, works boolean, mine boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp

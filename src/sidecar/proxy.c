@@ -135,6 +135,19 @@ proxy_client(const Proxies *proxies, const Request *request, char *address, size
 	free(forwarded);
 }
 
+/* Did the client come by https, as a proxy says whose word counts? */
+bool
+proxy_is_https(const Proxies *proxies, const Request *request)
+{
+	const char *said = http_header(request, "X-Forwarded-Proto");
+	char		peer[64];
+
+	if (said == NULL || strncasecmp(said, "https", 5) != 0 || strchr(", \t", said[5]) == NULL)
+		return false;
+	http_peer(request, peer, sizeof(peer));
+	return trust(proxies, peer);
+}
+
 /*
  * By what tries and requests of an address are counted: whoever has one address of IPv6 has
  * 2^64 of them, the network of its first 64 bits.  A proxy may write IPv4 as ::ffff:192.0.2.1.

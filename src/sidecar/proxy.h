@@ -24,6 +24,7 @@ typedef struct Proxies
 
 extern bool proxies_read(Proxies *proxies, const char *text);
 extern void proxy_network(const char *address, char *network, size_t size);
+extern bool proxy_is_https(const Proxies *proxies, const Request *request);
 extern void proxy_client(const Proxies *proxies, const Request *request, char *address, size_t size);
 
 #endif							/* ICO_PROXY_H */

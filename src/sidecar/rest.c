@@ -21,6 +21,7 @@
 #include "query.h"
 #include "rest.h"
 #include "rest_schema.h"
+#include "session.h"
 #include "staff.h"
 
 /* what a statement may take */
@@ -31,6 +32,7 @@ static const RestRoute *const tables[] = {
 	list_routes,
 	campaign_routes,
 	staff_routes,
+	session_routes,
 	statistics_routes,
 	page_routes,
 	hook_routes,

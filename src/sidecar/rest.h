@@ -48,6 +48,7 @@ typedef enum RestAccess
 #define REST_STREAM		0x10	/* many rows */
 #define REST_WRITES		0x20	/* it changes something */
 #define REST_NO_SESSION	0x40	/* of a page: it needs no visitor */
+#define REST_SESSION	0x80	/* it is about a session of staff */
 
 struct RestCall;
 typedef void (*RestHandler) (struct RestCall *call);
@@ -87,6 +88,7 @@ typedef struct Rest
 {
 	Pool	   *pool;			/* the program's own */
 	struct Staff *staff;
+	struct Sessions *sessions;
 	struct Trials *trials;		/* or NULL */
 	struct Page *page;
 	const char *prefix;			/* or "" */
@@ -121,7 +123,8 @@ typedef struct RestCall
 	const char *shop;			/* part of query, or NULL */
 	char		address[64];	/* of the client, as far as it can be known */
 	Pool	   *pool;			/* whose rights count; set by who lets it in */
-	void	   *login;			/* of staff.c */
+	struct Login *login;		/* of staff.c */
+	bool		by_cookie;		/* of a session */
 	char	   *asked;			/* $1 */
 	uint64_t	ask;			/* what was asked of pool, or 0 */
 	bool		retried;

@@ -333,8 +333,14 @@ put_operation(void *arg, const RestRoute *route)
 
 	if (body != NULL)
 		(void) json_object_set_new(operation, "requestBody", body);
-	if (route->access == REST_STAFF)
-		(void) json_object_set_new(operation, "security", json_pack("[{s[]}]", "role"));
+	if (route->access == REST_STAFF && (route->flags & REST_WRITES))
+		(void) json_object_set_new(operation, "security", json_pack("[{s[]}, {s[] s[]}]", "role", "session", "csrf_token"));
+	else if (route->access == REST_STAFF)
+		(void) json_object_set_new(operation, "security", json_pack("[{s[]}, {s[]}]", "role", "session"));
+	else if ((route->flags & REST_SESSION) && strcmp(route->method, "GET") == 0)
+		(void) json_object_set_new(operation, "security", json_pack("[{s[]}]", "session"));
+	else if ((route->flags & REST_SESSION) && strcmp(route->method, "DELETE") == 0)
+		(void) json_object_set_new(operation, "security", json_pack("[{s[] s[]}]", "session", "csrf_token"));
 	else if (route->access == REST_PAGE)
 		(void) json_object_set_new(operation, "security", json_pack("[{s[]}, {s[]}]", "key", "key_in_query"));
 	snprintf(path, sizeof(path), "/%s", route->pattern);
@@ -364,7 +370,7 @@ make_document(const char *prefix)
 	(void) rest_each_route(put_operation, paths);
 	schema_each(put_schema, schemas);
 	(void) json_object_set_new(schemas, "Problem", problem_schema());
-	return json_pack("{ss s{ss ss ss} s[{so}] so s{so s{so} s{s{ssssss} s{ssssss} s{ssssss}}}}",
+	return json_pack("{ss s{ss ss ss} s[{so}] so s{so s{so} s{s{ssssss} s{ssssssss} s{ssssssss} s{ssssss} s{ssssss}}}}",
 					 "openapi", "3.1.0",
 					 "info", "title", "Incomplete orders", "version", ICO_VERSION,
 					 "description", "Carts that became no order: their life, the messages that recover them, and what came of it. Money is a number with all its digits.",
@@ -375,6 +381,8 @@ make_document(const char *prefix)
 													   json_pack("{s{s{ss}}}", PROBLEM_TYPE, "schema", "$ref", "#/components/schemas/Problem")),
 					 "securitySchemes",
 					 "role", "type", "http", "scheme", "basic", "description", "A role of the database and its password",
+					 "session", "type", "apiKey", "in", "cookie", "name", "incomplete_orders_session", "description", "What POST session/ sets, for the admin's pages",
+					 "csrf_token", "type", "apiKey", "in", "header", "name", "X-CSRF-Token", "description", "That of the session; Origin must be this address, too",
 					 "key", "type", "apiKey", "in", "header", "name", "X-Publishable-Key",
 					 "key_in_query", "type", "apiKey", "in", "query", "name", "key");
 }

@@ -23,6 +23,7 @@ static const RestSchema *const tables[] = {
 	list_schemas,
 	campaign_schemas,
 	staff_schemas,
+	session_schemas,
 	statistics_schemas,
 	page_schemas,
 	hook_schemas,

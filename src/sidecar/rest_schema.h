@@ -56,6 +56,7 @@ extern const RestSchema order_schemas[];
 extern const RestSchema list_schemas[];
 extern const RestSchema campaign_schemas[];
 extern const RestSchema staff_schemas[];
+extern const RestSchema session_schemas[];
 extern const RestSchema statistics_schemas[];
 extern const RestSchema page_schemas[];
 extern const RestSchema hook_schemas[];

@@ -28,6 +28,7 @@
 #include "page.h"
 #include "proxy.h"
 #include "rest.h"
+#include "session.h"
 #include "shopper.h"
 #include "sns.h"
 #include "staff.h"
@@ -48,6 +49,8 @@ typedef struct ServeOptions
 	int			pool;
 	const char *staff_dbname;
 	int			staff_idle;
+	int			session_idle;
+	int			session_most;
 	const char *prefix;
 	const char *trusted_proxy;
 	int			max_header;
@@ -77,6 +80,10 @@ static const OptionDef serve_options[] = {
 	"where staff log in, if elsewhere: it must ask for passwords"},
 	{"staff-idle", 0, OPTION_SPAN, offsetof(ServeOptions, staff_idle), "TIME", "60s", 1, 3600,
 	"age at which a connection of staff ends"},
+	{"session-idle", 0, OPTION_SPAN, offsetof(ServeOptions, session_idle), "TIME", "30m", 1, 43200,
+	"time without a touch that signs staff out of the admin's pages"},
+	{"session-most", 0, OPTION_SPAN, offsetof(ServeOptions, session_most), "TIME", "12h", 1, 43200,
+	"the same of a session in any case"},
 	{"prefix", 0, OPTION_TEXT, offsetof(ServeOptions, prefix), "PATH", NULL, 0, 0,
 	"what a proxy puts before each path, e.g. /shop"},
 	{"trusted-proxy", 0, OPTION_TEXT, offsetof(ServeOptions, trusted_proxy), "LIST", NULL, 0, 0,
@@ -139,6 +146,7 @@ typedef struct Server
 	Visits		visits;
 	Shopper		shopper;
 	Staff		staff;
+	Sessions	sessions;
 	Proxies		proxies;
 	Rest		rest;
 	Traffic		traffic;
@@ -309,12 +317,14 @@ turn(Server *server, int64_t deadline)
 	deadline = sooner(deadline, http_deadline(server->http));
 	deadline = sooner(deadline, pool_deadline(&server->pool));
 	deadline = sooner(deadline, staff_deadline(&server->staff));
+	deadline = sooner(deadline, sessions_deadline(&server->sessions));
 	deadline = sooner(deadline, visits_deadline(&server->visits));
 	if (server->metrics != NULL)
 		deadline = sooner(deadline, http_deadline(server->metrics));
 	(void) loop_wait_news(server->loop, server->epoll_fd, POLLIN, deadline);
 	pool_listen(server->epoll_fd);
 	pool_turn(&server->pool);
+	sessions_turn(&server->sessions);
 	staff_turn(&server->staff);
 	visits_turn(&server->visits);
 	trials_turn(server->trials);
@@ -368,6 +378,7 @@ stop(Server *server)
 	if (server->metrics != NULL)
 		http_stop(server->metrics);
 	traffic_free(&server->traffic);
+	sessions_free(&server->sessions);
 	staff_free(&server->staff);
 	page_free(server->rest.page);
 	sns_free(server->sns);
@@ -406,7 +417,7 @@ init_pools(Server *server, const ServeOptions *options)
 	traffic_init(&server->traffic, &server->pool, &server->staff);
 	server->shopper = (Shopper) {&server->pool, &server->visits, &server->traffic};
 	server->rest = (Rest) {
-		.pool = &server->pool,.staff = &server->staff,.page = page_new(&options->page),.prefix = options->prefix != NULL ? options->prefix : "",
+		.pool = &server->pool,.staff = &server->staff,.sessions = &server->sessions,.page = page_new(&options->page),.prefix = options->prefix != NULL ? options->prefix : "",
 			.body_most = (size_t) options->max_body,.proxies = &server->proxies
 	};
 }
@@ -539,7 +550,8 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 		failure_set(failure, EX_OSERR, "out of memory");
 		return false;
 	}
-	if (!staff_init(&server->staff, server->loop, staff_dbname, server->epoll_fd))
+	if (!staff_init(&server->staff, server->loop, staff_dbname, server->epoll_fd) ||
+		!sessions_init(&server->sessions, options->session_idle, options->session_most))
 	{
 		failure_set(failure, EX_OSERR, "there is no randomness");
 		return false;

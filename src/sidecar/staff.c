@@ -1,6 +1,6 @@
 /*
  * staff.c
- *		Staff: roles of the database, logged in by HTTP Basic.
+ *		Staff: roles of the database, logged in by HTTP Basic or a session.
  *
  * A login is a role with one password, and a small pool of connections that were opened
  * with it; whatever is done with them, the role's own rights count.  The database alone
@@ -14,8 +14,12 @@
  * address, and their role, wait; but neither an open login nor a role from where it has
  * logged in before waits for what others try with its name: nobody can lock out who works.
  *
- * Memory: a Login lives until no request uses it and its connections are closed.  Its
- * password is overwritten before it is freed.
+ * A session of session.c holds a login, which then keeps its password without any
+ * connection; what a connection must be like is looked at again each time.
+ *
+ * Memory: a Login lives until no request uses it, no session holds it and its connections
+ * are closed; with the last session they are closed at once.  Its password is overwritten
+ * before it is freed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +28,7 @@
 
 #include "problem.h"
 #include "proxy.h"
+#include "session.h"
 #include "staff.h"
 
 #define LOGINS_MOST 64
@@ -55,6 +60,8 @@ struct Login
 	unsigned char digest[32];
 	char		address[64];	/* the network of who opened it */
 	int			users;			/* requests */
+	int			sessions;
+	bool		ending;			/* its last session is over */
 	bool		counted;		/* as a try */
 	Pool		pool;
 };
@@ -211,7 +218,9 @@ free_login(Login *login)
 static void
 refuse_login(RestCall *call, const char *detail)
 {
-	http_add_header(call->request, "WWW-Authenticate", "Basic realm=\"incomplete-orders\", charset=\"UTF-8\"");
+	/* A browser would ask for a password by itself, and send it from then on. */
+	if (!session_is_page(call))
+		http_add_header(call->request, "WWW-Authenticate", "Basic realm=\"incomplete-orders\", charset=\"UTF-8\"");
 	problem_refuse(call->request, HTTP_UNAUTHORIZED, detail);
 }
 
@@ -220,7 +229,12 @@ bool
 staff_refuse(RestCall *call, const Failure *failure)
 {
 	Login	   *login = call->login;
+	bool		wrong = strncmp(failure->sqlstate, "28", 2) == 0;
 
+	if (session_refuse(call, failure))
+		return true;
+	if (wrong || login->state > LOGIN_OPEN)
+		session_lost(call);
 	if (login->state == LOGIN_UNASKED)
 		problem_answer(call->request, &(Problem) {
 			.status = HTTP_FORBIDDEN,.type = "password-not-asked",
@@ -232,7 +246,7 @@ staff_refuse(RestCall *call, const Failure *failure)
 			.status = HTTP_FORBIDDEN,.type = "superuser",.detail = "Superusers do not log in here.",
 			.hint = "Use a role to which grant_to() gave the purpose admin or analyst."
 		});
-	else if (strncmp(failure->sqlstate, "28", 2) == 0)
+	else if (wrong)
 		refuse_login(call, "There is no such role, or its password is another one.");
 	else
 	{
@@ -357,6 +371,59 @@ is_from_elsewhere(const RestCall *call)
 	return name == NULL || host == NULL || strcasecmp(name + 3, host) != 0;
 }
 
+/* Whoever is the role gets in; false: nobody, and that was answered. */
+bool
+staff_log_in(RestCall *call, const char *role, const char *password)
+{
+	Login	   *login = login_as(call, role, password);
+
+	if (login == NULL)
+		return false;
+	staff_use(call, login);
+	return true;
+}
+
+/* The call is asked in the name of that login. */
+void
+staff_use(RestCall *call, Login *login)
+{
+	login->users++;
+	login->ending = false;
+	call->login = login;
+	call->pool = &login->pool;
+}
+
+/* One more session of it. */
+void
+staff_hold(Login *login)
+{
+	if (login->sessions++ == 0)
+		login->staff->n--;
+}
+
+/* One session less. */
+void
+staff_let_go(Login *login)
+{
+	if (--login->sessions > 0)
+		return;
+	login->staff->n++;
+	login->ending = true;
+}
+
+/* Was it taken, when it was last asked? */
+bool
+staff_is_good(const Login *login)
+{
+	return login->state <= LOGIN_OPEN;
+}
+
+const char *
+staff_role(const Login *login)
+{
+	return login->role;
+}
+
 /* Finds out in whose name the call is, and lets it go on, or answers. */
 void
 staff_admit(RestCall *call)
@@ -364,28 +431,27 @@ staff_admit(RestCall *call)
 	const char *role;
 	const char *password;
 	char	   *text;
-	Login	   *login;
+	bool		in;
 
 	if (is_from_elsewhere(call))
 	{
 		problem_refuse(call->request, HTTP_FORBIDDEN, "This came from a page of another site.");
 		return;
 	}
+	/* Who says who he is means it: his cookie is not looked at. */
+	if (http_header(call->request, "Authorization") == NULL && session_admit(call))
+		return;
 	text = read_basic(http_header(call->request, "Authorization"), &role, &password);
 	if (text == NULL)
 	{
 		refuse_login(call, "A role of the database and its password are asked for (HTTP Basic).");
 		return;
 	}
-	login = login_as(call, role, password);
+	in = staff_log_in(call, role, password);
 	explicit_bzero((char *) password, strlen(password));
 	g_free(text);
-	if (login == NULL)
-		return;
-	login->users++;
-	call->login = login;
-	call->pool = &login->pool;
-	rest_go_on(call);
+	if (in)
+		rest_go_on(call);
 }
 
 void
@@ -402,9 +468,9 @@ staff_leave(RestCall *call)
 static bool
 is_over(const Login *login)
 {
-	if (login->users > 0 || pool_waiting(&login->pool) > 0)
+	if (login->users > 0 || login->sessions > 0 || pool_waiting(&login->pool) > 0)
 		return false;
-	return login->state > LOGIN_OPEN || pool_is_down(&login->pool);
+	return login->state > LOGIN_OPEN || login->ending || pool_is_down(&login->pool);
 }
 
 void

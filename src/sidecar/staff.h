@@ -1,6 +1,6 @@
 /*
  * staff.h
- *		Staff: roles of the database, logged in by HTTP Basic.
+ *		Staff: roles of the database, logged in by HTTP Basic or a session.
  */
 #ifndef ICO_STAFF_H
 #define ICO_STAFF_H
@@ -19,7 +19,7 @@ typedef struct Staff
 	int64_t		idle_limit;		/* of a connection, set by serve; no password counts for longer unasked */
 	unsigned char key[32];		/* of the digests; made anew by each start */
 	Login	   *logins;
-	int			n;
+	int			n;				/* of them that no session holds */
 	Attempts	by_address;
 	Attempts	by_role;
 	GHashTable *known;			/* "NETWORK ROLE" of logins that succeeded: they do not wait for others' tries */
@@ -37,5 +37,13 @@ extern void staff_connections(const Staff *staff, int *open, int *busy, int *wai
 extern void staff_admit(RestCall *call);
 extern bool staff_refuse(RestCall *call, const Failure *failure);
 extern void staff_leave(RestCall *call);
+
+/* for sessions */
+extern bool staff_log_in(RestCall *call, const char *role, const char *password);
+extern void staff_use(RestCall *call, Login *login);
+extern void staff_hold(Login *login);
+extern void staff_let_go(Login *login);
+extern bool staff_is_good(const Login *login);
+extern const char *staff_role(const Login *login);
 
 #endif							/* ICO_STAFF_H */
