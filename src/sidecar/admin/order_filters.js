@@ -14,7 +14,8 @@ export const TABS = [
 	['recovered', 'Recovered', { status: 'converted', outcome: 'recovered' }, WORDS.recovered],
 	state('converted'), state('expired'), state('dismissed'), state('deleted'), state('reversed'),
 ];
-export const RARE_TABS = ['dismissed', 'deleted', 'reversed'];
+// shown when there are any
+export const RARE_TABS = ['payment_pending', 'payment_failed', 'dismissed', 'deleted', 'reversed'];
 const tabNamed = (name) => TABS.find(([one]) => one === name);
 
 const any = (options) => [['', 'Any'], ...options];

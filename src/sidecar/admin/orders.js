@@ -23,8 +23,8 @@ let chosenIn = '';
 function Who({ order }) {
 	const name = person(order);
 	const more = [order.email, order.phone].filter((one) => one && one !== name);
-	return html`<div class="who-cell"><a href=${link(`orders/${order.id}/`)}>${name}</a>
-		<small>${more.length ? more.join(' · ') : order.email || order.phone ? (order.customer_id ? 'Customer' : 'Guest') : 'No e-mail or phone'}</small></div>`;
+	return html`<div class="who-cell"><a href=${link(`orders/${order.id}/`)} title=${name.length > 60 ? name : null}><bdi>${name}</bdi></a>
+		<small>${more.length ? more.map((one, i) => html`${i > 0 && ' · '}<bdi>${one}</bdi>`) : order.email || order.phone ? (order.customer_id ? 'Customer' : 'Guest') : 'No e-mail or phone'}</small></div>`;
 }
 
 const whyNot = (order) => (order.closed_at ? 'It is closed' : order.is_expired ? 'Its deadline has passed' : 'It is empty');
@@ -130,12 +130,15 @@ export default function Orders() {
 	const ordering = query.ordering || (tab === 'rescue' && plain !== wanted ? '-total_amount' : '-created_at');
 	const size = SIZES.includes(query.size) ? query.size : '20';
 	const list = useGet(PATH, { ...asked, ordering, page_size: size, cursor: query.cursor });
-	const { status, outcome, ...rest } = narrowed(query);
-	const counts = useGet(PATH + 'counts/', { ...(everywhere && { shop: '*' }), ...rest });
+	const counts = useGet(PATH + 'counts/', { ...(everywhere && { shop: '*' }), ...narrowed(query) });
 	const unsorted = tooMany(list.problem);
 	useEffect(() => {
 		if (unsorted && !query.ordering) setPlain(wanted);
 	}, [unsorted, wanted]);
+	useEffect(() => {
+		const current = document.querySelector('nav.tabs [aria-current]');
+		if (current) current.scrollIntoView({ block: 'nearest', inline: 'center' });
+	}, [tab, Boolean(counts.data)]);
 	useEffect(() => {
 		if (query.focus !== 'search') return;
 		document.getElementById('search').focus();
