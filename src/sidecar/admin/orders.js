@@ -38,9 +38,8 @@ const columns = (all) => [
 	{ name: 'step', label: 'Step', hideSmall: true, render: (o) => steps(o) },
 	{ name: 'days', label: 'Days old', align: 'right', hideSmall: true, render: (o) => number(o.days_old) },
 	{ name: 'attempts', label: 'Attempts', align: 'right', sort: 'recovery_attempts', render: (o) => html`<span title=${o.last_recovery_at ? `The last one: ${exact(o.last_recovery_at)}` : null}>${number(o.recovery_attempts)}</span>` },
-	{ name: 'can', label: 'Can convert', hideSmall: true, render: (o) => (o.can_convert ? 'Yes' : html`<span class="soft" title=${whyNot(o)}>${o.order_number ? `No: is ${o.order_number}` : 'No'}</span>`) },
-	{ name: 'activity', label: 'Last activity', sort: 'updated_at', hideSmall: true, render: (o) => html`<${Ago} at=${o.last_activity_at} />` },
-	{ name: 'created', label: 'Created', sort: 'created_at', render: (o) => html`<${Ago} at=${o.created_at} />` },
+	{ name: 'can', label: 'Can convert', hideSmall: true, render: (o) => (o.can_convert ? 'Yes' : html`<span class="soft reference" title=${o.order_number ? 'It is this order' : whyNot(o)}>${o.order_number ? o.order_number : 'No'}</span>`) },
+	{ name: 'created', label: 'Created', sort: 'created_at', render: (o) => html`<span title=${`Last activity: ${exact(o.last_activity_at)}`}><${Ago} at=${o.created_at} /></span>` },
 ];
 
 const CAPTURE = `SELECT incomplete_orders.capture_cart('session-1',
