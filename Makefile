@@ -121,6 +121,7 @@ SQL_PARTS = \
 	sql/functions/links.sql \
 	sql/functions/list.sql \
 	sql/functions/pages.sql \
+	sql/functions/sequences.sql \
 	sql/functions/presets.sql \
 	sql/functions/attach.sql \
 	sql/functions/retention.sql \

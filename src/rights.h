@@ -76,6 +76,7 @@
 	R(F, list_consents, ICO_ADMIN) \
 	R(F, list_shops, ICO_ANALYST | ICO_ADMIN) \
 	R(F, list_coupons, ICO_ADMIN) \
+	R(F, list_issued_coupons, ICO_ADMIN) \
 	R(F, orders_of, ICO_STAFF_OR_APP) \
 	R(F, suppress, ICO_STAFF_OR_APP) \
 	R(F, unsuppress, ICO_ADMIN) \
@@ -108,6 +109,7 @@
 	R(F, list_campaigns, ICO_ADMIN) \
 	R(F, configure_step, ICO_ADMIN) \
 	R(F, remove_step, ICO_ADMIN) \
+	R(F, save_campaign, ICO_ADMIN) \
 	R(F, send_recovery_emails, ICO_SENDER | ICO_ADMIN) \
 	R(F, send_recovery_email, ICO_SENDER | ICO_ADMIN) \
 	R(F, send_recovery_emails_many, ICO_SENDER | ICO_ADMIN) \
@@ -177,6 +179,7 @@
 	R(F, remove_coupon, ICO_ADMIN) \
 	R(F, redeem_coupon, ICO_STAFF_OR_APP) \
 	R(F, template_variables, ICO_ADMIN) \
+	R(F, check_texts, ICO_ADMIN) \
 	R(F, list_templates, ICO_ADMIN) \
 	R(F, save_template, ICO_ADMIN) \
 	R(F, delete_template, ICO_ADMIN) \

@@ -71,6 +71,7 @@
 			UNIQUE (shop_id, message_id)
 		);
 		CREATE INDEX issued_coupons_root ON incomplete_orders.issued_coupons (shop_id, root_id);
+		CREATE INDEX issued_coupons_issued ON incomplete_orders.issued_coupons (shop_id, issued_at, code);
 		-- Whose they are, by the keys of _person_keys().
 		CREATE TABLE incomplete_orders.coupon_persons (
 			shop_id integer NOT NULL,

@@ -113,7 +113,10 @@ fail_from_result(const PGresult *result, const PGconn *conn, Failure *failure)
 	if (strlen(sqlstate) == 5)
 		memcpy(failure->sqlstate, sqlstate, 6);
 	if (is_ours(sqlstate))
+	{
 		failure->detail = copy_of(PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
+		failure->field = copy_of(PQresultErrorField(result, PG_DIAG_COLUMN_NAME));
+	}
 	if (!may_quote(sqlstate))
 		failure->hint = copy_of(PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
 	/* The server's hints about functions and schemas are for who writes SQL. */

@@ -20,6 +20,7 @@ failure_clear(Failure *failure)
 	free(failure->message);
 	free(failure->detail);
 	free(failure->hint);
+	free(failure->field);
 	memset(failure, 0, sizeof(*failure));
 }
 

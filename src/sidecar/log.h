@@ -17,6 +17,7 @@ typedef struct Failure
 	char	   *message;
 	char	   *detail;
 	char	   *hint;
+	char	   *field;			/* the error's column: which member of the request is wrong */
 } Failure;
 
 extern void failure_clear(Failure *failure);

@@ -113,6 +113,7 @@ problem_answer(Request *request, const Problem *problem)
 	put(document, "detail", problem->detail);
 	put(document, "code", problem->code);
 	put(document, "hint", problem->hint);
+	put(document, "field", problem->field);
 	text = json_dumps(document, JSON_COMPACT);
 	json_decref(document);
 	http_answer(request, &(Answer) {
@@ -182,7 +183,8 @@ problem_failure(Request *request, const Failure *failure)
 			log_trouble(failure, "request", 0);
 		problem_answer(request, &(Problem) {
 			.status = meanings[i].status,.detail = words != NULL ? words : meanings[i].detail,.type = ours ? sqlstate : NULL,
-				.code = sqlstate,.hint = meanings[i].detail == NULL ? for_clients(failure->hint) : NULL,.retry_after = meanings[i].retry_after
+				.code = sqlstate,.hint = meanings[i].detail == NULL ? for_clients(failure->hint) : NULL,
+				.field = meanings[i].detail == NULL ? failure->field : NULL,.retry_after = meanings[i].retry_after
 		});
 		free(words);
 		return;

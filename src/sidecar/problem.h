@@ -15,6 +15,7 @@ typedef struct Problem
 	const char *type;			/* the end of a urn:incomplete-orders:, or NULL: about:blank */
 	const char *code;			/* SQLSTATE, or NULL */
 	const char *hint;			/* or NULL */
+	const char *field;			/* which member of the body is wrong, as in "steps[0].delay", or NULL */
 	int			retry_after;	/* seconds, or 0 */
 } Problem;
 

@@ -172,10 +172,11 @@ put_schema(void *arg, const RestSchema *schema)
 static json_t *
 problem_schema(void)
 {
-	return json_pack("{ss ss s[ss] s{s{ss} s{ss} s{ss} s{ss} s{ssss} s{ss}}}",
+	return json_pack("{ss ss s[ss] s{s{ss} s{ss} s{ss} s{ss} s{ssss} s{ss} s{ssss}}}",
 					 "description", "A problem document (RFC 9457)", "type", "object", "required", "title", "status",
 					 "properties", "type", "type", "string", "title", "type", "string", "status", "type", "integer", "detail", "type", "string",
-					 "code", "type", "string", "description", "The SQLSTATE of what the database said", "hint", "type", "string");
+					 "code", "type", "string", "description", "The SQLSTATE of what the database said", "hint", "type", "string",
+					 "field", "type", "string", "description", "Which member of the body is wrong");
 }
 
 /* ---------------------------------------------------------------------------

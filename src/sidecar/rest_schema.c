@@ -85,6 +85,8 @@ static const RestField parameters[] = {
 	{"customer_id", TYPE_TEXT, 0, NULL, "Only of this customer", NULL},
 	{"reason", TYPE_TEXT, 0, NULL, "Why, for the history", NULL},
 	{"at", TYPE_INSTANT, 0, NULL, "As of this instant", NULL},
+	{"not_older_than", TYPE_SPAN, 0, NULL, "As if the campaign were turned on for carts that were left at most so long ago", "\"1 day\""},
+	{"state", TYPE_WORD, 0, "open,used,expired", "Only those in this state", NULL},
 	{NULL}
 };
 
