@@ -57,7 +57,9 @@ DECLARE
 	delay interval;
 	chosen text := settings ->> 'template';
 	v record;
-	fault text[];
+	message text;
+	detail text;
+	hint text;
 BEGIN
 	delay := incomplete_orders._step_delay(settings);
 	IF delay IS NULL OR delay <= after THEN
@@ -96,8 +98,8 @@ BEGIN
 	END LOOP;
 	RETURN delay;
 EXCEPTION WHEN invalid_parameter_value THEN
-	GET STACKED DIAGNOSTICS fault[1] = MESSAGE_TEXT, fault[2] = PG_EXCEPTION_DETAIL, fault[3] = PG_EXCEPTION_HINT;
-	RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = fault[1], DETAIL = fault[2], HINT = fault[3], COLUMN = place || '.' || field;
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = message, DETAIL = detail, HINT = hint, COLUMN = place || '.' || field;
 END
 $$;
 COMMENT ON FUNCTION incomplete_orders._write_step(text, text, integer, jsonb, jsonb, interval, text, timestamptz) IS
