@@ -298,7 +298,7 @@ SCENARIOS = {
     "enable_campaign": lambda: good(204, {"not_older_than": "2 hours"}, campaign="cart"),
     "disable_campaign": lambda: good(204, campaign="cart"),
     "save_campaign": lambda: good(body={"steps": [{"step": 1, "delay": "1 hour", "template": "cart_abandoned"}, {"delay": "2 days", "template": "cart_reminder",
-                                                  "variants": [{"variant": "a", "weight": 1}], "coupon": {"percentage": 10}}]}, campaign="cart"),
+                                                  "variants": [{"variant": "a", "weight": 1}], "coupon": {"percentage": 10}}]}, campaign="partial"),
     "forecast_campaign": lambda: left() and good(query={"at": "2999-01-01T00:00:00Z", "not_older_than": "1 day", "page_size": 5}, campaign="cart"),
     "configure_step": lambda: good(204, {"delay": "100 hours", "template": "cart_abandoned"}, campaign="cart", step=4),
     "remove_step": lambda: db.execute("SELECT incomplete_orders.configure_step('cart', 5, '{\"delay\": \"300 hours\", \"template\": \"cart_final\"}')") and good(204, campaign="cart", step=5),
