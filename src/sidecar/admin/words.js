@@ -63,8 +63,10 @@ export const STATES = {
 	lost: { label: 'Lost', colour: 'lost', means: WORDS.lost },
 	// checks
 	ok: { label: 'Well', colour: 'recovered' },
-	warning: { label: 'Look at it', colour: 'abandoned' },
-	critical: { label: 'Act now', colour: 'lost' },
+	warn: { label: 'Look at it', colour: 'abandoned' },
+	alarm: { label: 'Act now', colour: 'lost' },
+	broken: { label: 'Broken', colour: 'lost', means: 'It cannot be read. Nothing is lost meanwhile.' },
+	sending: { label: 'Being sent', colour: 'created' },
 };
 export const STATUSES = ['pending', 'payment_pending', 'payment_failed', 'abandoned', 'converted', 'expired', 'dismissed', 'deleted', 'reversed'];
 export const KINDS = { cart: 'Cart', payment: 'Payment', partial: 'Partly filled' };

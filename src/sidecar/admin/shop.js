@@ -1,0 +1,272 @@
+// A shop: its settings, the key of its pages, who works for it, what it knows of a person.
+import { html, useState, useEffect, useRef } from './vendor/preact.js';
+import { send, href, useGet, may, loadSession } from './api.js';
+import { useRoute, link, go, guardLeaving } from './route.js';
+import { day, plural } from './format.js';
+import { Page, Section, Tabs, Table, Field, Choice, Asked, Notice, ProblemNotice, Pill, Copy, confirm, dialog, announce } from './ui.js';
+import { useShop, quoted } from './one_shop.js';
+import { Control, same, shown } from './settings.js';
+
+// ---------------------------------------------------------------------------
+// Settings
+
+const UPPER = { url: 'address', ids: 'IDs' };
+const title = (setting) => setting.split('_').map((word) => UPPER[word] || word).join(' ').replace(/^./, (c) => c.toUpperCase()).replace('Cut off', 'Cut-off');
+
+async function rotate(reload) {
+	const values = await confirm({
+		title: 'Make a new publishable key?',
+		body: 'Put the new key into the pages of the shop. The present one goes on working for as long as you say here, so that pages that are open or cached can still send their carts. One that is older stops at once.',
+		fields: [{ name: 'keep', label: 'The present key works for', value: '7 days', options: [['7 days', '7 days more'], ['1 day', '1 day more'], ['1 hour', '1 hour more'], ['30 days', '30 days more'], ['0', 'no time: it stops now']] }],
+		action: 'Make a new key',
+	});
+	if (!values) return;
+	try {
+		await send('POST', 'settings/publishable-key/', { keep: values.keep });
+		announce('There is a new publishable key.', 'good');
+		reload();
+	} catch (problem) {
+		announce(`${problem.detail} ${problem.hint || ''}`, 'bad');
+	}
+}
+
+function Row({ setting, draft, problem, onChange, reload }) {
+	const { setting: name, meaning, value, default_value: standard, note, kind } = setting;
+	const isNew = draft !== undefined;
+	const now = !isNew ? value : draft === null ? standard : draft;
+	// null is how a default comes back
+	const put = (next, wrong) => onChange(name, wrong ? { wrong: next } : same(next, value) ? undefined : same(next, standard) ? null : next);
+	return html`<div class=${isNew ? 'setting changed' : 'setting'} id=${`setting-${name}`} data-setting=${name}>
+		<${Field} label=${html`${title(name)} ${isNew && html`<span class="pill" data-colour="converted">changed</span>`}`} hint=${meaning} problem=${problem}>
+			${(ids) => html`<div class="control"><${Control} setting=${setting} ids=${ids} value=${now && now.wrong !== undefined ? now.wrong : now} onChange=${put} />
+				<p class="below">${kind === 'key'
+					? html`${may('rotate_publishable_key') && html`<button type="button" class="outline small" onClick=${() => rotate(reload)}>${value ? 'New key' : 'Make a key'}</button>`}`
+					: html`${standard !== null && html`<span>Default: ${shown(setting, standard)}</span>`}
+						${standard !== null && !same(now, standard) && html` <button type="button" class="link" onClick=${() => put(standard)}>Use it</button>`}
+						${isNew && html` <button type="button" class="link" onClick=${() => onChange(name, undefined)}>Undo</button>`}`}
+					${note && html` <span>${note}</span>`}</p></div>`}
+		<//></div>`;
+}
+
+// Which setting the database complains of, and what it says.
+function ofSetting(problem) {
+	const found = /setting "(\w+)"(?::\s*([^]*))?/.exec(problem.detail || '');
+	return found ? { [found[1]]: [found[2] || problem.detail, problem.hint].filter(Boolean).join(' ') } : null;
+}
+
+function Settings({ rows, reload }) {
+	const [drafts, setDrafts] = useState({});
+	const [problems, setProblems] = useState({});
+	const [failure, setFailure] = useState(null);
+	const [busy, setBusy] = useState(false);
+	const form = useRef();
+	const names = Object.keys(drafts);
+	const wrong = names.filter((name) => drafts[name] && drafts[name].wrong !== undefined);
+	useEffect(() => (names.length === 0 ? undefined : guardLeaving(() => confirm({
+		title: 'Leave without saving?', body: `${plural(names.length, 'setting')} changed and not saved.`, action: 'Leave', cancel: 'Stay', danger: true }))), [names.length > 0]);
+	const change = (name, value) => {
+		setDrafts((old) => {
+			const next = { ...old };
+			if (value === undefined) delete next[name];
+			else next[name] = value;
+			return next;
+		});
+		setProblems((old) => ({ ...old, [name]: undefined }));
+	};
+	const point = (name) => {
+		const field = form.current.querySelector(`[data-setting="${name}"] :is(input, textarea, select)`);
+		if (field) field.focus();
+	};
+	const save = async (event) => {
+		event.preventDefault();
+		if (names.length === 0 || busy) return;
+		if (wrong.length) return point(wrong[0]);
+		setBusy(true);
+		setFailure(null);
+		try {
+			await send('PATCH', 'settings/', drafts);
+			setDrafts({});
+			setProblems({});
+			announce(`Saved: ${names.map(title).join(', ')}.`, 'good');
+			reload();
+			if (['name', 'time_zone', 'currency'].some((name) => name in drafts)) loadSession().catch(() => {});
+		} catch (problem) {
+			const at = ofSetting(problem);
+			if (at) {
+				setProblems(at);
+				announce(`Nothing was saved. ${title(Object.keys(at)[0])}: ${Object.values(at)[0]}`, 'bad');
+				setTimeout(() => point(Object.keys(at)[0]));
+			} else setFailure(problem);
+		}
+		setBusy(false);
+	};
+	const sections = [...new Set(rows.map((row) => row.section))];
+	return html`<form ref=${form} class="settings" noValidate onSubmit=${save}>
+		<nav class="jump" aria-label="Groups of settings">${sections.map((section, i) => html`<button type="button" class="plain" key=${section}
+			onClick=${() => { const at = form.current.querySelectorAll('section')[i]; at.scrollIntoView({ block: 'start' }); at.querySelector('input, textarea, select, button').focus({ preventScroll: true }); }}>${section}</button>`)}</nav>
+		<div>${sections.map((section) => html`<${Section} key=${section} title=${section}>
+			${rows.filter((row) => row.section === section).map((row) => html`<${Row} key=${row.setting} setting=${row} draft=${drafts[row.setting]} problem=${problems[row.setting]} onChange=${change} reload=${reload} />`)}<//>`)}
+		${failure && html`<${ProblemNotice} problem=${failure} />`}
+		<div class="save" hidden=${names.length === 0} role="region" aria-label="Changes that are not saved">
+			<span><strong>${plural(names.length, 'setting')} changed</strong> <small>${names.map(title).join(', ')}</small></span>
+			<div class="actions"><button type="button" class="outline secondary" disabled=${busy} onClick=${() => { setDrafts({}); setProblems({}); setFailure(null); }}>Discard</button>
+				<button type="submit" disabled=${busy} aria-busy=${busy ? 'true' : null}>Save</button></div>
+		</div></div>
+	</form>`;
+}
+
+// ---------------------------------------------------------------------------
+// Members
+
+const PURPOSES = {
+	admin: 'Staff: everything in the shop',
+	analyst: 'Figures, without anything personal',
+	app: 'The shop’s own program',
+	sender: 'The program that sends mails and runs what is due',
+};
+
+function Members({ of, shop }) {
+	const [role, setRole] = useState('');
+	const [purpose, setPurpose] = useState('admin');
+	const grants = `CREATE ROLE ${/^[a-z_][a-z0-9_]*$/.test(role || 'maria') ? role || 'maria' : `"${role.replace(/"/g, '""')}"`} LOGIN PASSWORD '...';\nSELECT incomplete_orders.grant_to(${quoted(role || 'maria')}, '${purpose}', ${quoted(shop)});`;
+	const takeBack = (row) => `SELECT incomplete_orders.revoke_from(${quoted(row.role)}, '${row.purpose}'${row.all_shops ? '' : `, ${quoted(shop)}`});`;
+	const columns = [
+		{ name: 'role', label: 'Role', render: (row) => html`<strong class="wrap">${row.role}</strong>${row.mine && html` <small>you</small>`}${!row.works && html` <${Pill} state="lost" label="gone" title="The role was dropped: this has no effect any more." />`}` },
+		{ name: 'purpose', label: 'Purpose', render: (row) => html`<span>${row.purpose}<br /><small>${PURPOSES[row.purpose]}</small></span>` },
+		{ name: 'where', label: 'Where', render: (row) => (row.all_shops ? 'All shops' : 'This shop') },
+		{ name: 'since', label: 'Since', render: (row) => html`<span>${day(row.granted_at)} <small>by ${row.granted_by}</small></span>`, hideSmall: true },
+		{ name: 'back', label: 'Take back', render: (row) => html`<${Copy} text=${takeBack(row)} label="Copy the command" />` },
+	];
+	return html`<${Section} title="Who works for this shop" note="Roles of the database, each with what it may do here. Only superusers and members of incomplete_orders_owner change this, in SQL.">
+		<${Asked} of=${of}>${(data) => html`<${Table} label="Members" columns=${columns} rows=${data.results} keyOf=${(row) => row.role + row.purpose + row.all_shops}
+			empty=${html`<p class="empty">Nobody but superusers works for this shop yet.</p>`} />`}<//><//>
+	<${Section} title="Let somebody work here">
+		<div class="row"><${Field} label="Role" placeholder="maria" value=${role} onInput=${(event) => setRole(event.target.value)} />
+			<${Choice} label="Purpose" value=${purpose} options=${Object.entries(PURPOSES).map(([name, words]) => [name, `${name}: ${words}`])} onChange=${setPurpose} /></div>
+		<p class="note">To be run by a superuser or a member of incomplete_orders_owner. Without the last argument of grant_to it is for all shops.</p>
+		<${Copy} text=${grants} block />
+	<//>`;
+}
+
+// ---------------------------------------------------------------------------
+// Persons
+
+const TABLES = { open_orders: 'open orders', closed_orders: 'closed orders', orders: 'completed orders', messages: 'messages', suppressions: 'suppressions', consents: 'consents', order_notes: 'notes', order_changes: 'former values of edits', person_orders: 'links between carts and persons', coupon_persons: 'coupons' };
+const inWords = (table) => TABLES[table] || table.replace(/_/g, ' ');
+const DID = { erase: 'emptied', delete: 'deleted', cancel: 'cancelled', suppress: 'suppressed', remove: 'taken out' };
+
+function saveFile(name, data) {
+	const a = document.createElement('a');
+	a.href = URL.createObjectURL(new Blob([JSON.stringify(data, null, 2)], { type: 'application/json' }));
+	a.download = name;
+	a.click();
+	setTimeout(() => URL.revokeObjectURL(a.href), 10000);
+}
+
+function Persons({ shop }) {
+	const [email, setEmail] = useState('');
+	const [customer, setCustomer] = useState('');
+	const [found, setFound] = useState(null);
+	const [gone, setGone] = useState(null);
+	const [problem, setProblem] = useState(null);
+	const whom = { ...(email.trim() && { email: email.trim() }), ...(customer.trim() && { customer_id: customer.trim() }) };
+	const call = async (act) => {
+		setProblem(null);
+		try {
+			await act();
+		} catch (failure) {
+			setProblem(failure);
+		}
+	};
+	const look = (event) => {
+		event.preventDefault();
+		setGone(null);
+		call(async () => setFound({ whom, data: await send('POST', 'customers/export/', whom) }));
+	};
+	const forget = async () => {
+		const name = found.whom.email || found.whom.customer_id;
+		const values = await confirm({
+			title: 'Forget this person?', danger: true, action: 'Forget',
+			body: html`<p>What waits for <strong class="wrap">${name}</strong> is cancelled, the address is never mailed again, and everything personal goes from every table. Orders, amounts and figures stay, without a name. It cannot be undone.</p>`,
+			fields: [{ name: 'typed', label: html`Type <strong class="wrap">${name}</strong> to go on`, autocomplete: 'off', spellcheck: false, required: true,
+				pattern: name.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&'), title: `Exactly ${name}` }],
+		});
+		if (!values) return;
+		if (values.typed !== name) {
+			announce('What was typed is not that name: nothing was done.', 'bad');
+			return;
+		}
+		call(async () => {
+			setGone({ name, results: (await send('POST', 'customers/forget/', found.whom)).results });
+			setFound(null);
+			announce(`${name} is forgotten.`, 'good');
+		});
+	};
+	const rows = found && Object.entries(found.data).filter(([, value]) => Array.isArray(value) && value.length);
+	return html`<${Section} title="What is kept about a person" note="For the rights of access and of erasure. Named by the address, by the customer's number, or both. By the address alone the customers whose orders have it are included.">
+		<form onSubmit=${look}><div class="row">
+			<${Field} label="E-mail" type="email" autocomplete="off" value=${email} onInput=${(event) => setEmail(event.target.value)} />
+			<${Field} label="Customer" autocomplete="off" value=${customer} onInput=${(event) => setCustomer(event.target.value)} />
+			<button type="submit" class="fit" disabled=${!Object.keys(whom).length}>Look</button></div></form>
+		${problem && html`<${ProblemNotice} problem=${problem} />`}
+		<div aria-live="polite">
+		${found && html`<h3 class="wrap">${found.whom.email || found.whom.customer_id}</h3>
+			${rows.length ? html`<ul>${rows.map(([table, value]) => html`<li key=${table}>${plural(value.length, 'row')} of ${inWords(table)}</li>`)}</ul>` : html`<p>Nothing is kept.</p>`}
+			<div class="actions"><button type="button" class="outline" onClick=${() => saveFile('person.json', found.data)}>Download as JSON</button>
+				${may('forget_customer') && html`<button type="button" class="danger" onClick=${forget}>Forget this person</button>`}</div>`}
+		${gone && html`<${Notice} kind="good" title="The person is forgotten">${gone.results.length ? html`<ul>${gone.results.map((one) => html`<li key=${one.relation + one.action}>${plural(one.n, 'row')} of ${inWords(one.relation)} ${DID[one.action] || one.action}</li>`)}</ul>` : 'Nothing was kept.'}<//>`}
+		</div>
+	<//>
+	${may('export_shop') && html`<${Section} title="Everything of this shop" note="Every row of every table, one JSON object a line, of one instant. It has personal data, but no secrets; keep it accordingly.">
+		<a role="button" class="outline" href=${href('shops/export.ndjson', { shop })} download=${`${shop}.ndjson`}>Download the shop</a><//>`}`;
+}
+
+// ---------------------------------------------------------------------------
+// Another shop, and the page
+
+function NewShop({ close }) {
+	const [values, set] = useState({ shop: '', name: '', currency: 'USD', time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC' });
+	const [problem, setProblem] = useState(null);
+	const put = (name) => (event) => set({ ...values, [name]: event.target.value });
+	const submit = async (event) => {
+		event.preventDefault();
+		try {
+			await send('POST', 'shops/', values);
+			close(values.shop);
+		} catch (failure) {
+			setProblem(failure);
+		}
+	};
+	return html`<form onSubmit=${submit}><header><h2>New shop</h2></header>
+		${problem && html`<${ProblemNotice} problem=${problem} />`}
+		<${Field} label="Name" required value=${values.name} onInput=${put('name')} hint="What customers read." />
+		<${Field} label="Key" required pattern="[a-z0-9_\\-]{1,63}" value=${values.shop} onInput=${put('shop')} hint="a-z, 0-9, _ and -. It stands in every call and never changes." />
+		<div class="grid-2"><${Field} label="Currency" required pattern="[A-Z]{3}" value=${values.currency} onInput=${put('currency')} hint="Three letters, as EUR" />
+		<${Field} label="Time zone" required value=${values.time_zone} onInput=${put('time_zone')} hint="As Europe/Berlin" /></div>
+		<footer><button type="button" class="outline secondary" onClick=${() => close(false)}>Cancel</button><button type="submit">Make the shop</button></footer></form>`;
+}
+
+export default function Shop() {
+	const shop = useShop();
+	const { query } = useRoute();
+	const settings = useGet(shop ? 'settings/list/' : null, { shop });
+	const members = useGet(shop && may('list_members') ? 'members/' : null, { shop });
+	const tabs = [{ name: 'settings', label: 'Settings' }, may('list_members') && { name: 'members', label: 'Members' }, may('export_customer') && { name: 'privacy', label: 'Privacy' }].filter(Boolean);
+	const tab = tabs.some(({ name }) => name === query.tab) ? query.tab : 'settings';
+	// only who is admin of all shops may make another
+	const creates = may('create_shop') && members.data && members.data.results.some((row) => row.mine && row.all_shops && row.purpose === 'admin');
+	const create = async () => {
+		const made = await dialog(NewShop);
+		if (!made) return;
+		await loadSession().catch(() => {});
+		announce('The shop is made. Look through its settings.', 'good');
+		go('shop/', { shop: made });
+	};
+	const name = settings.data && settings.data.results.find((row) => row.setting === 'name');
+	return html`<${Page} title="Shop" heading=${name ? name.value : 'Shop'} actions=${creates && html`<button type="button" class="outline" onClick=${create}>New shop</button>`}>
+		<${Tabs} label="Parts of the shop" tabs=${tabs} current=${tab} to=${(one) => link('shop/', { tab: one === 'settings' ? null : one })} />
+		${shop && tab === 'settings' && html`<${Asked} of=${settings} height="40rem">${(data) => html`<${Settings} rows=${data.results} reload=${settings.reload} />`}<//>`}
+		${shop && tab === 'members' && html`<${Members} of=${members} shop=${shop} />`}
+		${shop && tab === 'privacy' && html`<${Persons} shop=${shop} />`}
+	<//>`;
+}
