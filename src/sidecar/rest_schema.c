@@ -52,6 +52,7 @@ static const RestField parameters[] = {
 	{"webhook-deliveries:status", TYPE_TEXT, 0, NULL, "Only deliveries in this state", NULL},
 	{"webhook", TYPE_TEXT, 0, NULL, "The name of a webhook", "\"crm\""},
 	{"name", TYPE_TEXT, 0, NULL, "The name of an attachment", "\"main\""},
+	{"preset", TYPE_TEXT, 0, NULL, "A shop that is known", "\"vendure\""},
 	{"delivery_id", TYPE_UUID, 0, NULL, "The id of a delivery", NULL},
 	{"kind", TYPE_WORD, 0, "cart,payment,partial", "Only incomplete orders of this kind", NULL},
 	{"is_guest_order", TYPE_BOOLEAN, 0, NULL, "Only those of guests, or of customers", NULL},

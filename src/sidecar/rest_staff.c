@@ -87,7 +87,7 @@ const RestSchema staff_schemas[] = {
 	{"Address", address}, {"Consent", consent}, {"Consenting", consenting}, {"Customer", customer}, {"Forgotten", forgotten},
 	{"CustomerData", anything, SCHEMA_OPEN, "All that is kept about a person"}, {"Check", check}, {"Attachment", attachment},
 	{"NewShop", creating}, {"ShopCreated", created}, {"Setting", setting}, {"SettingPart", setting_part}, {"Rotating", rotating}, {"PublishableKey", key}, {"Member", member},
-	{"Attachable", attachable}, {"Attaching", attaching}, {"AttachCheck", attach_check}, {"SampledCart", sampled}, {"Done", done}, {"Scheduler", scheduler}, {"Job", job},
+	{"Attachable", attachable}, {"Attaching", attaching}, {"AttachCheck", attach_check}, {"SampledCart", sampled}, {"Done", done}, {"Mapping", anything, SCHEMA_OPEN, "A mapping of attach()"}, {"Scheduler", scheduler}, {"Job", job},
 	{NULL}
 };
 
@@ -110,6 +110,7 @@ ARGS " SELECT e::text || E'\n' AS row FROM a, LATERAL incomplete_orders.export_s
 /* No search_path is anybody's here, so a mapping says where its tables are. */
 static const char attach_sql[] =
 ROWS("attach(p ->> 'name', b ->> 'preset', coalesce(nullif(b -> 'mapping', 'null'), '{}'), q ->> 'shop', coalesce((b ->> 'dry_run')::boolean, false))");
+static const char preset_sql[] = ARGS " SELECT 200 AS status, incomplete_orders.attach_mapping(p ->> 'preset')::text AS body FROM a";
 static const char scheduler_sql[] = "SELECT 200 AS status, to_jsonb(s)::text AS body FROM incomplete_orders.scheduler_status() s";
 
 const RestRoute staff_routes[] = {
@@ -135,6 +136,7 @@ const RestRoute staff_routes[] = {
 	GET("health/", "health", health_sql, NULL, "What health() finds", "Check*"),
 	GET("attachments/", "list_attachments", attachments_sql, NULL, "Tables of shops that are watched", "Attachment*"),
 	GET("attachable/", "find_attachable", ROWS("find_attachable(q ->> 'shop')"), NULL, "Tables that look like those of a shop that is known", "Attachable*"),
+	GET("presets/{preset}/", "attach_mapping", preset_sql, NULL, "How the tables of a shop that is known are read", "Mapping"),
 	{"PUT", "attachments/{name}/", "attach", REST_STAFF, REST_BODY | REST_WRITES, NULL, attach_sql, "Captures carts from tables, or changes how; its mapping must name the schema", "Attaching", "AttachCheck*"},
 	ACT("DELETE", "attachments/{name}/", "detach", ROWS("detach(p ->> 'name', q ->> 'shop')"), NULL, "Ends it; what was captured stays, and orders that are open are dismissed", "Done*"),
 	ACT("POST", "attachments/{name}/reconcile/", "reconcile", VOID("reconcile(p ->> 'name', q ->> 'shop')"), NULL, "Has all open carts read again", NULL),

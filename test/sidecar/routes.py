@@ -333,6 +333,7 @@ SCENARIOS = {
     "rotate_publishable_key": lambda: good(body={"keep": "2 days"}),
     "list_members": lambda: good(),
     "find_attachable": lambda: good(),
+    "attach_mapping": lambda: good(preset="vendure"),
     "attach": lambda: tables() and good(name="main", body={"mapping": MAPPING}),
     "detach": lambda: good(name=attached()),
     "reconcile": lambda: good(204, name=attached()),
@@ -358,7 +359,7 @@ for report in ("statistics", "statistics_of_bots", "funnel", *(f"statistics_by_{
 # what needs no order of the shop and tells nothing of it
 NOBODYS = {"template_variables", "list_shops", "health", "list_attachments"}
 # works for the caller's shops, whichever they are, and takes no shop
-ALL_SHOPS = {"create_shop", "scheduler_status", "jobs", "cleanup_expired", "expire_orders", "update_analytics", "template_variables", "list_shops", "health"}
+ALL_SHOPS = {"create_shop", "attach_mapping", "scheduler_status", "jobs", "cleanup_expired", "expire_orders", "update_analytics", "template_variables", "list_shops", "health"}
 # counts what tick counts, of all shops
 COUNTS = {"update_analytics"}
 ANALYST = {name for name in SCENARIOS if name.startswith("statistics") or name in ("funnel", "list_analytics", "analytics_summary", "list_shops")}
