@@ -71,6 +71,7 @@ INSERT INTO ten.calls (object, call) VALUES
 	('configure_shop', 'SELECT incomplete_orders.configure_shop({shop}, ''{"colour": "#000000"}'')'),
 	('shop_settings', 'SELECT incomplete_orders.shop_settings({shop})'),
 	('list_settings', 'SELECT s.setting, s.value FROM incomplete_orders.list_settings({shop}) s'),
+	('list_rights', 'SELECT m.object FROM incomplete_orders.list_rights({shop}) m LIMIT 1'),
 	('list_members', 'SELECT m.role FROM incomplete_orders.list_members({shop}) m'),
 	('find_attachable', 'SELECT f.preset FROM incomplete_orders.find_attachable({shop}) f'),
 	('scheduler_status', 'SELECT s.state OPERATOR(pg_catalog.=) ''none of these'' FROM incomplete_orders.scheduler_status() s'),

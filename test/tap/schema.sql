@@ -49,6 +49,7 @@ INSERT INTO functions VALUES
 	('configure_shop', 'shop settings'),
 	('shop_settings', 'shop'),
 	('list_settings', 'shop : setting section kind choices parts meaning value default_value note'),
+	('list_rights', 'shop : object kind'),
 	('list_members', 'shop : role purpose all_shops granted_at granted_by works mine'),
 	('find_attachable', 'shop : preset schema tables missing refused attached'),
 	('scheduler_status', ' : state ended_at every_seconds'),
