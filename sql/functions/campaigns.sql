@@ -178,13 +178,13 @@ BEGIN
 			PERFORM incomplete_orders.send_recovery_email(id, send_recovery_emails_many.message_type, send_recovery_emails_many.subject,
 				send_recovery_emails_many.idempotency_key || '/' || id, send_recovery_emails_many.at);
 			IF dry_run THEN
-				RAISE EXCEPTION USING ERRCODE = 'IC000';
+				RAISE EXCEPTION USING ERRCODE = 'ICDRY';
 			END IF;
 		EXCEPTION
 			WHEN serialization_failure OR deadlock_detected OR query_canceled OR admin_shutdown THEN
 				RAISE;
 			-- only looked at: it is undone
-			WHEN SQLSTATE 'IC000' THEN
+			WHEN SQLSTATE 'ICDRY' THEN
 				NULL;
 			WHEN SQLSTATE 'IC015' THEN
 				GET STACKED DIAGNOSTICS reason = PG_EXCEPTION_DETAIL;

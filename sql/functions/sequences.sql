@@ -155,9 +155,9 @@ BEGIN
 		WHERE m.shop_id = entered AND m.campaign = save_campaign.campaign AND m.status IN ('queued', 'sending');
 		IF dry_run THEN
 			-- takes all of it back, and does not leave this function
-			RAISE EXCEPTION USING ERRCODE = 'IC000', MESSAGE = 'dry run';
+			RAISE EXCEPTION USING ERRCODE = 'ICDRY', MESSAGE = 'dry run';
 		END IF;
-	EXCEPTION WHEN SQLSTATE 'IC000' THEN
+	EXCEPTION WHEN SQLSTATE 'ICDRY' THEN
 		NULL;
 	END;
 	RETURN NEXT;
