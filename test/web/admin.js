@@ -151,15 +151,32 @@ async function visit(page, where = '') {
   await settled(page);
 }
 
-// Everything that was asked has been answered and shown: twice in a row, since an answer may
-// lead to the next question.
+// What can be seen has been asked, answered and shown: several times in a row, since an answer
+// may lead to the next question.
+const busy = `[...document.querySelectorAll('main [aria-busy=true]')].filter((node) => {
+  const { top, bottom } = node.getBoundingClientRect();
+  return top < innerHeight && bottom > 0 && node.checkVisibility();
+}).length`;
 async function settled(page) {
   let quiet = 0;
   await await_(async () => {
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 20))));
-    quiet = page.asked.size === 0 && await page.evaluate(() => !document.querySelector('main [aria-busy=true]')) ? quiet + 1 : 0;
+    quiet = page.asked.size === 0 && await page.evaluate(busy) === 0 ? quiet + 1 : 0;
     return quiet > 2;
   }, `the page is loaded (${[...(page.asked ?? [])].map((request) => request.url())})`);
+}
+
+// What a page shows only when it is scrolled to, to its end and back.
+async function scrolled(page) {
+  for (let turn = 0; turn < 30; turn++) {
+    const end = await page.evaluate(() => {
+      scrollBy({ top: innerHeight * 0.8, behavior: 'instant' });
+      return scrollY + innerHeight >= document.documentElement.scrollHeight - 2;
+    });
+    await settled(page);
+    if (end) break;
+  }
+  await page.evaluate(() => scrollTo({ top: 0, behavior: 'instant' }));
 }
 
 // Serious findings of axe on the page, in words.
@@ -190,6 +207,7 @@ async function look(page, name, { widths = [360, 1440], themes = ['light', 'dark
   const before = page.viewportSize();
   for (const width of widths) {
     await page.setViewportSize({ width, height: width < 500 ? 780 : 900 });
+    await scrolled(page);
     for (const theme of themes) {
       await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
       await settled(page);
