@@ -37,6 +37,7 @@
 	R(F, grant_to, 0) \
 	R(F, revoke_from, 0) \
 	R(F, rotate_publishable_key, ICO_ADMIN) \
+	R(F, list_image_hosts, ICO_SENDER | ICO_ADMIN) \
 	R(F, shop_of_key, ICO_STAFF_OR_APP) \
 	R(F, capture_cart, ICO_STAFF_OR_APP) \
 	R(F, capture_carts, ICO_STAFF_OR_APP) \

@@ -36,6 +36,7 @@ AS $$
 		('consent_rule', 'Consent', 'choice', '{strict,none}', '{}', 'strict: only who agreed is mailed. none: everybody is, so your program must capture only the addresses to which you may write.'),
 		('base_url', 'Links', 'url', '{}', '{}', 'Where the links in mails lead: the address at which the serving program is reached. Without it mails leave only where the sending program has one.'),
 		('restore_url', 'Links', 'url', '{}', '{}', 'The page of the shop that opens a cart again; {token} or {id} in it is replaced. Without it the page of the mail shows the cart.'),
+		('image_hosts', 'Links', 'list', '{}', '{}', 'From these hosts the admin''s pages show pictures, as https://images.shop.example or https://*.shop.example; from that of logo_url they do anyway.'),
 		('publishable_key', 'Pages of the shop', 'key', '{}', '{}', 'By this key the shop''s pages are known. It is no secret: who has it can write the cart of a session that they know, and nothing else.'),
 		('allowed_origins', 'Pages of the shop', 'list', '{}', '{}', 'Pages of these origins may send carts, as https://shop.example; links and pictures of their lines are kept only from there.'),
 		('page_prices', 'Pages of the shop', 'choice', '{refuse,check,accept}', '{}', 'A page can say any price. refuse: pages may not send lines, only your program may. check: each line gets the price that the availability function says. accept: what the page says is believed.'),

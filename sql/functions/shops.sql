@@ -269,6 +269,11 @@ BEGIN
 			WHERE o IS NULL OR octet_length(o) > 300 OR o ~ unsafe OR o !~ ('^[a-z][a-z0-9+.-]*://' || host || '$')) THEN
 		PERFORM incomplete_orders._refuse_setting('allowed_origins', 'It must be at most 100 origins, each scheme://host or scheme://host:port.', 'For example ["https://shop.example"], without a path.');
 	END IF;
+	IF cardinality(NEW.image_hosts) > 20 OR array_ndims(NEW.image_hosts) > 1
+		OR EXISTS (SELECT FROM unnest(NEW.image_hosts) h
+			WHERE h IS NULL OR octet_length(h) > 260 OR h !~ '^https://(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$') THEN
+		PERFORM incomplete_orders._refuse_setting('image_hosts', 'It must be at most 20 hosts, each https://host or https://*.host, with :port if need be.', 'For example ["https://images.shop.example"], without a path.');
+	END IF;
 
 	IF NEW.page_prices NOT IN ('refuse', 'check', 'accept') THEN
 		PERFORM incomplete_orders._refuse_setting('page_prices', 'It must be refuse, check (with the prices of the setting availability) or accept.', NULL);
@@ -383,7 +388,7 @@ AS $$
 		('cap_per_episode', 'number', 'integer'), ('cap_per_person', 'number', 'integer'),
 		('quiet_from', 'string', 'time'), ('quiet_to', 'string', 'time'), ('holdout', 'number', 'numeric'),
 		('consent_rule', 'string', 'text'), ('exclusions', 'object', 'jsonb'), ('availability', 'string', 'text'),
-		('payment_state', 'string', 'text'), ('allowed_origins', 'array', 'text[]'), ('page_prices', 'string', 'text'),
+		('payment_state', 'string', 'text'), ('allowed_origins', 'array', 'text[]'), ('image_hosts', 'array', 'text[]'), ('page_prices', 'string', 'text'),
 		('publishable_key', 'string', 'text')
 $$;
 COMMENT ON FUNCTION incomplete_orders._setting_types() IS 'The settings of a shop: name, JSON type, SQL type';
@@ -628,3 +633,22 @@ $$;
 ALTER FUNCTION incomplete_orders.delete_shop(text, boolean) OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.delete_shop(text, boolean) IS
 	'Deletes a shop with all its rows, and the triggers on its attached tables, in one transaction, with dry_run it only counts them. Never the shop default (IC014). Stop the shop''s programs first: its last step shuts out the writers of all shops until the commit, and with calls for this shop under way it can fail as a deadlock, deleting nothing. Superuser or a member of incomplete_orders_owner; READ COMMITTED only';
+
+-- For the policy of the admin's pages, which are of no shop: of all that the caller serves.
+CREATE FUNCTION incomplete_orders.list_image_hosts() RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT DISTINCT h.host
+	FROM (SELECT incomplete_orders._visible_shops('list_image_hosts', '*') AS shops OFFSET 0) v
+	JOIN incomplete_orders.shops s ON s.shop_id = ANY (v.shops)
+	CROSS JOIN LATERAL (
+		SELECT unnest(s.image_hosts)
+		UNION ALL SELECT lower(substring(s.logo_url FROM '^(https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?)([/?#]|$)'))
+	) h (host)
+	WHERE h.host IS NOT NULL
+	ORDER BY 1
+	LIMIT 100
+$$;
+ALTER FUNCTION incomplete_orders.list_image_hosts() OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.list_image_hosts() IS
+	'From where the admin''s pages may show pictures: the setting image_hosts, and the host of logo_url, of all shops that the caller may see';

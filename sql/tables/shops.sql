@@ -30,6 +30,7 @@
 			payment_state text,
 			payment_state_role text,
 			allowed_origins text[] NOT NULL DEFAULT '{}',
+			image_hosts text[] NOT NULL DEFAULT '{}',
 			page_prices text NOT NULL DEFAULT 'refuse',
 			-- two keys are valid while pages change over to the new one
 			publishable_key text UNIQUE,

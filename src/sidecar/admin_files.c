@@ -13,6 +13,10 @@
  * ever gets to a file system.  Nobody is asked who he is: nothing here is anybody's, and
  * all that the pages show they ask the REST API for.
  *
+ * The policy of both documents names the hosts from which shops have their pictures (the
+ * setting image_hosts), asked of the database once in HOSTS_KEPT.  Without an answer the
+ * documents are sent all the same, with those that were known.
+ *
  * Memory: the files are constants, compressed; the two documents are made once, with the
  * prefix and the digest in their places.
  */
@@ -22,6 +26,7 @@
 #include <strings.h>
 
 #include "admin_files.h"
+#include "loop.h"
 
 typedef struct AdminFile
 {
@@ -36,9 +41,19 @@ typedef struct AdminFile
 #define ASSETS "assets/"
 #define FRAME "frame.html"
 #define YEAR "public, max-age=31536000, immutable"
+#define HOSTS_KEPT (60 * SECOND)
+#define HOSTS_LIMIT (2 * SECOND)
+/* after a question without an answer */
+#define HOSTS_PAUSE (5 * SECOND)
+/* bytes of a header: proxies give up on long ones */
+#define HOSTS_MOST 3000
+
+static const char hosts_sql[] = "SELECT h FROM incomplete_orders.list_image_hosts() h (h)";
 
 struct Admin
 {
+	Pool	   *pool;
+	int64_t		ask_at;			/* for the hosts, when a document is sent */
 	char	   *prefix;
 	char	   *index;
 	char	   *frame;
@@ -150,35 +165,42 @@ make_document(const char *name, const char *prefix)
 	return g_string_free(text, false);
 }
 
+/* Of document and policy: a browser that has the one keeps the other with it. */
+static void
+set_etag(char *etag, size_t size, const char *text, const char *policy)
+{
+	char	   *both = g_strconcat(text, policy, NULL);
+	char	   *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, both, -1);
+
+	snprintf(etag, size, "\"%.16s\"", digest);
+	g_free(digest);
+	g_free(both);
+}
+
 /* hosts: what stands behind img-src, each with a blank before it. */
 static void
 set_policies(Admin *admin, const char *hosts)
 {
-	char	   *mark;
-
 	g_free(admin->index_policy);
 	g_free(admin->frame_policy);
 	admin->index_policy = g_strdup_printf("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:%s; connect-src 'self';"
 										  " frame-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'", hosts);
 	admin->frame_policy = g_strdup_printf("default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data:%s; base-uri 'none';"
 										  " form-action 'none'; sandbox allow-scripts; frame-ancestors 'self'", hosts);
-	/* A browser that has the document has its policy, too. */
-	mark = g_compute_checksum_for_string(G_CHECKSUM_SHA256, admin->index, -1);
-	snprintf(admin->index_etag, sizeof(admin->index_etag), "\"%.16s\"", mark);
-	g_free(mark);
-	mark = g_compute_checksum_for_string(G_CHECKSUM_SHA256, admin->frame, -1);
-	snprintf(admin->frame_etag, sizeof(admin->frame_etag), "\"%.16s\"", mark);
-	g_free(mark);
+	set_etag(admin->index_etag, sizeof(admin->index_etag), admin->index, admin->index_policy);
+	set_etag(admin->frame_etag, sizeof(admin->frame_etag), admin->frame, admin->frame_policy);
 }
 
 /* NULL: there is no memory. */
 Admin *
-admin_new(const char *prefix)
+admin_new(const char *prefix, Pool *pool)
 {
 	Admin	   *admin = calloc(1, sizeof(*admin));
 
 	if (admin == NULL)
 		return NULL;
+	admin->pool = pool;
+	admin->ask_at = loop_now();
 	admin->prefix = g_strdup(prefix);
 	admin->index = make_document("index.html", prefix);
 	admin->frame = make_document(FRAME, prefix);
@@ -281,19 +303,58 @@ send_document(Request *request, const char *text, const char *policy, const char
 }
 
 static void
-send_index(Request *request)
+send_now(Request *request)
 {
 	const Admin *admin = request->own;
 
-	send_document(request, admin->index, admin->index_policy, admin->index_etag, false);
+	if (strcmp(request->path + strlen(ADMIN_ROOT), FRAME) == 0)
+		send_document(request, admin->frame, admin->frame_policy, admin->frame_etag, true);
+	else
+		send_document(request, admin->index, admin->index_policy, admin->index_etag, false);
+}
+
+/* Can it stand in a policy?  The database has seen to it, and is not the last to look. */
+static bool
+is_host(const char *text)
+{
+	size_t		length = strlen(text);
+
+	return strncmp(text, "https://", 8) == 0 && strspn(text + 8, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-:*") == length - 8;
 }
 
 static void
-send_frame(Request *request)
+on_hosts(void *arg, const PGresult *result, const Failure *failure)
 {
-	const Admin *admin = request->own;
+	Request    *request = arg;
+	Admin	   *admin = request->own;
+	GString    *hosts;
 
-	send_document(request, admin->frame, admin->frame_policy, admin->frame_etag, true);
+	admin->ask_at = loop_now() + (result != NULL ? HOSTS_KEPT : HOSTS_PAUSE);
+	if (result != NULL)
+	{
+		hosts = g_string_new(NULL);
+		for (int i = 0; i < PQntuples(result); i++)
+		{
+			const char *host = PQgetvalue(result, i, 0);
+
+			if (is_host(host) && hosts->len + strlen(host) < HOSTS_MOST)
+				g_string_append_printf(hosts, " %s", host);
+		}
+		set_policies(admin, hosts->str);
+		g_string_free(hosts, true);
+	}
+	send_now(request);
+}
+
+static void
+send_page(Request *request)
+{
+	Admin	   *admin = request->own;
+
+	if (loop_now() < admin->ask_at)
+		send_now(request);
+	else
+		pool_ask(admin->pool, hosts_sql, 0, NULL, HOSTS_LIMIT, on_hosts, request);
 }
 
 static void
@@ -357,6 +418,6 @@ admin_find(Admin *admin, Request *request)
 	else if (strncmp(path, ASSETS, strlen(ASSETS)) == 0)
 		find_asset(request, path + strlen(ASSETS));
 	else
-		request->handler = strcmp(path, FRAME) == 0 ? send_frame : send_index;
+		request->handler = send_page;
 	return true;
 }

@@ -6,12 +6,13 @@
 #define ICO_ADMIN_FILES_H
 
 #include "http.h"
+#include "pool.h"
 
 #define ADMIN_ROOT "/admin/"
 
 typedef struct Admin Admin;
 
-extern Admin *admin_new(const char *prefix);
+extern Admin *admin_new(const char *prefix, Pool *pool);
 extern void admin_free(Admin *admin);
 extern bool admin_find(Admin *admin, Request *request);
 

@@ -544,7 +544,7 @@ start(Server *server, const ServeOptions *options, Failure *failure)
 		return false;
 	}
 	init_pools(server, options);
-	server->admin = admin_new(server->rest.prefix);
+	server->admin = admin_new(server->rest.prefix, &server->pool);
 	if (server->rest.page == NULL || server->admin == NULL)
 	{
 		failure_set(failure, EX_OSERR, "out of memory");

@@ -12,7 +12,7 @@ INSERT INTO good VALUES ('{
 	"expiry": "1 mon", "retention": "2 years", "attribution_window": "00:00:00", "min_gap": "1 day", "cap_per_episode": 0,
 	"cap_per_person": 2147483647, "quiet_from": "23:59:59", "quiet_to": "00:00:00", "holdout": 0.125, "consent_rule": "none",
 	"exclusions": {"minimum_value": 5.5, "products": ["A-1"], "domains": ["example.com"], "customers": [], "addresses": ["a@example.com"], "bots": true},
-	"availability": null, "payment_state": null, "allowed_origins": ["https://shop.example", "http://localhost:3000", "capacitor://localhost"],
+	"availability": null, "payment_state": null, "allowed_origins": ["https://shop.example", "http://localhost:3000", "capacitor://localhost"], "image_hosts": ["https://images.shop.example", "https://*.cdn.example:8443"],
 	"page_prices": "accept", "publishable_key": null}');
 SELECT incomplete_orders.configure_shop('set', settings) FROM good;
 SELECT incomplete_orders.shop_settings('set') = settings AS the_same FROM good;
@@ -59,6 +59,10 @@ SELECT jsonb_build_object(key, value::jsonb) FROM (VALUES
 	('words', '{"fr": {"total": 1}}'), ('words', '{"fr": {"total": ""}}'), ('words', '{"fr": {"total": "a\nb"}}'), ('words', '{"fr": {"more": "et autres"}}'), ('words', '{"fr": {"more": "%s %s"}}'),
 	('words', '{"fr": {"was": "%n"}}'),
 	('page_prices', '"trust"'), ('page_prices', 'true'), ('publishable_key', '"pk_x"'), ('publishable_key', '1'),
+	('image_hosts', '"https://a.example"'), ('image_hosts', '[null]'), ('image_hosts', '["*"]'), ('image_hosts', '["https://*"]'), ('image_hosts', '["http://a.example"]'),
+	('image_hosts', '["https://a.example/"]'), ('image_hosts', '["https://a.example; script-src *"]'), ('image_hosts', '["https://a.example https://b.example"]'),
+	('image_hosts', '["https://a.example,"]'), ('image_hosts', '["''self''"]'), ('image_hosts', '["https://a.example\n"]'), ('image_hosts', '[["https://a.example"]]'),
+	('image_hosts', (SELECT jsonb_agg('https://a.example'::text) FROM generate_series(1, 21))::text),
 	('allowed_origins', '"https://a.example"'), ('allowed_origins', '[1]'), ('allowed_origins', '[null]'), ('allowed_origins', '["*"]'),
 	('allowed_origins', '["https://a.example/"]'), ('allowed_origins', '["https://u@a.example"]'), ('allowed_origins', '["null"]'),
 	('allowed_origins', '["https://a.example\r\nx"]'), ('allowed_origins', '[["https://a.example"]]'),

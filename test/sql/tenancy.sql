@@ -2,6 +2,7 @@
 -- any function or view; and nobody's search_path has any effect on ours.
 \set VERBOSITY terse
 SELECT incomplete_orders.create_shop('ten-a', 'Victim') AS a \gset
+UPDATE incomplete_orders.shops SET image_hosts = '{https://ten-a.example}' WHERE shop = 'ten-a';
 SELECT incomplete_orders.create_shop('ten-b', 'Other') AS b \gset
 UPDATE incomplete_orders.shops SET consent_rule = 'none', min_gap = '0', quiet_from = '0:00', quiet_to = '0:00' WHERE shop_id IN (:a, :b);
 CREATE ROLE regress_ten_b;
@@ -129,6 +130,7 @@ INSERT INTO ten.calls (object, call) VALUES
 	('list_conversions', 'SELECT c.order_number, c.total FROM incomplete_orders.list_conversions({sold}) c'),
 	('list_suppressions', 'SELECT u.reason FROM incomplete_orders.list_suppressions({shop}) u'),
 	('list_consents', 'SELECT n.status FROM incomplete_orders.list_consents({shop}) n'),
+	('list_image_hosts', 'SELECT h.h OPERATOR(pg_catalog.=) ''https://ten-a.example'' FROM incomplete_orders.list_image_hosts() h (h)'),
 	('list_shops', 'SELECT s.shop OPERATOR(pg_catalog.=) ''ten-a'' FROM incomplete_orders.list_shops() s'),
 	('list_coupons', 'SELECT c.step FROM incomplete_orders.list_coupons({shop}) c'),
 	('list_issued_coupons', 'SELECT c.code FROM incomplete_orders.list_issued_coupons({shop}) c'),

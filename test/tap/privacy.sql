@@ -51,7 +51,7 @@ INSERT INTO impersonal VALUES
 	('hook_failures', 'hook sqlstate'),
 	('shop_members', 'role_name purpose granted_by'),
 	('shops', 'shop name currency time_zone locale words base_url restore_url from_email reply_to postal_address logo_url colour consent_rule
-		availability availability_role payment_state payment_state_role allowed_origins page_prices publishable_key former_key');
+		availability availability_role payment_state payment_state_role allowed_origins image_hosts page_prices publishable_key former_key');
 -- What these say is the same wherever they stand: which row, when, how many, how much.
 CREATE TEMP TABLE neutral AS SELECT regexp_split_to_table('shop_id id order_id root_id message_id event_id note_id skip_id consent_id key_id incomplete_order_id continues_id order_ref used_by attachment
 	role_oid cluster_id database_oid xid snapshot segment path list_phase list_mark always settle marked_at first_marked_at drained_at drained_by attached_at last_read_at retry_at problem_at request_hash token version episode step sequence_step ordinal line part refund attempts failures recovery_attempts weight

@@ -58,6 +58,7 @@ INSERT INTO functions VALUES
 	('grant_to', 'role purpose shop'),
 	('revoke_from', 'role purpose shop'),
 	('rotate_publishable_key', 'shop keep at'),
+	('list_image_hosts', ' : '),
 	('shop_of_key', 'publishable_key : shop allowed_origins consent_rule page_prices valid_until'),
 	('capture_cart', 'session_id items email phone customer_id name currency step kind shipping tax discount coupon_code coupon_discount address
 		context shop at'),
