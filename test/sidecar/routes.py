@@ -249,6 +249,9 @@ SCENARIOS = {
     "create_order": lambda: good(201, {"items": [{"sku": "A", "quantity": 1, "unit_price": "3.00"}], "email": "new@example.com",
                                        "shipping_address": {"first_name": "Ann", "city": "Oslo"}}),
     "export_orders": lambda: good(query={"status": "pending"}),
+    "export_chosen": lambda: many(),
+    "count_orders": lambda: good(query={"start_date": "2026-01-01", "currency": "USD", "search": "victim1@example.com"}),
+    "list_order_ids": lambda: good(query={"status": "pending", "total_min": "1", "contactable": "true"}),
     "list_expired_orders": lambda: good(),
     "cleanup_expired": lambda: good(body={"days_to_keep": 90, "dry_run": True}),
     "expire_orders": lambda: good(body={"dry_run": True}),
@@ -449,7 +452,8 @@ def bad_requests(operation, method, path, wanted):
     there = fill(path, wanted["path"])
     yield "an unknown parameter", (method, there, wanted["body"]), {"query": {"nonsense": "1"}}, 400
     for parameter in operation["parameters"]:
-        wrong = {"integer": "x", "boolean": "perhaps"}.get(parameter["schema"].get("type"))
+        kind = parameter["schema"].get("type")
+        wrong = {"integer": "x", "boolean": "perhaps", "number": "1e3"}.get(kind[0] if isinstance(kind, list) else kind)
         if parameter["in"] == "query" and wrong:
             yield f"{parameter['name']}={wrong}", (method, there, wanted["body"]), {"query": {parameter["name"]: wrong}}, 400
         if parameter["in"] == "query" and parameter["name"] == "cursor":
@@ -661,7 +665,13 @@ def try_pages():
             walked += [(r["order_id"], r.get("line"), r.get("event_id")) for r in page["results"]]
             link = page["next"]
         same((len(walked) >= 23, len(set(walked))), (True, len(walked)), f"{path}: next leads through all of them")
-    for wrong, more in (("ordering", "email"), ("page_size", "101"), ("status", "open"), ("start_date", "yesterday"), ("start_date", "2026-02-31"), ("is_guest_order", "maybe"),
+    same(found(total_min="1000000"), [], "none with so high a total")
+    same([o["session_id"] for o in get("/incomplete-orders/", shop="pages", contactable="false")["results"]], ["page-late"], "nobody knows who that is")
+    tabs = {t["name"]: (t["count"], t["count_capped"]) for t in get("/incomplete-orders/counts/", shop="pages", start_date=day(0), end_date=day(1))["results"]}
+    same((tabs["all"], tabs["pending"], tabs["dismissed"], tabs["rescue"], tabs["recovered"]), ((10, False), (9, False), (1, False), (0, False), (0, False)), "how many in each state") or say(f"# {tabs}")
+    ids = get("/incomplete-orders/ids/", shop="pages", status="pending", is_guest_order="true")
+    same((len(ids["results"]), ids["next"], sorted(ids["results"][0])), (len(set(o["id"] for o in ids["results"])), None, ["customer", "id", "reference"]), "the ids of all that match")
+    for wrong, more in (("total_min", "1e3"), ("furthest_step", "door"), ("outcome", "lost"), ("abandoned_start", "yesterday"), ("contactable", "maybe"), ("ordering", "email"), ("page_size", "101"), ("status", "open"), ("start_date", "yesterday"), ("start_date", "2026-02-31"), ("is_guest_order", "maybe"),
                         ("recovery_attempts", "9999999999"), ("cursor", "' OR 1=1"), ("shop", "nowhere"), ("search", "x" * 300)):
         answer = request("GET", "/incomplete-orders/", query={wrong: more})
         ok(400 <= answer.status < 500 and is_problem(answer, answer.status), f"{wrong}={more[:20]} is refused", answer)
@@ -746,6 +756,15 @@ def try_many():
     same(one("SELECT status::text FROM incomplete_orders.incomplete_orders WHERE id = %s", other), "pending", "and stays as it is")
     same(post("/incomplete-orders/bulk/dismiss/", {"ids": []})["results"], [], "none is none")
     ok(is_problem(request("POST", "/incomplete-orders/bulk/dismiss/", {"ids": ["x"]}), 400), "ids are ids")
+    mailed = [left(), left(), cart()]
+    looked = post("/incomplete-orders/bulk/send_recovery_email/", {"ids": mailed, "dry_run": True})["results"]
+    same([(r["result"], r["reason"]) for r in looked], [("queued", None), ("queued", None), ("refused", "not_abandoned")], "what would be sent")
+    same(one("SELECT count(*) FROM incomplete_orders.messages WHERE order_id = ANY (%s::uuid[])", mailed), 0, "and is not")
+    for _ in range(2):
+        post("/incomplete-orders/bulk/send_recovery_email/", {"ids": mailed}, headers={"Idempotency-Key": "bulk-1"})
+    same(one("SELECT count(*) FROM incomplete_orders.messages WHERE order_id = ANY (%s::uuid[])", mailed), 2, "one key sends to each once")
+    csv = request("POST", "/incomplete-orders/export.csv", {"ids": [fresh, other, fresh, NO_ID]})
+    same((csv.status, csv.text.count("\r\n"), fresh in csv.text, other in csv.text), (200, 2, True, False), "the CSV of those that are named and the role's own")
 
 
 def try_create():

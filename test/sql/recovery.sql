@@ -170,14 +170,23 @@ SET ROLE regress_hand_admin;
 SELECT m.name, r.* FROM made m, LATERAL pg_temp.refusal(m.name, CASE m.name WHEN 'r expires' THEN '2024-05-02'::timestamptz ELSE '2024-04-01 12:00' END) r
 WHERE m.name LIKE 'r %' AND m.name <> 'r other' ORDER BY m.name;
 
--- Many: one bad id does not stop the others, and none is mailed twice.
+-- Many: one bad id does not stop the others, and none is mailed twice.  Who only looks sends nothing; who asks again with the same key, nothing more.
 CALL pg_temp.cart('m 1', '2024-06-01 10:00', 'm1@example.com');
 CALL pg_temp.cart('m 2', '2024-06-01 10:00');
 CALL pg_temp.cart('m 3', '2024-06-01 10:00', 'm3@example.com');
 SELECT m.name, r.result, regexp_replace(r.reason, '[0-9a-f-]{36}', 'X') AS reason
+FROM incomplete_orders.send_recovery_emails_many(ARRAY[pg_temp.id('m 1'), pg_temp.id('m 2'), '00000000-0000-7000-8000-000000000000'], dry_run => true, idempotency_key => 'looks',
+	at => '2024-06-01 12:00') WITH ORDINALITY r (id, result, reason, n) LEFT JOIN made m USING (id) ORDER BY r.n;
+SELECT name FROM pg_temp.mails WHERE name LIKE 'm %';
+SELECT m.name, r.result, regexp_replace(r.reason, '[0-9a-f-]{36}', 'X') AS reason
 FROM incomplete_orders.send_recovery_emails_many(ARRAY[pg_temp.id('m 1'), pg_temp.id('m 2'), '00000000-0000-7000-8000-000000000000', pg_temp.id('m 3'), pg_temp.id('m 1')],
-	'final_reminder', 'Last call', '2024-06-01 12:00') WITH ORDINALITY r (id, result, reason, n) LEFT JOIN made m USING (id) ORDER BY r.n;
+	'final_reminder', 'Last call', at => '2024-06-01 12:00') WITH ORDINALITY r (id, result, reason, n) LEFT JOIN made m USING (id) ORDER BY r.n;
 SELECT name, ordinal, template, subject FROM pg_temp.mails WHERE name LIKE 'm %' ORDER BY name;
+CALL pg_temp.cart('m 4', '2024-06-01 10:00', 'm4@example.com');
+CALL pg_temp.cart('m 5', '2024-06-01 10:00', 'm5@example.com');
+SELECT r.result, r.reason FROM generate_series(1, 2), incomplete_orders.send_recovery_emails_many(ARRAY[pg_temp.id('m 4'), pg_temp.id('m 5')], idempotency_key => 'many', at => '2024-06-01 12:00') r;
+SELECT name, ordinal FROM pg_temp.mails WHERE name IN ('m 4', 'm 5') ORDER BY name;
+SELECT result, reason FROM incomplete_orders.send_recovery_emails_many(ARRAY[pg_temp.id('m 4')], 'final_reminder', idempotency_key => 'many', at => '2024-06-01 12:00');
 SELECT result, reason FROM incomplete_orders.send_recovery_emails_many(ARRAY[pg_temp.id('m 1')], 'newsletter', at => '2024-06-01 12:00');
 SELECT count(*) FROM incomplete_orders.send_recovery_emails_many(NULL);
 SELECT count(*) FROM incomplete_orders.send_recovery_emails_many(array_fill(pg_temp.id('m 1'), '{10001}'));

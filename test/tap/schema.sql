@@ -141,8 +141,10 @@ INSERT INTO functions VALUES
 	('expire_orders', 'dry_run at : id result reason'),
 	('cleanup', 'days dry_run at : action n examples'),
 	('find_orders', 'search shop'),
-	('list_orders', 'shop status kind since until expired guest attempts search sort after page_size bounded'),
-	('count_orders', 'shop status kind since until expired guest attempts search : count capped'),
+	('list_orders', 'shop status kind since until expired guest attempts search sort after page_size bounded abandoned_since abandoned_until expires_since expires_until can_convert total_from total_to
+		currency step device source contactable outcome'),
+	('count_orders', 'shop status kind since until expired guest attempts search abandoned_since abandoned_until expires_since expires_until can_convert total_from total_to
+		currency step device source contactable outcome : count capped'),
 	('show_order', 'id'),
 	('list_messages', 'shop id message_id status message_type since until after page_size
 		: message_id shop order_id episode campaign step ordinal variant status message_type template subject recipient queued_at due_at attempts sent_at
@@ -163,7 +165,7 @@ INSERT INTO functions VALUES
 	('disable_campaign', 'campaign shop at'),
 	('send_recovery_emails', 'hours_after max_attempts dry_run shop at : order_id recipient message_type action reason'),
 	('send_recovery_email', 'id message_type subject idempotency_key at'),
-	('send_recovery_emails_many', 'ids message_type subject at : id result reason'),
+	('send_recovery_emails_many', 'ids message_type subject dry_run idempotency_key at : id result reason'),
 	('preview_recovery', 'shop at campaigns not_older_than : due_at order_id recipient campaign step action reason variant'),
 	('list_campaigns', 'shop : shop campaign enabled not_before step delay message_type template variants coupon missing'),
 	('configure_step', 'campaign step settings shop at'),
