@@ -125,9 +125,11 @@ function Frame({ session }) {
 	const page = find(path);
 	const shop = session.shops && (session.shops.find((one) => one.shop === query.shop) || session.shops[0]);
 	setZone(shop && shop.time_zone);
+	const came = useRef(path);
 	useEffect(() => {
 		setOpen(false);
-		window.movedByHand = true;
+		if (came.current !== path) window.movedByHand = true;
+		came.current = path;
 	}, [path]);
 	const asked = useRef(query.shop);
 	useEffect(() => {
