@@ -26,9 +26,29 @@ END
 $$;
 COMMENT ON FUNCTION incomplete_orders._read_cursor(text, text, integer) IS 'The parts of a cursor, null without one; checks the size of the page, too. 22023';
 
+-- In a function of its own: the planner of every page would look at all its partitions.
+CREATE FUNCTION incomplete_orders._roots_of_email(shop_id integer, email text) RETURNS TABLE (root_id uuid)
+LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER ROWS 5 SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	of_shop CONSTANT integer := _roots_of_email.shop_id;
+	wanted CONSTANT text := lower(_roots_of_email.email COLLATE "C");
+BEGIN
+	RETURN QUERY SELECT DISTINCT o.root_id FROM (
+		(SELECT o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id = of_shop AND lower(o.email COLLATE "C") = wanted ORDER BY o.id DESC LIMIT 1000)
+		UNION ALL
+		(SELECT o.root_id FROM incomplete_orders.closed_orders o WHERE o.shop_id = of_shop AND lower(o.email COLLATE "C") = wanted ORDER BY o.id DESC LIMIT 1000)
+	) o;
+END
+$$;
+ALTER FUNCTION incomplete_orders._roots_of_email OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders._roots_of_email IS 'The roots of the newest orders of an address, in any case: 1000 open and 1000 closed ones';
+
 CREATE FUNCTION incomplete_orders.list_messages(shop text DEFAULT NULL, id uuid DEFAULT NULL, message_id uuid DEFAULT NULL,
 	status incomplete_orders.message_status[] DEFAULT NULL, message_type text DEFAULT NULL, since timestamptz DEFAULT NULL,
-	until timestamptz DEFAULT NULL, after text DEFAULT NULL, page_size integer DEFAULT 20)
+	until timestamptz DEFAULT NULL, after text DEFAULT NULL, page_size integer DEFAULT 20, campaign text DEFAULT NULL, variant text DEFAULT NULL,
+	recipient text DEFAULT NULL)
 RETURNS TABLE (message_id uuid, shop text, order_id uuid, episode integer, campaign text, step integer, ordinal integer, variant text,
 	status incomplete_orders.message_status, message_type text, template text, subject text, recipient text, queued_at timestamptz,
 	due_at timestamptz, attempts integer, sent_at timestamptz, mail_message_id text, response text, reason text, delivered_at timestamptz,
@@ -48,29 +68,39 @@ AS $$
 			SELECT m.id FROM incomplete_orders.messages m WHERE m.shop_id = v.shop_id AND m.id < c.below AND m.id >= c.above
 			ORDER BY m.id DESC OFFSET 10000 LIMIT 1
 		) w
-		WHERE $2 IS NULL AND $3 IS NULL AND ($4 IS NOT NULL AND $4 <> '{dead}' OR $5 IS NOT NULL)
+		WHERE $2 IS NULL AND $3 IS NULL AND $12 IS NULL AND ($4 IS NOT NULL AND $4 <> '{dead}' OR $5 IS NOT NULL OR $10 IS NOT NULL OR $11 IS NOT NULL)
 		ORDER BY w.id DESC LIMIT 1
 	), page AS MATERIALIZED (
 		SELECT m.m FROM c, v CROSS JOIN LATERAL (
 			(SELECT m FROM incomplete_orders.messages m
-			 WHERE $2 IS NULL AND $3 IS NULL AND $4 IS DISTINCT FROM '{dead}' AND m.shop_id = v.shop_id AND m.id < c.below
+			 WHERE $2 IS NULL AND $3 IS NULL AND $12 IS NULL AND $4 IS DISTINCT FROM '{dead}' AND m.shop_id = v.shop_id AND m.id < c.below
 				AND m.id >= coalesce((SELECT b.id FROM b), c.above) AND ($4 IS NULL OR m.status = ANY ($4)) AND ($5 IS NULL OR m.message_type = $5)
+				AND ($10 IS NULL OR m.campaign = $10) AND ($11 IS NULL OR m.variant = $11)
 			 ORDER BY m.id DESC LIMIT 200)
 			UNION ALL
 			(SELECT m FROM incomplete_orders.messages m
-			 WHERE $2 IS NULL AND $3 IS NULL AND $4 = '{dead}' AND m.status = 'dead' AND m.shop_id = v.shop_id AND m.id < c.below AND m.id >= c.above
+			 WHERE $2 IS NULL AND $3 IS NULL AND $12 IS NULL AND $4 = '{dead}' AND m.status = 'dead' AND m.shop_id = v.shop_id AND m.id < c.below AND m.id >= c.above
 				AND ($5 IS NULL OR m.message_type = $5)
+				AND ($10 IS NULL OR m.campaign = $10) AND ($11 IS NULL OR m.variant = $11)
 			 ORDER BY m.id DESC LIMIT 200)
 			UNION ALL
 			(SELECT m FROM incomplete_orders.messages m
 			 WHERE m.shop_id = v.shop_id AND m.id = $3 AND m.id < c.below AND m.id >= c.above AND ($2 IS NULL OR m.order_id = $2)
-				AND ($4 IS NULL OR m.status = ANY ($4)) AND ($5 IS NULL OR m.message_type = $5))
+				AND ($4 IS NULL OR m.status = ANY ($4)) AND ($5 IS NULL OR m.message_type = $5)
+				AND ($10 IS NULL OR m.campaign = $10) AND ($11 IS NULL OR m.variant = $11) AND ($12 IS NULL OR lower(m.recipient COLLATE "C") = lower($12 COLLATE "C")))
 			UNION ALL
 			SELECT m FROM incomplete_orders.messages m
 			WHERE $2 IS NOT NULL AND $3 IS NULL AND m.shop_id = v.shop_id AND m.order_id = $2 AND m.root_id = (
 					SELECT o.root_id FROM incomplete_orders.open_orders o WHERE o.shop_id = v.shop_id AND o.id = $2
 					UNION ALL SELECT o.root_id FROM incomplete_orders.closed_orders o WHERE o.shop_id = v.shop_id AND o.id = $2 LIMIT 1)
 				AND m.id < c.below AND m.id >= c.above AND ($4 IS NULL OR m.status = ANY ($4)) AND ($5 IS NULL OR m.message_type = $5)
+				AND ($10 IS NULL OR m.campaign = $10) AND ($11 IS NULL OR m.variant = $11) AND ($12 IS NULL OR lower(m.recipient COLLATE "C") = lower($12 COLLATE "C"))
+			UNION ALL
+			-- no index has the recipients: by the orders of that address
+			(SELECT m FROM incomplete_orders._roots_of_email(v.shop_id, $12) r JOIN incomplete_orders.messages m ON m.shop_id = v.shop_id AND m.root_id = r.root_id
+			 WHERE $12 IS NOT NULL AND $2 IS NULL AND $3 IS NULL AND m.id < c.below AND m.id >= c.above AND ($4 IS NULL OR m.status = ANY ($4)) AND ($5 IS NULL OR m.message_type = $5)
+				AND ($10 IS NULL OR m.campaign = $10) AND ($11 IS NULL OR m.variant = $11) AND ($12 IS NULL OR lower(m.recipient COLLATE "C") = lower($12 COLLATE "C"))
+			 ORDER BY m.id DESC LIMIT 200)
 		) m
 		ORDER BY (m.m).id DESC LIMIT (SELECT c.page_size FROM c)
 	)
@@ -86,7 +116,7 @@ AS $$
 $$;
 ALTER FUNCTION incomplete_orders.list_messages OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.list_messages IS
-	'A page of recovery messages, the newest first: of an order (id), of a state and type, queued since and before until; message_id: that one. after is the cursor of the last row of the page before; page_size 1 to 200. The last row of a page may hold nothing but a cursor: 10000 messages were looked at, and it goes on. shop ''*'', and null with an id: all that the caller may see. IC002, 22023';
+	'A page of recovery messages, the newest first: of an order (id), of a state, type, campaign and variant, queued since and before until; recipient: of the newest 1000 open and 1000 closed orders with that address, any case; message_id: that one. after is the cursor of the last row of the page before; page_size 1 to 200. The last row of a page may hold nothing but a cursor: 10000 messages were looked at, and it goes on. shop ''*'', and null with an id: all that the caller may see. IC002, 22023';
 
 CREATE FUNCTION incomplete_orders.list_events(shop text DEFAULT NULL, id uuid DEFAULT NULL, events text[] DEFAULT NULL,
 	since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, after text DEFAULT NULL, page_size integer DEFAULT 20)

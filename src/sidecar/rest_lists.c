@@ -64,7 +64,7 @@ const RestSchema list_schemas[] = {
 #define EVENTS(order) "list_events(q ->> 'shop', " order ", " LISTED("action") ", " SINCE ", " UNTIL ", q ->> 'cursor', page_size + 1)"
 #define MESSAGES(order) \
 	"list_messages(q ->> 'shop', " order ", NULL, " LISTED("status") "::incomplete_orders.message_status[], q ->> 'email_type', " SINCE ", " UNTIL "," \
-	" q ->> 'cursor', page_size + 1)"
+	" q ->> 'cursor', page_size + 1, q ->> 'campaign', q ->> 'variant', q ->> 'recipient')"
 #define OF_ORDER "(q ->> 'incomplete_order')::uuid"
 
 static const char message_sql[] =
@@ -79,7 +79,7 @@ const RestRoute list_routes[] = {
 	GET("incomplete-orders/{id}/events/", "list_events_of", PAGE(EVENTS(ID), "event_id", IF_VISIBLE), "action,start_date,end_date,page_size,cursor",
 		"What happened to it, the newest first", "Event+"),
 	GET("recovery-emails/", "list_messages", PAGE(MESSAGES(OF_ORDER), "message_id", ""),
-		"incomplete_order,status,email_type,start_date,end_date,page_size,cursor", "A page of messages, the newest first", "Message+"),
+		"incomplete_order,status,email_type,campaign,variant,recipient,start_date,end_date,page_size,cursor", "A page of messages, the newest first", "Message+"),
 	GET("incomplete-orders/{id}/messages/", "list_messages_of", PAGE(MESSAGES(ID), "message_id", IF_VISIBLE),
 		"email_type,start_date,end_date,page_size,cursor", "Its messages", "Message+"),
 	GET("recovery-emails/{message_id}/", "show_message", message_sql, NULL, "One message", "Message"),

@@ -49,6 +49,7 @@ static const RestField parameters[] = {
 	{"locale", TYPE_TEXT, 0, NULL, "A language tag", "\"en\""},
 	{"status", TYPE_WORDS, 0, STATES, "Only these states, with commas between them", "\"abandoned,pending\""},
 	{"recovery-emails:status", TYPE_WORDS, 0, "queued,sending,sent,cancelled,dead", "Only messages in these states, with commas between them", NULL},
+	{"recipient", TYPE_TEXT, 0, NULL, "Only messages to this address, of orders that have it", NULL},
 	{"webhook-deliveries:status", TYPE_TEXT, 0, NULL, "Only deliveries in this state", NULL},
 	{"webhook", TYPE_TEXT, 0, NULL, "The name of a webhook", "\"crm\""},
 	{"name", TYPE_TEXT, 0, NULL, "The name of an attachment", "\"main\""},

@@ -18,6 +18,7 @@ INSERT INTO incomplete_orders.messages (shop_id, id, due_at, status, order_id, r
 SELECT m.shop_id, incomplete_orders._new_id(m.shop_id), now(), (enum_range(NULL::incomplete_orders.message_status))[1 + (s + m.days_old + n::integer) % 5], m.id, m.root_id, 1, s,
 	CASE s WHEN 1 THEN 'abandoned_cart' ELSE 'payment_reminder' END, 'cart_abandoned', m.email, now(), now() + interval '5 days'
 FROM (SELECT *, row_number() OVER (ORDER BY session_id) AS n FROM mine) m, generate_series(1, 2) s;
+UPDATE incomplete_orders.messages m SET campaign = 'cart', variant = CASE WHEN m.recipient LIKE '%1@%' THEN 'b' END WHERE m.shop_id = :a AND m.step = 2;
 SELECT count(incomplete_orders.suppress('s' || i || '@example.com', CASE WHEN i % 2 = 0 THEN 'complaint' ELSE 'suppressed' END, 'pages-a')) AS suppressed FROM generate_series(1, 7) i;
 SELECT count(incomplete_orders.record_consent('s' || i % 3 || '@example.com', CASE WHEN i > 5 THEN 'withdrawn' ELSE 'granted' END, source => 'n' || i, shop => 'pages-a')) AS consents
 FROM generate_series(1, 7) i;
@@ -45,6 +46,10 @@ INSERT INTO walks VALUES
 	('list_messages', 'l.message_id::text', 'shop => ''pages-a''', 'SELECT m.id FROM incomplete_orders.messages m WHERE shop_id = $1 ORDER BY m.id DESC'),
 	('list_messages', 'l.message_id::text', 'shop => ''pages-a'', status => ''{dead}''', 'SELECT m.id FROM incomplete_orders.messages m WHERE shop_id = $1 AND status = ''dead'' ORDER BY m.id DESC'),
 	('list_messages', 'l.message_id::text', 'shop => ''pages-a'', status => ''{dead,sent}'', message_type => ''abandoned_cart''', 'SELECT m.id FROM incomplete_orders.messages m WHERE shop_id = $1 AND status IN (''dead'', ''sent'') AND step = 1 ORDER BY m.id DESC'),
+	('list_messages', 'l.message_id::text', 'shop => ''pages-a'', campaign => ''cart''', 'SELECT m.id FROM incomplete_orders.messages m WHERE shop_id = $1 AND step = 2 ORDER BY m.id DESC'),
+	('list_messages', 'l.message_id::text', 'shop => ''pages-a'', variant => ''b''', 'SELECT m.id FROM incomplete_orders.messages m WHERE shop_id = $1 AND variant = ''b'' ORDER BY m.id DESC'),
+	('list_messages', 'l.message_id::text', 'shop => ''*'', recipient => ''P10@Example.COM''', 'SELECT m.id FROM incomplete_orders.messages m WHERE shop_id = $1 AND recipient = ''p10@example.com'' ORDER BY m.id DESC'),
+	('list_messages', 'l.message_id::text', 'shop => ''*'', recipient => ''p1@example.com'', message_type => ''payment_reminder'', campaign => ''cart''', 'SELECT m.id FROM incomplete_orders.messages m WHERE shop_id = $1 AND recipient = ''p1@example.com'' AND step = 2 ORDER BY m.id DESC'),
 	('list_messages', 'l.message_id::text', 'shop => ''*'', since => now() - interval ''1 hour'', until => now() + interval ''1 hour''', 'SELECT m.id FROM incomplete_orders.messages m JOIN mine o ON o.id = m.order_id WHERE $1 > 0 ORDER BY m.id DESC'),
 	('list_events', 'l.event_id::text', 'shop => ''pages-a''', 'SELECT e.event_id FROM incomplete_orders.order_events e WHERE shop_id = $1 ORDER BY e.order_id DESC, e.event_id DESC'),
 	('list_events', 'l.event_id::text', 'shop => ''pages-a'', events => ''{created,dismissed}''', 'SELECT e.event_id FROM incomplete_orders.order_events e WHERE shop_id = $1 AND event IN (''created'', ''dismissed'') ORDER BY e.order_id DESC, e.event_id DESC'),
@@ -141,6 +146,7 @@ SELECT pg_temp.blocks($$SELECT * FROM incomplete_orders.list_orders('pages-b', s
 	pg_temp.blocks($$SELECT * FROM incomplete_orders.list_orders('pages-b', status => '{payment_failed}')$$) < 100 AS rare_open,
 	pg_temp.blocks($$SELECT * FROM incomplete_orders.list_messages('pages-b')$$) < 200 AS messages,
 	pg_temp.blocks($$SELECT * FROM incomplete_orders.list_messages('pages-b', status => '{dead}')$$) < 200 AS dead,
+	pg_temp.blocks($$SELECT * FROM incomplete_orders.list_messages('pages-b', recipient => 'nobody@example.com')$$) < 200 AS of_nobody,
 	pg_temp.blocks($$SELECT * FROM incomplete_orders.list_items('pages-b')$$) < 600 AS items,
 	pg_temp.blocks($$SELECT * FROM incomplete_orders.list_events('pages-b')$$) < 200 AS events;
 SELECT session_id, status, reference FROM incomplete_orders.list_orders('pages-b', status => '{payment_failed,dismissed}', bounded => true) WHERE reference LIKE 'P%';

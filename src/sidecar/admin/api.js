@@ -41,7 +41,7 @@ export function href(path, query = {}) {
 		if (value !== undefined && value !== null && value !== '') all.set(name, value);
 	}
 	const text = all.toString();
-	return root + path + (text && '?' + text);
+	return root + path + (text && (path.includes('?') ? '&' : '?') + text);
 }
 
 async function ask(method, url, { body, headers, signal, background } = {}) {
