@@ -52,7 +52,7 @@ static const RestField creating[] = {
 static const RestField created[] = {{"shop", TYPE_TEXT, FIELD_NEEDED}, {"shop_id", TYPE_INTEGER, FIELD_NEEDED}, {NULL}};
 static const RestField setting_part[] = {{"name", TYPE_TEXT, FIELD_NEEDED}, {"kind", TYPE_WORD, FIELD_NEEDED, "number,list,switch"}, {"meaning", TYPE_TEXT, FIELD_NEEDED}, {NULL}};
 static const RestField setting[] = {
-	{"setting", TYPE_TEXT, FIELD_NEEDED}, {"section", TYPE_TEXT, FIELD_NEEDED, NULL, "What it is for"},
+	{"setting", TYPE_TEXT, FIELD_NEEDED}, {"label", TYPE_TEXT, FIELD_NEEDED, NULL, "What people call it"}, {"section", TYPE_TEXT, FIELD_NEEDED, NULL, "What it is for"},
 	{"kind", TYPE_TEXT, FIELD_NEEDED, NULL, "span, time, integer, number, share, choice, list, object, zone, url and so on"},
 	{"choices", TYPE_TEXTS, FIELD_NEEDED}, {"parts", TYPE_LIST, FIELD_NEEDED, "SettingPart", "The keys of an object, where they are known"},
 	{"meaning", TYPE_TEXT, FIELD_NEEDED}, {"value", TYPE_ANY}, {"default_value", TYPE_ANY}, {"note", TYPE_TEXT}, {NULL}

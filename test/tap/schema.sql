@@ -48,7 +48,7 @@ INSERT INTO functions VALUES
 	('create_shop', 'shop name currency time_zone'),
 	('configure_shop', 'shop settings'),
 	('shop_settings', 'shop'),
-	('list_settings', 'shop : setting section kind choices parts meaning value default_value note'),
+	('list_settings', 'shop : setting label section kind choices parts meaning value default_value note'),
 	('list_rights', 'shop : object kind'),
 	('list_members', 'shop : role purpose all_shops granted_at granted_by works mine'),
 	('find_attachable', 'shop : preset schema tables missing refused attached'),

@@ -5,8 +5,8 @@ import { link, useRoute } from './route.js';
 import { Ago, Copy, Notice } from './ui.js';
 
 const SAYS = {
-	stopped: { kind: 'bad', title: 'The scheduler stands still', advice: 'Carts are captured and nothing is lost, but nothing is abandoned, mailed or expired until it runs again. Start the program that calls it, or look why it fails:' },
-	never: { kind: 'warn', title: 'The scheduler has never run', advice: 'Until it does, nothing is abandoned, mailed or expired. Start the program that calls it, or let pg_cron do it with SELECT * FROM incomplete_orders.schedule_jobs():' },
+	stopped: { kind: 'bad', title: 'The scheduler stands still', advice: 'Carts are still captured, but nothing is abandoned, mailed or expired until it runs again. Start it, or look why it fails:' },
+	never: { kind: 'warn', title: 'The scheduler has never run', advice: 'Until it does, nothing is abandoned, mailed or expired. Start it:' },
 	ahead: { kind: 'warn', title: 'The scheduler ran in the future', advice: 'The clock of the server was set back. It goes on when that instant comes; correct the clock, or run it once:' },
 };
 const COMMANDS = { stopped: 'systemctl restart incomplete-orders-tick', never: 'incomplete-orders tick --every 60s', ahead: 'CALL incomplete_orders.tick();' };
@@ -31,8 +31,7 @@ export default function HealthBanner() {
 	const { path } = useRoute();
 	const says = status && SAYS[status.state];
 	if (!says) return null;
-	return html`<${Notice} kind=${says.kind} title=${html`<span class="banner-title">${says.title}${status.ended_at && html` since <${Ago} at=${status.ended_at} />`}</span>`}>
-		${says.advice} <${Copy} text=${COMMANDS[status.state]} block />
-		${path !== 'health/' && html`<a href=${link('health/')}>What health says</a>`}
-	<//>`;
+	return html`<div class="banner"><${Notice} kind=${says.kind} title=${html`${says.title}${status.ended_at && status.state === 'stopped' && html`: it last ran <${Ago} at=${status.ended_at} />`}`}>
+		${says.advice} <code>${COMMANDS[status.state]}</code> <${Copy} text=${COMMANDS[status.state]} />${path !== 'health/' && html` <a href=${link('health/')}>What else is wrong</a>`}
+	<//></div>`;
 }

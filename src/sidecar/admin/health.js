@@ -63,8 +63,8 @@ function Checks({ rows }) {
 		${bad.length > 0 && html`<${Section} title="To do"><ul class="checks">${bad.map((check) => html`<${Trouble} key=${check.check_name} check=${check} />`)}</ul><//>`}
 		<${Section} title="Well"><div class="table-wrap"><table class="well" aria-label="Checks that found nothing">
 			<thead><tr><th scope="col">Check</th><th scope="col">State</th><th scope="col">Found</th><th scope="col">What it looks at</th></tr></thead>
-			<tbody>${well.map((check) => html`<tr key=${check.check_name}><td data-label="">${about(check)[0]}</td><td data-label="State"><${Pill} state="ok" /></td>
-				<td class="wrap" data-label="Found">${check.value}${check.advice && html`<br /><small>${check.advice}</small>`}</td><td class="soft" data-small="no">${about(check)[1]}</td></tr>`)}</tbody></table></div><//>`;
+			<tbody>${well.map((check) => html`<tr key=${check.check_name}><td data-label="">${about(check)[0]}</td><td data-label="State" data-small="no"><${Pill} state="ok" /></td>
+				<td class="wrap" data-label=""><span>${check.value}${check.advice && html`<br /><small>${check.advice}</small>`}</span></td><td class="soft" data-small="no">${about(check)[1]}</td></tr>`)}</tbody></table></div><//>`;
 }
 
 const QUEUE = { queued: 'Waiting', sending: 'Being sent', dead: 'Given up' };

@@ -17,9 +17,9 @@ export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // The value as people read it.
 export function shown({ kind }, value) {
-	if (value === null || value === undefined || same(value, []) || same(value, {})) return 'nothing';
+	if (value === null || value === undefined || same(value, []) || same(value, {})) return '';
 	if (kind === 'span') return seconds(value) === null ? value : duration(seconds(value));
-	if (kind === 'share') return percent(value);
+	if (kind === 'share') return percent(value, value * 100 % 1 ? 1 : 0);
 	if (kind === 'time') return value.slice(0, 5);
 	return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }

@@ -10,8 +10,6 @@ import { Control, same, shown } from './settings.js';
 // ---------------------------------------------------------------------------
 // Settings
 
-const UPPER = { url: 'address', ids: 'IDs' };
-const title = (setting) => setting.split('_').map((word) => UPPER[word] || word).join(' ').replace(/^./, (c) => c.toUpperCase()).replace('Cut off', 'Cut-off');
 
 async function rotate(reload) {
 	const values = await confirm({
@@ -31,18 +29,18 @@ async function rotate(reload) {
 }
 
 function Row({ setting, draft, problem, onChange, reload }) {
-	const { setting: name, meaning, value, default_value: standard, note, kind } = setting;
+	const { setting: name, label, meaning, value, default_value: standard, note, kind } = setting;
 	const isNew = draft !== undefined;
 	const now = !isNew ? value : draft === null ? standard : draft;
 	// null is how a default comes back
 	const put = (next, wrong) => onChange(name, wrong ? { wrong: next } : same(next, value) ? undefined : same(next, standard) ? null : next);
 	return html`<div class=${isNew ? 'setting changed' : 'setting'} id=${`setting-${name}`} data-setting=${name}>
-		<${Field} label=${html`${title(name)} ${isNew && html`<span class="pill" data-colour="converted">changed</span>`}`} hint=${meaning} problem=${problem}>
+		<${Field} label=${html`${label} <code class="of">${name}</code> ${isNew && html`<span class="pill" data-colour="converted">changed</span>`}`} hint=${meaning} problem=${problem}>
 			${(ids) => html`<div class="control"><${Control} setting=${setting} ids=${ids} value=${now && now.wrong !== undefined ? now.wrong : now} onChange=${put} />
 				<p class="below">${kind === 'key'
 					? html`${may('rotate_publishable_key') && html`<button type="button" class="outline small" onClick=${() => rotate(reload)}>${value ? 'New key' : 'Make a key'}</button>`}`
-					: html`${standard !== null && html`<span>Default: ${shown(setting, standard)}</span>`}
-						${standard !== null && !same(now, standard) && html` <button type="button" class="link" onClick=${() => put(standard)}>Use it</button>`}
+					: html`${standard !== null && shown(setting, standard) && html`<span>Default: ${shown(setting, standard)}</span>`}
+						${standard !== null && !same(now, standard) && html` <button type="button" class="link" onClick=${() => put(standard)}>Use the default</button>`}
 						${isNew && html` <button type="button" class="link" onClick=${() => onChange(name, undefined)}>Undo</button>`}`}
 					${note && html` <span>${note}</span>`}</p></div>`}
 		<//></div>`;
@@ -61,6 +59,7 @@ function Settings({ rows, reload }) {
 	const [busy, setBusy] = useState(false);
 	const form = useRef();
 	const names = Object.keys(drafts);
+	const title = (name) => (rows.find((row) => row.setting === name) || { label: name }).label;
 	const wrong = names.filter((name) => drafts[name] && drafts[name].wrong !== undefined);
 	useEffect(() => (names.length === 0 ? undefined : guardLeaving(() => confirm({
 		title: 'Leave without saving?', body: `${plural(names.length, 'setting')} changed and not saved.`, action: 'Leave', cancel: 'Stay', danger: true }))), [names.length > 0]);
