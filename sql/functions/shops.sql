@@ -190,7 +190,7 @@ DECLARE
 	setting text;
 	value text;
 	span interval;
-	least_span interval;
+	least text;
 	-- control characters, space and what would end an attribute, a header or a template's placeholder
 	unsafe CONSTANT text := $re$[\x01-\x20\x7f"'<>\\^`{|}]$re$;
 	control CONSTANT text := $re$[\x01-\x1f\x7f]$re$;
@@ -241,10 +241,10 @@ BEGIN
 		PERFORM incomplete_orders._refuse_setting('colour', 'It must be # and six hexadecimal digits.', 'For example #1a7f37.');
 	END IF;
 
-	FOR setting, span, least_span IN VALUES ('cut_off', NEW.cut_off, interval '10 minutes'), ('expiry', NEW.expiry, '10 minutes'),
+	FOR setting, span, least IN VALUES ('cut_off', NEW.cut_off, '10 minutes'), ('expiry', NEW.expiry, '10 minutes'),
 		('retention', NEW.retention, '1 day'), ('attribution_window', NEW.attribution_window, '0'), ('min_gap', NEW.min_gap, '0') LOOP
-		IF NOT isfinite(span) OR span < least_span OR span > interval '100 years' THEN
-			PERFORM incomplete_orders._refuse_setting(setting, format('It must be between %s and 100 years.', least_span), 'Write it as an interval, for example ''90 minutes''.');
+		IF NOT isfinite(span) OR span < least::interval OR span > interval '100 years' THEN
+			PERFORM incomplete_orders._refuse_setting(setting, format('It must be between %s and 100 years.', least), 'Write it as an interval, for example ''90 minutes''.');
 		END IF;
 	END LOOP;
 	IF extract(year FROM NEW.cut_off) <> 0 OR extract(month FROM NEW.cut_off) <> 0 OR NEW.cut_off >= NEW.expiry THEN

@@ -60,6 +60,7 @@ function Settings({ rows, reload }) {
 	const form = useRef();
 	const names = Object.keys(drafts);
 	const title = (name) => (rows.find((row) => row.setting === name) || { label: name }).label;
+	const refused = Object.keys(problems).filter((name) => problems[name]);
 	const wrong = names.filter((name) => drafts[name] && drafts[name].wrong !== undefined);
 	useEffect(() => (names.length === 0 ? undefined : guardLeaving(() => confirm({
 		title: 'Leave without saving?', body: `${plural(names.length, 'setting')} changed and not saved.`, action: 'Leave', cancel: 'Stay', danger: true }))), [names.length > 0]);
@@ -93,7 +94,6 @@ function Settings({ rows, reload }) {
 			const at = ofSetting(problem);
 			if (at) {
 				setProblems(at);
-				announce(`Nothing was saved. ${title(Object.keys(at)[0])}: ${Object.values(at)[0]}`, 'bad');
 				setTimeout(() => point(Object.keys(at)[0]));
 			} else setFailure(problem);
 		}
@@ -107,7 +107,8 @@ function Settings({ rows, reload }) {
 			${rows.filter((row) => row.section === section).map((row) => html`<${Row} key=${row.setting} setting=${row} draft=${drafts[row.setting]} problem=${problems[row.setting]} onChange=${change} reload=${reload} />`)}<//>`)}
 		${failure && html`<${ProblemNotice} problem=${failure} />`}
 		<div class="save" hidden=${names.length === 0} role="region" aria-label="Changes that are not saved">
-			<span><strong>${plural(names.length, 'setting')} changed</strong> <small>${names.map(title).join(', ')}</small></span>
+			<span><strong>${plural(names.length, 'setting')} changed</strong> <small role="status">${refused.length
+				? html`<span class="problem">Nothing was saved: see ${refused.map(title).join(', ')}</span>` : names.map(title).join(', ')}</small></span>
 			<div class="actions"><button type="button" class="outline secondary" disabled=${busy} onClick=${() => { setDrafts({}); setProblems({}); setFailure(null); }}>Discard</button>
 				<button type="submit" disabled=${busy} aria-busy=${busy ? 'true' : null}>Save</button></div>
 		</div></div>
