@@ -61,7 +61,7 @@ export function Table({ columns, rows, keyOf = (row) => row.id, selected, onSele
 			onKeyDown=${onOpen && ((event) => event.key === 'Enter' && event.target === event.currentTarget && (event.preventDefault(), onOpen(row)))}>
 			${onSelect && html`<td class="choose"><input type="checkbox" aria-label="Choose this row" checked=${selected.has(keyOf(row))} onChange=${() => toggle(row)} /></td>`}
 			${columns.map((column) => html`<td key=${column.name} class=${column.align === 'right' ? 'right number' : ''} data-label=${typeof column.label === 'string' ? column.label : column.title || ''}
-				data-small=${column.hideSmall ? 'no' : null}>${column.render ? column.render(row) : row[column.name]}</td>`)}
+				data-small=${column.hideSmall ? 'no' : null}><div class="cell">${column.render ? column.render(row) : row[column.name]}</div></td>`)}
 		</tr>`)}</tbody>
 		${foot && html`<tfoot>${foot}</tfoot>`}
 	</table></div>`;
