@@ -502,7 +502,8 @@ def try_operation(operation, method, path):
     before = state()
     if name not in ALL_SHOPS:
         answer = request(*arguments, user="other", query={**query, "shop": "default"})
-        refused = all(r["result"] == "refused" for r in answer.json["results"]) if "ids" in (wanted["body"] or {}) and answer.status == 200 else \
+        refused = answer.text.count("\n") == 1 if answer.type == "text/csv" and answer.status == 200 else \
+            all(r["result"] == "refused" for r in answer.json["results"]) if "ids" in (wanted["body"] or {}) and answer.status == 200 else \
             answer.status == 404 and is_problem(answer, 404)
         ok(refused or name in NOBODYS and answer.json["results"] == [], f"{name}: staff of another shop, by its name", answer)
     answer = request(*arguments, user="other", query=query)
@@ -668,7 +669,7 @@ def try_pages():
     same(found(total_min="1000000"), [], "none with so high a total")
     same([o["session_id"] for o in get("/incomplete-orders/", shop="pages", contactable="false")["results"]], ["page-late"], "nobody knows who that is")
     tabs = {t["name"]: (t["count"], t["count_capped"]) for t in get("/incomplete-orders/counts/", shop="pages", start_date=day(0), end_date=day(1))["results"]}
-    same((tabs["all"], tabs["pending"], tabs["dismissed"], tabs["rescue"], tabs["recovered"]), ((10, False), (9, False), (1, False), (0, False), (0, False)), "how many in each state") or say(f"# {tabs}")
+    same((tabs["all"], tabs["pending"], tabs["dismissed"], tabs["rescue"], tabs["recovered"]), ((10, False), (9, False), (1, False), (0, False), (0, False)), "how many in each state")
     ids = get("/incomplete-orders/ids/", shop="pages", status="pending", is_guest_order="true")
     same((len(ids["results"]), ids["next"], sorted(ids["results"][0])), (len(set(o["id"] for o in ids["results"])), None, ["customer", "id", "reference"]), "the ids of all that match")
     for wrong, more in (("total_min", "1e3"), ("furthest_step", "door"), ("outcome", "lost"), ("abandoned_start", "yesterday"), ("contactable", "maybe"), ("ordering", "email"), ("page_size", "101"), ("status", "open"), ("start_date", "yesterday"), ("start_date", "2026-02-31"), ("is_guest_order", "maybe"),

@@ -80,7 +80,12 @@ export function Bulk({ action, orders, onDone, close }) {
 			.then(() => stale || setPhase('ask'), (failure) => stale || (setProblem(failure), setPhase('ask')));
 		return () => { stale = true; };
 	}, [type, again]);
-	useEffect(() => { if (phase === 'told' && heading.current) heading.current.focus(); }, [phase]);
+	// each step has the focus: what is to be filled in, then the button; or the result
+	const box = useRef();
+	useEffect(() => {
+		const to = phase === 'told' ? heading.current : box.current && (box.current.querySelector('select, input') || box.current.querySelector('button:not(:disabled)'));
+		if (to) to.focus();
+	}, [phase]);
 
 	const cannot = looked.filter(refused);
 	const can = looked.length - cannot.length;
@@ -113,10 +118,10 @@ export function Bulk({ action, orders, onDone, close }) {
 	const count = phase === 'look' ? looked.length : results.length;
 	const of = phase === 'look' ? given.length : round.ids.length;
 
-	if (phase === 'look' || phase === 'work') return html`<div class="bulk-dialog"><header><h2>${title}</h2></header>
+	if (phase === 'look' || phase === 'work') return html`<div class="bulk-dialog" ref=${box}><header><h2>${title}</h2></header>
 		<p role="status">${phase === 'look' ? 'Looking what would happen' : 'Working'}: ${number(count)} of ${number(of)}</p>
 		<progress value=${count} max=${of} aria-label="Progress" />
-		<footer><button type="button" class="secondary outline" autofocus onClick=${() => close(false)}>${phase === 'look' ? 'Cancel' : 'Stop after this batch'}</button></footer></div>`;
+		<footer><button type="button" class="secondary outline" onClick=${() => close(false)}>${phase === 'look' ? 'Cancel' : 'Stop after this batch'}</button></footer></div>`;
 
 	if (phase === 'told') return html`<div class="bulk-dialog"><header><h2 tabindex="-1" ref=${heading}>${number(results.length - failed.length)} of ${plural(round.ids.length, 'order')} ${action.done}</h2></header>
 		${problem && html`<${ProblemNotice} problem=${problem} /><p>${number(round.ids.length - results.length)} were not tried. They stay chosen.</p>`}
@@ -131,7 +136,7 @@ export function Bulk({ action, orders, onDone, close }) {
 			<button type="button" onClick=${() => close(true)}>Close</button>
 		</footer></div>`;
 
-	return html`<form class="bulk-dialog" onSubmit=${(event) => { event.preventDefault(); work(given, newKey()); }}>
+	return html`<form class="bulk-dialog" ref=${box} onSubmit=${(event) => { event.preventDefault(); work(given, newKey()); }}>
 		<header><h2>${title}</h2></header>
 		<p>${action.means}</p>
 		${mail && html`<label>Message<select value=${type} onChange=${(event) => setType(event.target.value)}>${TYPES.map(([value, text]) => html`<option key=${value} value=${value} selected=${value === type}>${text}</option>`)}</select></label>`}
@@ -141,6 +146,6 @@ export function Bulk({ action, orders, onDone, close }) {
 		: html`<${Notice} kind=${can ? 'info' : 'warn'} title=${`${number(can)} will be ${action.done}, ${number(cannot.length)} cannot be:`}><${Reasons} results=${cannot} orders=${names} /><//>`}
 		<footer>
 			<button type="button" class="secondary outline" onClick=${() => close(false)}>Cancel</button>
-			<button type="submit" class=${action.danger ? 'danger' : ''} disabled=${can === 0} autofocus>${action.label} ${number(can)}</button>
+			<button type="submit" class=${action.danger ? 'danger' : ''} disabled=${can === 0}>${action.label} ${number(can)}</button>
 		</footer></form>`;
 }

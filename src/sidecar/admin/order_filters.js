@@ -109,9 +109,11 @@ export function Period({ query, period }) {
 	const [custom, setCustom] = useState(own);
 	useEffect(() => setCustom(own), [own, query[name]]);
 	const value = presets.some(([one]) => one === query[name]) ? query[name] : custom ? 'custom' : '';
-	const pick = (to_) => {
-		if (to_ === 'custom') setCustom(true);
-		else change(query, { ...without([from, to]), [name]: to_ || null });
+	const pick = (picked) => {
+		const preset = presets.find(([one]) => one === query[name]);
+		if (picked !== 'custom') change(query, { ...without([from, to]), [name]: picked || null });
+		else if (preset) change(query, { [name]: null, [from]: preset[2]()[0], [to]: preset[2]()[1] });
+		else setCustom(true);
 	};
 	const put = (which) => (event) => change(query, { [name]: null, [which]: event.target.value || null });
 	return html`<${Choice} label=${label} value=${value} onChange=${pick}

@@ -85,7 +85,7 @@ async function allThatMatch(query, onStep) {
 }
 
 async function save(ids) {
-	const text = await send('POST', PATH + 'export.csv', { ids });
+	const text = await send('POST', PATH + 'export.csv', { ids }, { Accept: 'text/csv' });
 	const a = document.createElement('a');
 	a.href = URL.createObjectURL(new Blob(['\ufeff', text], { type: 'text/csv' }));
 	a.download = `incomplete-orders-${today()}.csv`;
