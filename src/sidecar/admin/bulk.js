@@ -28,7 +28,7 @@ const WHY = {
 	unsubscribed: 'The customer has unsubscribed', hard_bounce: 'The address is undeliverable', complaint: 'The customer has complained', erased: 'The customer was erased', suppressed: 'The address is suppressed',
 	not_me: 'Somebody else has this address', 'named twice': 'It was named twice',
 };
-export const whyOf = (reason) => WHY[reason] || (reason ? String(reason).replace(/^excluded_/, 'Excluded: ').replace(/_/g, ' ').replace(/^./, (c) => c.toUpperCase()) : 'Refused');
+export const whyOf = (reason) => WHY[reason] || (reason ? String(reason).replace(/^order [0-9a-f-]{36} /i, 'It ').replace(/^excluded_/, 'Excluded: ').replace(/_/g, ' ').replace(/^./, (c) => c.toUpperCase()) : 'Refused');
 
 // In batches, one after the other; a batch that got lost is asked again under its key.
 // step(results) says false to stop.

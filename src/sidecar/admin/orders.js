@@ -173,7 +173,7 @@ export default function Orders() {
 	};
 	const onAll = () => collect((found) => {
 		change(new Map([...chosen, ...found]));
-		announce(found.size === MOST ? `The newest ${number(MOST)} are chosen: one action takes no more.` : `${plural(found.size, 'order')} chosen.`);
+		if (found.size === MOST) announce(`The newest ${number(MOST)} are chosen: one action takes no more.`);
 	}, 'Choosing');
 	const onAct = async (action) => {
 		const at = shop;
