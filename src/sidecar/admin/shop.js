@@ -141,7 +141,7 @@ function Members({ of, shop }) {
 		<${Asked} of=${of}>${(data) => html`<${Table} label="Members" columns=${columns} rows=${data.results} keyOf=${(row) => row.role + row.purpose + row.all_shops}
 			empty=${html`<p class="empty">Nobody but superusers works for this shop yet.</p>`} />`}<//><//>
 	<${Section} title="Let somebody work here">
-		<div class="row"><${Field} label="Role" placeholder="maria" value=${role} onInput=${(event) => setRole(event.target.value)} />
+		<div class="row gap"><${Field} label="Role" placeholder="maria" autocomplete="off" autocapitalize="none" spellcheck=${false} value=${role} onInput=${(event) => setRole(event.target.value)} />
 			<${Choice} label="Purpose" value=${purpose} options=${Object.entries(PURPOSES).map(([name, words]) => [name, `${name}: ${words}`])} onChange=${setPurpose} /></div>
 		<p class="note">To be run by a superuser or a member of incomplete_orders_owner. Without the last argument of grant_to it is for all shops.</p>
 		<${Copy} text=${grants} block />
@@ -204,7 +204,7 @@ function Persons({ shop }) {
 	};
 	const rows = found && Object.entries(found.data).filter(([, value]) => Array.isArray(value) && value.length);
 	return html`<${Section} title="What is kept about a person" note="For the rights of access and of erasure. Named by the address, by the customer's number, or both. By the address alone the customers whose orders have it are included.">
-		<form onSubmit=${look}><div class="row">
+		<form onSubmit=${look}><div class="row gap">
 			<${Field} label="E-mail" type="email" autocomplete="off" value=${email} onInput=${(event) => setEmail(event.target.value)} />
 			<${Field} label="Customer" autocomplete="off" value=${customer} onInput=${(event) => setCustomer(event.target.value)} />
 			<button type="submit" class="fit" disabled=${!Object.keys(whom).length}>Look</button></div></form>
