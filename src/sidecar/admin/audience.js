@@ -1,0 +1,111 @@
+// Who may not be mailed, and who agreed to be. The database keeps keyed hashes of people, not
+// their addresses: whoever is looked for has to be named.
+import { html } from './vendor/preact.js';
+import { may, send, useGet } from './api.js';
+import { link } from './route.js';
+import { useShop } from './one_shop.js';
+import { Ago, announce, Asked, confirm, Empty, Page, Pager, Pill, Search, Table, Term } from './ui.js';
+
+const WHY = {
+	unsubscribed: ['Unsubscribed', 'The person used the link of a message.'], hard_bounce: ['Address does not exist', 'A mail server said that there is no such address.'],
+	complaint: ['Complaint', 'The person called a message spam.'], not_me: ['Not me', 'The person says that the cart is not theirs.'],
+	erased: ['Forgotten', 'The person asked to be forgotten.'], suppressed: ['By staff', 'Somebody of your staff put it here.'],
+};
+const SCOPES = { recovery: 'Reminders', all: 'Every message', data: 'Data only' };
+// What it means to write to somebody again, by why they are here.
+const LAW = {
+	unsubscribed: 'They objected to be mailed. Writing to them again is unlawful in most countries unless they agreed anew: record that agreement first.',
+	complaint: 'They called a message spam. Writing to them again is unlawful in most countries unless they agreed anew, and harms how mail servers see you.',
+	not_me: 'They said that the cart is not theirs, and never agreed to anything. Write to them again only if they asked you to.',
+	erased: 'They asked to be forgotten (GDPR, article 17). Write to them again only if they agreed anew.',
+	hard_bounce: 'A mail server said that the address does not exist. Lift it only if you know that it does now: repeated bounces harm how mail servers see you.',
+	suppressed: 'Somebody of your staff put it here. Ask them why before you lift it.',
+};
+const Hash = ({ person }) => html`<code title="A keyed hash of the address; the address itself is not kept here">${String(person).slice(0, 8)}</code>`;
+
+async function attempt(act, good) {
+	try {
+		const { changed } = await act();
+		announce(changed ? good : 'Nothing changed: it was so already.', changed ? 'good' : '');
+		return true;
+	} catch (failure) {
+		announce(failure.detail || failure.title, 'bad');
+		return false;
+	}
+}
+
+const LIFTED = 'Whatever the reason was, the address may be mailed again. Messages that were cancelled stay cancelled.';
+
+function Suppressions({ query }) {
+	const shop = useShop();
+	const of = useGet(shop && 'suppressions/', { email: query.email, cursor: query.cursor, page_size: 20 });
+	const add = async () => {
+		const values = await confirm({
+			title: 'Stop messages to an address', action: 'Stop messages', body: 'From now on no recovery message goes there, and what waits for it is cancelled at once.',
+			fields: [{ name: 'email', label: 'E-mail address', type: 'email', required: true, value: query.email || '' },
+				{ name: 'reason', label: 'Why', options: ['suppressed', 'unsubscribed', 'complaint', 'not_me', 'hard_bounce'].map((name) => [name, WHY[name][0]]), value: 'suppressed', hint: 'A stronger reason is never replaced by a weaker one.' }],
+		});
+		if (values && await attempt(() => send('POST', 'suppressions/', values), 'No more messages to that address.')) of.reload();
+	};
+	const lift = async (row) => {
+		const known = query.email;
+		const values = await confirm({
+			title: known ? `Write to ${known} again?` : 'Let an address be mailed again', action: 'Lift it', danger: true,
+			body: html`<p>${row ? LAW[row.reason] || '' : 'Whoever unsubscribed or complained objected to be mailed. Writing to them again is unlawful in most countries unless they agreed anew.'}</p><p>${LIFTED}</p>`,
+			fields: [...(known ? [] : [{ name: 'email', label: 'E-mail address', type: 'email', required: true, hint: row ? 'Only a hash is kept here: type the address to show that you know whom it is about.' : null }]),
+				{ name: 'agreed', label: 'I have a lawful reason: they agreed anew, or it was a mistake.', type: 'checkbox', required: true }],
+		});
+		if (values && await attempt(() => send('POST', 'suppressions/remove/', { email: known || values.email }), 'That address may be mailed again.')) of.reload();
+	};
+	const columns = [
+		{ name: 'person', label: 'Person', render: (row) => (query.email ? html`<span class="wrap">${query.email}</span>` : html`<${Hash} person=${row.person} />`) },
+		{ name: 'reason', label: 'Why', render: (row) => html`<${Pill} state=${row.reason} label=${(WHY[row.reason] || [row.reason])[0]} title=${(WHY[row.reason] || [])[1]} />` },
+		{ name: 'scope', label: 'Stops', render: (row) => SCOPES[row.scope] || row.scope },
+		{ name: 'at', label: 'Since', render: (row) => html`<${Ago} at=${row.at} />` },
+		...(may('unsuppress') ? [{ name: 'lift', label: '', render: (row) => row.scope !== 'data' && html`<button type="button" class="link" onClick=${() => lift(row)}>Lift<span class="hidden"> the suppression of ${query.email || row.person}</span></button>` }] : []),
+	];
+	return html`<${Page} title="Suppressions" actions=${html`${may('suppress') && html`<button type="button" onClick=${add}>Add an address</button>`}${may('unsuppress') && html`<button type="button" class="outline secondary" onClick=${() => lift(null)}>Lift one</button>`}`}>
+		<p class="note">People who are <${Term} name="suppressed">suppressed<//> get no messages, whatever campaign is on.</p>
+		<${Search} name="email" label="Look for an e-mail address" hint="E-mail address" />
+		<${Asked} of=${of}>${(data) => html`<${Table} label="Suppressions" columns=${columns} rows=${data.results} keyOf=${(row) => row.person + row.scope}
+			empty=${query.email ? html`<${Empty} title="Not suppressed">${query.email} may be mailed, if they agreed.<//>` : html`<${Empty} title="Nobody is suppressed">Whoever unsubscribes, complains or has an address that does not exist appears here by itself.<//>`} />
+			<${Pager} data=${data} shown=${data.results.length} label="suppressions" />`}<//>
+	<//>`;
+}
+
+function Consents({ query }) {
+	const shop = useShop();
+	const byCustomer = query.customer_id;
+	const of = useGet(shop && 'consents/', { email: query.email, customer_id: byCustomer, cursor: query.cursor, page_size: 20 });
+	const record = async () => {
+		const values = await confirm({
+			title: 'Record what somebody said', action: 'Record', body: 'It is kept with the present instant and never changed: the newest entry counts.',
+			fields: [{ name: 'email', label: 'E-mail address', type: 'email', required: true, value: query.email || '' },
+				{ name: 'status', label: 'They', options: [['granted', 'agreed to be mailed'], ['withdrawn', 'withdrew their agreement']], value: 'granted' },
+				{ name: 'source', label: 'Where', required: true, hint: 'As you could prove it: phone, form in the shop, letter.' },
+				{ name: 'text_version', label: 'Which words they agreed to', hint: 'The version of the text, if there is one.' }],
+		});
+		if (!values) return;
+		const { text_version: version, ...rest } = values;
+		if (await attempt(() => send('POST', 'consents/', version ? values : rest), values.status === 'granted' ? 'The agreement is recorded.' : 'The withdrawal is recorded.')) of.reload();
+	};
+	const columns = [
+		{ name: 'person', label: 'Person', render: (row) => (query.email ? html`<span class="wrap">${query.email}</span>` : html`<${Hash} person=${row.person} />`) },
+		{ name: 'status', label: 'Said', render: (row) => html`<${Pill} state=${row.status === 'granted' ? 'recovered' : 'lost'} label=${row.status === 'granted' ? 'Agreed' : 'Withdrew'} title=" " />` },
+		{ name: 'in_force', label: 'Counts', render: (row) => (row.in_force ? 'now' : html`<span class="soft">no more</span>`) },
+		{ name: 'purpose', label: 'To what' },
+		{ name: 'source', label: 'Where', render: (row) => html`<span class="wrap">${row.source || '–'}</span>` },
+		{ name: 'text_version', label: 'Words', hideSmall: true, render: (row) => html`<span class="wrap">${row.text_version || '–'}</span>` },
+		{ name: 'at', label: 'When', render: (row) => html`<${Ago} at=${row.at} />` },
+	];
+	return html`<${Page} title="Consents" actions=${may('record_consent') && html`<button type="button" onClick=${record}>Record one</button>`}>
+		<p class="note">What people agreed to or withdrew, as it was said; nothing is ever overwritten. Look for an address to see its history.</p>
+		<${Search} name="email" label="Look for an e-mail address" hint="E-mail address" />
+		<${Asked} of=${of}>${(data) => html`<${Table} label="Consents" columns=${columns} rows=${data.results} keyOf=${(row) => `${row.person} ${row.purpose} ${row.at}`}
+			empty=${query.email ? html`<${Empty} title="Nothing is known of that address">It neither agreed nor withdrew anything. Who must agree to be mailed is a setting: <a href=${link('shop/')}>consent_rule</a>.<//>`
+			: html`<${Empty} title="Nobody said anything yet" command="incomplete_orders.record_consent('ann@example.com', 'granted', source => 'checkout')">Checkouts record consent by themselves; your program can do it, too:<//>`} />
+			<${Pager} data=${data} shown=${data.results.length} label="entries" />`}<//>
+	<//>`;
+}
+
+export default ({ path, query }) => (path.startsWith('consents') ? html`<${Consents} query=${query} />` : html`<${Suppressions} query=${query} />`);

@@ -1,0 +1,297 @@
+// One campaign: its sequence, to be edited; what came of each step and variant; who gets what.
+import { html, useState, useEffect, useRef } from './vendor/preact.js';
+import { may, send, useGet } from './api.js';
+import { link } from './route.js';
+import { number, plural, today } from './format.js';
+import { useShop } from './one_shop.js';
+import { Ago, announce, Asked, Choice, confirm, Empty, Field, Notice, Page, Pill, ProblemNotice, Section, Switch, Table } from './ui.js';
+import { campaignName, couponWords, inUnit, KIND_WORDS, Missing, reasonWords, SaveBar, seconds, secondsOf, share, spanWords, templateName, textOf, UNIT_CHOICES, useDraft } from './campaign_parts.js';
+import { campaignsOf, OnOff } from './campaigns.js';
+import { compare, Whisker, wilson } from './chart_trials.js';
+
+let made = 0;
+const newKeyOf = () => `n${++made}`;
+const whole = (value) => String(Number(value));
+
+// ---------------------------------------------------------------------------
+// What the server has, as the editor has it; and back
+
+function draftOf(campaign, variants, coupons) {
+	const of = (rows, step) => rows.filter((row) => row.campaign === campaign.campaign && row.step === step.step);
+	return campaign.steps.map((step) => {
+		const [coupon] = of(coupons, step);
+		return {
+			key: `s${step.step}`, step: step.step, delay: inUnit(step.delay), template: step.template,
+			variants: of(variants, step).map(({ variant, weight, template }) => ({ variant, weight: String(weight), template })),
+			coupon: coupon ? { kind: coupon.kind, value: whole(coupon.value), minimum_value: whole(coupon.minimum_value), valid_for: inUnit(coupon.valid_for), cool_down: inUnit(coupon.cool_down) } : null,
+		};
+	});
+}
+const span = ({ value, unit }) => `${value} ${unit}`;
+const bodyOf = (draft) => draft.map(({ step, delay, template, variants, coupon }) => ({
+	...(step && { step }), delay: span(delay), template,
+	...(variants.length && { variants: variants.map(({ variant, weight, template: text }) => ({ variant, weight: Number(weight), template: text })) }),
+	...(coupon && { coupon: { [coupon.kind]: coupon.value, minimum_value: coupon.minimum_value || '0', valid_for: span(coupon.valid_for), cool_down: span(coupon.cool_down) } }),
+}));
+
+// What is wrong before the server is asked: "steps[0].delay" -> words
+function faultsOf(draft) {
+	const faults = {};
+	draft.forEach((step, i) => {
+		const at = `steps[${i}]`;
+		const before = draft[i - 1];
+		if (!/^\d{1,6}$/.test(step.delay.value)) faults[`${at}.delay`] = 'A whole number, please.';
+		else if (secondsOf(step.delay) > 365 * 86400) faults[`${at}.delay`] = 'At most 365 days.';
+		else if (before && secondsOf(step.delay) <= secondsOf(before.delay)) faults[`${at}.delay`] = `Later than the step before it, which is due after ${spanWords(secondsOf(before.delay))}.`;
+		if (step.coupon && !(Number(step.coupon.value) > 0 && (step.coupon.kind === 'amount' || Number(step.coupon.value) <= 100))) faults[`${at}.coupon`] = step.coupon.kind === 'percentage' ? 'More than 0 and at most 100 %.' : 'More than 0.';
+		step.variants.forEach((variant, n) => {
+			if (!/^[a-z0-9][a-z0-9_-]{0,39}$/.test(variant.variant)) faults[`${at}.variants[${n}]`] = 'A name of small letters, digits, - and _.';
+			else if (step.variants.some((other, m) => m < n && other.variant === variant.variant)) faults[`${at}.variants[${n}]`] = 'There is one of that name already.';
+			else if (!/^\d{1,4}$/.test(variant.weight) || Number(variant.weight) > 1000) faults[`${at}.variants[${n}]`] = 'A weight from 0 to 1000.';
+		});
+	});
+	return faults;
+}
+
+// ---------------------------------------------------------------------------
+// Parts of a step
+
+const Span = ({ label, value, onChange, problem, hint, min = 0 }) => html`<${Field} label=${label} problem=${problem} hint=${hint} class="span">${(ids) => html`<span class="span-inputs">
+	<input type="number" inputmode="numeric" min=${min} step="1" ...${ids} value=${value.value} onInput=${(event) => onChange({ ...value, value: event.target.value })} />
+	<select aria-label=${`${label}: unit`} value=${value.unit} onChange=${(event) => onChange({ ...value, unit: event.target.value })}>${UNIT_CHOICES.map(([name, text]) => html`<option value=${name} selected=${name === value.unit}>${text}</option>`)}</select></span>`}<//>`;
+
+function Coupon({ coupon, onChange, problem, currency }) {
+	const put = (values) => onChange({ ...coupon, ...values });
+	return html`<fieldset class="inner"><legend>Discount</legend>
+		<div class="fields">
+			<${Choice} label="Kind" value=${coupon.kind} options=${[['percentage', 'Per cent'], ['amount', currency || 'Amount']]} onChange=${(kind) => put({ kind })} />
+			<${Field} label=${coupon.kind === 'percentage' ? 'Per cent off' : `${currency || 'Amount'} off`} inputmode="decimal" value=${coupon.value} problem=${problem} onInput=${(event) => put({ value: event.target.value.replace(',', '.') })} />
+			<${Field} label=${`For goods of at least${currency ? ` (${currency})` : ''}`} inputmode="decimal" value=${coupon.minimum_value} onInput=${(event) => put({ minimum_value: event.target.value.replace(',', '.') })} />
+			<${Span} label="Valid for" value=${coupon.valid_for} min="1" onChange=${(valid_for) => put({ valid_for })} />
+			<${Span} label="Next one not before" value=${coupon.cool_down} hint="Nobody gets two within that time." onChange=${(cool_down) => put({ cool_down })} />
+		</div></fieldset>`;
+}
+
+function Variants({ variants, onChange, faults, templates, rows, step }) {
+	const sum = variants.reduce((all, { weight }) => all + (Number(weight) || 0), 0);
+	const put = (n, values) => onChange(variants.map((one, i) => (i === n ? { ...one, ...values } : one)));
+	const shares = variants.map(({ variant }) => { const row = rows.find((one) => one.variant === variant); return row && { row, it: wilson(row.converted, row.sent) }; });
+	const most = Math.max(0.01, ...shares.map((one) => (one && one.it ? one.it.high : 0)));
+	const verdict = compare(rows.map((row) => ({ ...row, step })));
+	return html`<fieldset class="inner"><legend>Variants against each other</legend>
+		${variants.map((one, n) => html`<div class="variant" key=${n}>
+			<div class="fields">
+				<${Field} label="Name" value=${one.variant} problem=${faults[n]} onInput=${(event) => put(n, { variant: event.target.value })} />
+				<${Field} label="Weight" type="number" min="0" max="1000" value=${one.weight} hint=${sum > 0 ? `${number((100 * (Number(one.weight) || 0)) / sum, { maximumFractionDigits: 0 })} % of the people` : 'nobody'} onInput=${(event) => put(n, { weight: event.target.value })} />
+				<${Choice} label="Text" value=${one.template} options=${templates} onChange=${(template) => put(n, { template })} />
+				<button type="button" class="outline secondary small" onClick=${() => onChange(variants.filter((_, i) => i !== n))}>Remove<span class="hidden"> variant ${one.variant}</span></button>
+			</div>
+			${shares[n] && html`<p class="variant-result number"><${Whisker} it=${shares[n].it} most=${most} /> <span>${plural(shares[n].row.converted, 'order')} of ${number(shares[n].row.sent)} sent: <b>${share(shares[n].row.converted, shares[n].row.sent)}</b></span></p>`}
+		</div>`)}
+		${verdict && html`<p class="note">${verdict}</p>`}
+		${sum === 0 && html`<p class="problem">With no weight at all nobody gets any of them.</p>`}
+	</fieldset>`;
+}
+
+const nextName = (variants) => [...'abcdefghijklmnopqrstuvwxyz'].find((name) => !variants.some(({ variant }) => variant === name)) || `v${variants.length + 1}`;
+
+function Step({ step, i, count, draft, change, faults, texts, kind, currency, language, rows, focus }) {
+	const at = `steps[${i}]`;
+	const card = useRef();
+	const put = (values) => change(draft.map((one) => (one === step ? { ...one, ...values } : one)));
+	const text = textOf(texts, step.template, language);
+	const templates = [...new Set(texts.map(({ template }) => template))].sort((a, b) => (b.startsWith(kind) - a.startsWith(kind)) || a.localeCompare(b)).map((name) => [name, templateName(name)]);
+	// the instants stay where they are: what is sent then moves
+	const move = (to) => {
+		if (to < 0 || to >= count) return;
+		const next = [...draft];
+		[next[i], next[to]] = [{ ...draft[to], delay: draft[i].delay }, { ...draft[i], delay: draft[to].delay }];
+		change(next);
+		focus(step.key);
+		announce(`Moved to place ${to + 1} of ${count}.`);
+	};
+	const remove = () => {
+		change(draft.filter((one) => one !== step));
+		focus((draft[i + 1] || draft[i - 1] || {}).key);
+		announce('The step is removed; nothing is saved yet.');
+	};
+	const name = step.step ? `Step ${step.step}` : 'New step';
+	const whole = total(rows);
+	return html`<li class="step" data-key=${step.key}>
+		<article class="card" tabindex="-1" ref=${card} aria-label=${`${name}, place ${i + 1} of ${count}`}
+			onKeyDown=${(event) => { if (event.altKey && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) { event.preventDefault(); move(i + (event.key === 'ArrowUp' ? -1 : 1)); } }}>
+			<header class="step-head"><h3>${name}</h3>
+				${step.coupon && html`<span class="tag">discount</span>`}${step.variants.length > 0 && html`<span class="tag">${plural(step.variants.length, 'variant')}</span>`}
+				<span class="step-tools">
+					<button type="button" class="plain" aria-label=${`${name}: earlier`} title="Earlier (Alt ↑)" disabled=${i === 0} onClick=${() => move(i - 1)}>↑</button>
+					<button type="button" class="plain" aria-label=${`${name}: later`} title="Later (Alt ↓)" disabled=${i === count - 1} onClick=${() => move(i + 1)}>↓</button>
+					<button type="button" class="plain" aria-label=${`Remove ${name}`} title="Remove" onClick=${remove}>×</button></span></header>
+			<div class="fields">
+				<${Span} label="After the abandonment" value=${step.delay} problem=${faults[`${at}.delay`]} onChange=${(delay) => put({ delay })} />
+				<${Choice} label="Text" value=${step.template} options=${templates} problem=${faults[`${at}.template`]} onChange=${(template) => put({ template })} />
+			</div>
+			${step.variants.length === 0 && text && html`<p class="subject"><span class="soft">Subject</span> ${text.subject} <a href=${link(`templates/${step.template}/`)}>Edit<span class="hidden"> the text ${templateName(step.template)}</span></a></p>`}
+			<div class="row">
+				<${Switch} label="Discount" checked=${Boolean(step.coupon)} onChange=${(on) => put(on
+					? { coupon: { kind: 'percentage', value: '10', minimum_value: '0', valid_for: { value: '7', unit: 'days' }, cool_down: { value: '30', unit: 'days' } }, template: texts.some(({ template }) => template === `${kind}_offer`) ? `${kind}_offer` : step.template }
+					: { coupon: null })} />
+				<button type="button" class="link" onClick=${() => put({ variants: [...step.variants, ...(step.variants.length ? [] : [{ variant: 'a', weight: '1', template: step.template }]), { variant: step.variants.length ? nextName(step.variants) : 'b', weight: '1', template: step.template }] })}>${step.variants.length ? 'Add a variant' : 'Try two texts against each other'}</button>
+			</div>
+			${step.coupon && html`<${Coupon} coupon=${step.coupon} currency=${currency} problem=${faults[`${at}.coupon`]} onChange=${(coupon) => put({ coupon })} />`}
+			${step.coupon && text && !/\{\{[#^/&]?\s*discount_offer/.test(text.body) && html`<p class="problem">This text does not name the discount: put {{discount_offer}} into it, or nobody learns of it.</p>`}
+			${step.variants.length > 0 && html`<${Variants} variants=${step.variants} templates=${templates} rows=${rows.filter(({ variant }) => variant)} step=${step.step}
+				faults=${step.variants.map((_, n) => faults[`${at}.variants[${n}]`])} onChange=${(variants) => put({ variants })} />`}
+			${faults[at] && html`<p class="problem">${faults[at]}</p>`}
+			${whole.sent > 0 && html`<p class="step-result number"><b>${number(whole.sent)}</b> sent <b>${share(whole.opened, whole.sent)}</b> opened <b>${share(whole.clicked, whole.sent)}</b> clicked <b>${share(whole.converted, whole.sent)}</b> ordered <span class="soft">in 30 days</span></p>`}
+		</article></li>`;
+}
+const total = (rows) => Object.fromEntries(['sent', 'opened', 'clicked', 'converted'].map((name) => [name, rows.reduce((sum, row) => sum + Number(row[name] || 0), 0)]));
+
+const Add = ({ onClick, label }) => html`<li class="add"><button type="button" class="outline secondary small" onClick=${onClick} aria-label=${label}>+</button></li>`;
+
+// ---------------------------------------------------------------------------
+// Saving
+
+function changesOf(said, draft) {
+	const moved = said.numbers.some((n, i) => draft[i].step && draft[i].step !== n);
+	return html`<ul>
+		<li>${said.waiting > 0 ? html`<b>${plural(said.waiting, 'order')}</b> wait for a message of this campaign. ${said.moved > 0 ? html`The next one of <b>${number(said.moved)}</b> of them is due at another time.` : 'None of them is due at another time.'}` : 'No order waits for a message of this campaign.'}</li>
+		<li>${said.queued > 0 ? `${plural(said.queued, 'message')} in the queue ${said.queued === 1 ? 'leaves' : 'leave'} as ${said.queued === 1 ? 'it is' : 'they are'}.` : 'No message is in the queue.'}</li>
+		${moved && html`<li>The steps are then numbered ${said.numbers.join(', ')}: nobody gets a message again that they had.</li>`}
+	</ul>`;
+}
+
+function useSaving(campaign, draft, after) {
+	const [problem, setProblem] = useState(null);
+	const [busy, setBusy] = useState(false);
+	const put = (dry_run) => send('PUT', `campaigns/${campaign}/`, { steps: bodyOf(draft), dry_run });
+	const save = async () => {
+		setProblem(null);
+		setBusy(true);
+		try {
+			const said = await put(true);
+			if (await confirm({ title: 'Save the sequence?', body: changesOf(said, draft), action: 'Save' })) {
+				await put(false);
+				announce('The sequence is saved.', 'good');
+				after();
+			}
+		} catch (failure) {
+			setProblem(failure);
+			announce(failure.detail || failure.title, 'bad');
+		}
+		setBusy(false);
+	};
+	return { problem, busy, save, clear: () => setProblem(null) };
+}
+
+// ---------------------------------------------------------------------------
+// Around it
+
+const Rules = ({ of, kind }) => html`<dl class="facts">
+	<dt>Begins</dt><dd>${spanWords(seconds(of.cut_off))} after the last activity (${KIND_WORDS[kind] ? KIND_WORDS[kind][1] : ''})</dd>
+	<dt>Consent</dt><dd>${of.consent_rule === 'strict' ? 'only who agreed' : 'everybody who did not object'}</dd>
+	<dt>Quiet hours</dt><dd>${of.quiet_from === of.quiet_to ? 'none' : `${String(of.quiet_from).slice(0, 5)} to ${String(of.quiet_to).slice(0, 5)}, where the person is`}</dd>
+	<dt>At most</dt><dd>${plural(of.cap_per_episode, 'message')} for one abandonment, ${number(of.cap_per_person)} to one person in 30 days, ${spanWords(seconds(of.min_gap))} apart</dd>
+	<dt>Held out</dt><dd>${Number(of.holdout) > 0 ? `${number(Number(of.holdout) * (Number(of.holdout) <= 1 ? 100 : 1))} % get nothing, so that the effect can be measured` : 'nobody'}</dd>
+	<dt>Excluded</dt><dd>${of.exclusions && Object.keys(of.exclusions).length ? Object.entries(of.exclusions).map(([name, value]) => `${name.replace(/_/g, ' ')}: ${Array.isArray(value) ? value.join(', ') : value}`).join('; ') : 'nobody'}</dd>
+	<dt>Never</dt><dd>who ordered meanwhile, unsubscribed or complained, and carts of which nothing can be sold</dd>
+</dl>`;
+
+const HORIZONS = [['24', 'Next 24 hours'], ['72', 'Next 3 days'], ['168', 'Next 7 days']];
+function Planned({ campaign, texts }) {
+	const [hours, setHours] = useState('24');
+	const [turn, setTurn] = useState(0);
+	const [at, setAt] = useState('');
+	useEffect(() => setAt(new Date(Date.now() + hours * 3600000).toISOString()), [hours, turn]);
+	const of = useGet(at && `campaigns/${campaign.campaign}/preview/`, { at, page_size: 100, not_older_than: campaign.enabled ? null : '1 day' });
+	const outcome = (row) => (row.action === 'skipped' ? html`<span class="soft">Nothing: ${reasonWords(row.reason)}</span>` : row.reason ? html`Mail <span class="soft">(${reasonWords(row.reason)})</span>` : 'Mail');
+	const columns = [
+		{ name: 'recipient', label: 'Who', render: (row) => html`<a class="wrap" href=${link(`orders/${row.order_id}/`)}>${row.recipient || 'No address'}</a>` },
+		{ name: 'due_at', label: 'When', render: (row) => html`<${Ago} at=${row.due_at} />` },
+		{ name: 'step', label: 'Step', render: (row) => `${row.step ?? '–'}${row.variant ? `, ${row.variant}` : ''}` },
+		{ name: 'action', label: 'What', render: outcome },
+	];
+	return html`<${Section} title="Who gets what, and when" note=${campaign.enabled ? 'By the sequence as it is saved: each order whose next step is due in that time.' : 'As if the campaign were turned on now, for carts that were left within the last day. It is off, and nobody is mailed.'}
+		actions=${html`<select aria-label="Time" value=${hours} onChange=${(event) => setHours(event.target.value)}>${HORIZONS.map(([value, label]) => html`<option value=${value} selected=${value === hours}>${label}</option>`)}</select> <button type="button" class="outline secondary small" onClick=${() => setTurn(turn + 1)}>Look again</button>`}>
+		<${Asked} of=${of}>${(data) => html`<p><b>${plural(data.mailed, 'person', 'people')}</b> ${data.mailed === 1 ? 'gets' : 'get'} a mail${data.total > data.mailed ? html`, <b>${number(data.total - data.mailed)}</b> ${data.total - data.mailed === 1 ? 'does' : 'do'} not` : ''}.</p>
+			<${Table} label="Who gets what" columns=${columns} rows=${data.results} keyOf=${(row) => row.order_id} empty=${html`<${Empty} title="Nothing is due in that time">Orders appear here as soon as their next step falls due.<//>`} />
+			${data.total > data.results.length && html`<p class="note">The first ${number(data.results.length)} of ${number(data.total)}.</p>`}`}<//>
+	<//>`;
+}
+
+// ---------------------------------------------------------------------------
+// The page
+
+function Editor({ campaign, variants, coupons, texts, settings, statistics, shop, reload }) {
+	const saved = draftOf(campaign, variants, coupons);
+	const { draft, dirty, kept, change, discard } = useDraft(`campaign ${shop} ${campaign.campaign}`, saved);
+	const saving = useSaving(campaign.campaign, draft, reload);
+	const [focused, setFocused] = useState(null);
+	const list = useRef();
+	useEffect(() => {
+		if (!focused || !list.current) return;
+		const card = list.current.querySelector(`[data-key="${focused}"] > article`);
+		if (card) card.focus();
+		setFocused(null);
+	}, [focused]);
+	if (!draft) return null;
+	const faults = faultsOf(draft);
+	const { problem } = saving;
+	if (problem && problem.field) faults[problem.field.replace(/\.variants$/, '')] = problem.detail;
+	const edit = (next) => { saving.clear(); change(next); };
+	const add = (i) => {
+		const before = draft[i - 1] ? secondsOf(draft[i - 1].delay) : 0;
+		const after = draft[i] ? secondsOf(draft[i].delay) : null;
+		const due = after === null ? (before ? before + 48 * 3600 : 3600) : Math.max(before + 60, Math.round((before + after) / 2 / 3600) * 3600);
+		const template = texts.some((text) => text.template === `${campaign.campaign}_reminder`) ? `${campaign.campaign}_reminder` : texts[0].template;
+		const step = { key: newKeyOf(), step: null, delay: inUnit(`${Math.floor(due / 3600)}:${String(Math.floor((due % 3600) / 60)).padStart(2, '0')}:00`), template, variants: [], coupon: null };
+		edit([...draft.slice(0, i), step, ...draft.slice(i)]);
+		setFocused(step.key);
+		announce(`A step is added at place ${i + 1}.`);
+	};
+	const rowsOf = (step) => statistics.filter((row) => row.campaign === campaign.campaign && row.step === step.step);
+	const wrong = Object.keys(faults).length;
+	const read = !may('save_campaign');
+	return html`
+		${kept && html`<${Notice} title="Your unsaved changes are here again.">They were kept in this tab. <button type="button" class="link" onClick=${discard}>Throw them away</button><//>`}
+		${problem && !problem.field && html`<${ProblemNotice} problem=${problem} />`}
+		<fieldset class="flow-all" disabled=${read}><legend class="hidden">Sequence</legend>
+		<ol class="flow" ref=${list}>
+			<li class="start"><span>${KIND_WORDS[campaign.campaign] ? KIND_WORDS[campaign.campaign][0] : 'Abandoned'}</span><small>no activity for ${spanWords(seconds(settings.cut_off))}</small></li>
+			${draft.map((step, i) => [
+				html`<${Add} key=${`add ${step.key}`} label=${i === 0 ? 'Add a step at the beginning' : `Add a step between place ${i} and ${i + 1}`} onClick=${() => add(i)} />`,
+				html`<${Step} key=${step.key} step=${step} i=${i} count=${draft.length} draft=${draft} change=${edit} faults=${faults} texts=${texts} kind=${campaign.campaign} currency=${settings.currency} language=${settings.locale || 'en'} rows=${rowsOf(step)} focus=${setFocused} />`,
+			])}
+			<li class="add last"><button type="button" class="outline" onClick=${() => add(draft.length)}>Add a step</button></li>
+			<li class="end"><small>Stops as soon as the person orders, comes back, or unsubscribes.</small></li>
+		</ol></fieldset>
+		<${SaveBar} dirty=${dirty} busy=${saving.busy} note=${wrong ? `${plural(wrong, 'thing')} to put right.` : 'The changes are not saved yet.'} label="Save …" onDiscard=${() => { saving.clear(); discard(); }}
+			onSave=${() => { if (Object.keys(faultsOf(draft)).length) { const first = list.current.querySelector('[aria-invalid=true]'); if (first) first.focus(); announce('Something is to be put right first.', 'bad'); } else saving.save(); }} />`;
+}
+
+export default function CampaignPage({ params }) {
+	const shop = useShop();
+	const { campaign: name } = params;
+	const campaigns = useGet(shop && 'campaigns/');
+	const variants = useGet(shop && 'variants/');
+	const coupons = useGet(shop && 'coupons/');
+	const texts = useGet(shop && 'templates/');
+	const settings = useGet(shop && 'settings/');
+	const statistics = useGet(shop && 'incomplete-orders/statistics_by_campaign/', { start_date: today(-29), end_date: today() });
+	const all = [campaigns, variants, coupons, texts, settings];
+	const of = { data: all.every(({ data }) => data) || null, problem: (all.find(({ problem }) => problem) || {}).problem, loading: all.some(({ loading }) => loading), url: campaigns.url, at: campaigns.at, reload: () => all.forEach(({ reload }) => reload()) };
+	const campaign = campaigns.data && campaignsOf(campaigns.data.results).find((one) => one.campaign === name);
+	return html`<${Page} title=${campaignName(name)} actions=${campaign && html`<${OnOff} campaign=${campaign} onDone=${campaigns.reload} />`}>
+		<p class="crumbs"><a href=${link('campaigns/')}>Campaigns</a></p>
+		<${Asked} of=${of} height="30rem">${() => (!campaign ? html`<${Empty} title="There is no such campaign">A shop has one for carts, one for payments and one for the rest of orders. <a href=${link('campaigns/')}>To the campaigns</a><//>` : html`
+			${campaign.missing && html`<${Notice} kind="warn"><${Missing} missing=${campaign.missing} /><//>`}
+			<div class="split">
+				<${Editor} campaign=${campaign} variants=${variants.data.results} coupons=${coupons.data.results} texts=${texts.data.results} settings=${settings.data} statistics=${statistics.data ? statistics.data.results : []} shop=${shop} reload=${of.reload} />
+				<div>
+					<${Section} title="Rules for everybody" actions=${html`<a href=${link('shop/')}>Change</a>`}><${Rules} of=${settings.data} kind=${name} /><//>
+					${coupons.data.results.some((row) => row.campaign === name) && html`<${Section} title="Discounts" actions=${html`<a href=${link('coupons/')}>What went out</a>`}><ul>${coupons.data.results.filter((row) => row.campaign === name).map((row) => html`<li key=${row.step}>Step ${row.step}: ${couponWords(row)}</li>`)}</ul><//>`}
+				</div>
+			</div>
+			<${Planned} campaign=${campaign} />`)}<//>
+	<//>`;
+}
