@@ -4,8 +4,8 @@ import { may, send, useGet } from './api.js';
 import { link } from './route.js';
 import { number, plural, today } from './format.js';
 import { useShop } from './one_shop.js';
-import { Ago, announce, Asked, Choice, confirm, Empty, Field, Notice, Page, Pill, ProblemNotice, Section, Switch, Table } from './ui.js';
-import { campaignName, couponWords, inUnit, KIND_WORDS, Missing, reasonWords, SaveBar, seconds, secondsOf, share, spanWords, templateName, textOf, UNIT_CHOICES, useDraft } from './campaign_parts.js';
+import { Ago, announce, Asked, Choice, confirm, Empty, Field, Notice, Page, ProblemNotice, Section, Switch, Table } from './ui.js';
+import { campaignName, couponWords, inUnit, KIND_WORDS, Missing, reasonWords, SaveBar, seconds, secondsOf, share, spanWords, templateName, textOf, total, UNIT_CHOICES, useDraft } from './campaign_parts.js';
 import { campaignsOf, OnOff } from './campaigns.js';
 import { compare, Whisker, wilson } from './chart_trials.js';
 
@@ -56,7 +56,7 @@ function faultsOf(draft) {
 // ---------------------------------------------------------------------------
 // Parts of a step
 
-const Span = ({ label, value, onChange, problem, hint, min = 0 }) => html`<${Field} label=${label} problem=${problem} hint=${hint} class="span">${(ids) => html`<span class="span-inputs">
+const Span = ({ label, value, onChange, problem, hint, min = 0 }) => html`<${Field} label=${label} problem=${problem} hint=${hint} class="timespan">${(ids) => html`<span class="span-inputs">
 	<input type="number" inputmode="numeric" min=${min} step="1" ...${ids} value=${value.value} onInput=${(event) => onChange({ ...value, value: event.target.value })} />
 	<select aria-label=${`${label}: unit`} value=${value.unit} onChange=${(event) => onChange({ ...value, unit: event.target.value })}>${UNIT_CHOICES.map(([name, text]) => html`<option value=${name} selected=${name === value.unit}>${text}</option>`)}</select></span>`}<//>`;
 
@@ -72,12 +72,12 @@ function Coupon({ coupon, onChange, problem, currency }) {
 		</div></fieldset>`;
 }
 
-function Variants({ variants, onChange, faults, templates, rows, step }) {
+function Variants({ variants, onChange, faults, templates, rows }) {
 	const sum = variants.reduce((all, { weight }) => all + (Number(weight) || 0), 0);
 	const put = (n, values) => onChange(variants.map((one, i) => (i === n ? { ...one, ...values } : one)));
 	const shares = variants.map(({ variant }) => { const row = rows.find((one) => one.variant === variant); return row && { row, it: wilson(row.converted, row.sent) }; });
 	const most = Math.max(0.01, ...shares.map((one) => (one && one.it ? one.it.high : 0)));
-	const verdict = compare(rows.map((row) => ({ ...row, step })));
+	const verdict = compare(rows);
 	return html`<fieldset class="inner"><legend>Variants against each other</legend>
 		${variants.map((one, n) => html`<div class="variant" key=${n}>
 			<div class="fields">
@@ -88,7 +88,7 @@ function Variants({ variants, onChange, faults, templates, rows, step }) {
 			</div>
 			${shares[n] && html`<p class="variant-result number"><${Whisker} it=${shares[n].it} most=${most} /> <span>${plural(shares[n].row.converted, 'order')} of ${number(shares[n].row.sent)} sent: <b>${share(shares[n].row.converted, shares[n].row.sent)}</b></span></p>`}
 		</div>`)}
-		${verdict && html`<p class="note">${verdict}</p>`}
+		${verdict && html`<p class="note">${verdict.replace(/^[^:]*: v/, 'V')}</p>`}
 		${sum === 0 && html`<p class="problem">With no weight at all nobody gets any of them.</p>`}
 	</fieldset>`;
 }
@@ -116,7 +116,7 @@ function Step({ step, i, count, draft, change, faults, texts, kind, currency, la
 		announce('The step is removed; nothing is saved yet.');
 	};
 	const name = step.step ? `Step ${step.step}` : 'New step';
-	const whole = total(rows);
+	const sums = total(rows);
 	return html`<li class="step" data-key=${step.key}>
 		<article class="card" tabindex="-1" ref=${card} aria-label=${`${name}, place ${i + 1} of ${count}`}
 			onKeyDown=${(event) => { if (event.altKey && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) { event.preventDefault(); move(i + (event.key === 'ArrowUp' ? -1 : 1)); } }}>
@@ -139,13 +139,17 @@ function Step({ step, i, count, draft, change, faults, texts, kind, currency, la
 			</div>
 			${step.coupon && html`<${Coupon} coupon=${step.coupon} currency=${currency} problem=${faults[`${at}.coupon`]} onChange=${(coupon) => put({ coupon })} />`}
 			${step.coupon && text && !/\{\{[#^/&]?\s*discount_offer/.test(text.body) && html`<p class="problem">This text does not name the discount: put {{discount_offer}} into it, or nobody learns of it.</p>`}
-			${step.variants.length > 0 && html`<${Variants} variants=${step.variants} templates=${templates} rows=${rows.filter(({ variant }) => variant)} step=${step.step}
+			${step.variants.length > 0 && html`<${Variants} variants=${step.variants} templates=${templates} rows=${byVariant(rows)}
 				faults=${step.variants.map((_, n) => faults[`${at}.variants[${n}]`])} onChange=${(variants) => put({ variants })} />`}
 			${faults[at] && html`<p class="problem">${faults[at]}</p>`}
-			${whole.sent > 0 && html`<p class="step-result number"><b>${number(whole.sent)}</b> sent <b>${share(whole.opened, whole.sent)}</b> opened <b>${share(whole.clicked, whole.sent)}</b> clicked <b>${share(whole.converted, whole.sent)}</b> ordered <span class="soft">in 30 days</span></p>`}
+			${sums.sent > 0 && html`<p class="step-result number"><b>${number(sums.sent)}</b> sent <b>${share(sums.opened, sums.sent)}</b> opened <b>${share(sums.clicked, sums.sent)}</b> clicked <b>${share(sums.converted, sums.sent)}</b> ordered <span class="soft">in 30 days</span></p>`}
 		</article></li>`;
 }
-const total = (rows) => Object.fromEntries(['sent', 'opened', 'clicked', 'converted'].map((name) => [name, rows.reduce((sum, row) => sum + Number(row[name] || 0), 0)]));
+// one row for each variant, whatever the currency
+const byVariant = (rows) => [...new Set(rows.map(({ variant }) => variant).filter(Boolean))].map((variant) => {
+	const own = rows.filter((row) => row.variant === variant);
+	return { ...own[0], ...total(own) };
+});
 
 const Add = ({ onClick, label }) => html`<li class="add"><button type="button" class="outline secondary small" onClick=${onClick} aria-label=${label}>+</button></li>`;
 
@@ -187,11 +191,11 @@ function useSaving(campaign, draft, after) {
 // ---------------------------------------------------------------------------
 // Around it
 
-const Rules = ({ of, kind }) => html`<dl class="facts">
-	<dt>Begins</dt><dd>${spanWords(seconds(of.cut_off))} after the last activity (${KIND_WORDS[kind] ? KIND_WORDS[kind][1] : ''})</dd>
+const Rules = ({ of }) => html`<dl class="facts">
+	<dt>Begins</dt><dd>${spanWords(seconds(of.cut_off))} after the last activity</dd>
 	<dt>Consent</dt><dd>${of.consent_rule === 'strict' ? 'only who agreed' : 'everybody who did not object'}</dd>
 	<dt>Quiet hours</dt><dd>${of.quiet_from === of.quiet_to ? 'none' : `${String(of.quiet_from).slice(0, 5)} to ${String(of.quiet_to).slice(0, 5)}, where the person is`}</dd>
-	<dt>At most</dt><dd>${plural(of.cap_per_episode, 'message')} for one abandonment, ${number(of.cap_per_person)} to one person in 30 days, ${spanWords(seconds(of.min_gap))} apart</dd>
+	<dt>At most</dt><dd>${plural(of.cap_per_episode, 'message')} for one abandonment, ${number(of.cap_per_person)} to one person in 30 days${seconds(of.min_gap) > 0 ? `, ${spanWords(seconds(of.min_gap))} apart` : ''}</dd>
 	<dt>Held out</dt><dd>${Number(of.holdout) > 0 ? `${number(Number(of.holdout) * (Number(of.holdout) <= 1 ? 100 : 1))} % get nothing, so that the effect can be measured` : 'nobody'}</dd>
 	<dt>Excluded</dt><dd>${of.exclusions && Object.keys(of.exclusions).length ? Object.entries(of.exclusions).map(([name, value]) => `${name.replace(/_/g, ' ')}: ${Array.isArray(value) ? value.join(', ') : value}`).join('; ') : 'nobody'}</dd>
 	<dt>Never</dt><dd>who ordered meanwhile, unsubscribed or complained, and carts of which nothing can be sold</dd>
@@ -203,7 +207,7 @@ function Planned({ campaign, texts }) {
 	const [turn, setTurn] = useState(0);
 	const [at, setAt] = useState('');
 	useEffect(() => setAt(new Date(Date.now() + hours * 3600000).toISOString()), [hours, turn]);
-	const of = useGet(at && `campaigns/${campaign.campaign}/preview/`, { at, page_size: 100, not_older_than: campaign.enabled ? null : '1 day' });
+	const of = useGet(!at ? null : `campaigns/${campaign.campaign}/preview/`, { at, page_size: 100, not_older_than: campaign.enabled ? null : '1 day' });
 	const outcome = (row) => (row.action === 'skipped' ? html`<span class="soft">Nothing: ${reasonWords(row.reason)}</span>` : row.reason ? html`Mail <span class="soft">(${reasonWords(row.reason)})</span>` : 'Mail');
 	const columns = [
 		{ name: 'recipient', label: 'Who', render: (row) => html`<a class="wrap" href=${link(`orders/${row.order_id}/`)}>${row.recipient || 'No address'}</a>` },
@@ -288,7 +292,7 @@ export default function CampaignPage({ params }) {
 			<div class="split">
 				<${Editor} campaign=${campaign} variants=${variants.data.results} coupons=${coupons.data.results} texts=${texts.data.results} settings=${settings.data} statistics=${statistics.data ? statistics.data.results : []} shop=${shop} reload=${of.reload} />
 				<div>
-					<${Section} title="Rules for everybody" actions=${html`<a href=${link('shop/')}>Change</a>`}><${Rules} of=${settings.data} kind=${name} /><//>
+					<${Section} title="Rules for everybody" actions=${html`<a href=${link('shop/')}>Change</a>`}><${Rules} of=${settings.data} /><//>
 					${coupons.data.results.some((row) => row.campaign === name) && html`<${Section} title="Discounts" actions=${html`<a href=${link('coupons/')}>What went out</a>`}><ul>${coupons.data.results.filter((row) => row.campaign === name).map((row) => html`<li key=${row.step}>Step ${row.step}: ${couponWords(row)}</li>`)}</ul><//>`}
 				</div>
 			</div>

@@ -92,7 +92,7 @@ export const Results = ({ rows }) => {
 	if (!all.sent && !all.held_out) return html`<p class="soft">Nothing was sent in these 30 days.</p>`;
 	return html`<dl class="results">${NUMBERS.map(([name, label]) => html`<div key=${name}><dt>${name === 'converted' ? html`<${Term} name="message conversion">${label}<//>` : label}</dt>
 		<dd class="number"><b>${number(all[name])}</b>${name !== 'sent' && html` <small>${share(all[name], all.sent)}</small>`}</dd></div>`)}
-		<div><dt>Paid</dt><dd class="number"><b>${revenueWords(all.revenue)}</b></dd></div></dl>`;
+		<div class="paid"><dt>Paid</dt><dd class="number"><b>${revenueWords(all.revenue)}</b></dd></div></dl>`;
 };
 
 function Campaign({ campaign, texts, statistics, onDone }) {
@@ -111,6 +111,12 @@ function Campaign({ campaign, texts, statistics, onDone }) {
 	</section>`;
 }
 
+// those that are known; none: the one that is nearest to it
+const liftsOf = (rows) => {
+	const known = rows.filter(({ lift }) => lift !== null);
+	return known.length ? known : [...rows].sort((a, b) => b.treated - a.treated).slice(0, 1);
+};
+
 export default function Campaigns() {
 	const shop = useShop();
 	const days = { start_date: today(-29), end_date: today() };
@@ -128,7 +134,7 @@ export default function Campaigns() {
 				<div class="campaigns">${list.map((campaign) => html`<${Campaign} key=${campaign.campaign} campaign=${campaign} texts=${(texts.data || { results: [] }).results} statistics=${statistics} onDone=${campaigns.reload} />`)}</div>`;
 		}}<//>
 		<${Section} title=${html`<${Term} name="lift">Lift<//> of all campaigns`} note="The last 90 days.">
-			<${Asked} of=${whole}>${(data) => (data.results.length ? data.results.map((of) => html`<div key=${of.currency}>${data.results.length > 1 && html`<h3>${of.currency}</h3>`}<${Lift} of=${of} /></div>`) : html`<p class="soft">Nothing was abandoned in that time.</p>`)}<//>
+			<${Asked} of=${whole}>${(data) => (data.results.length ? liftsOf(data.results).map((of, _, all) => html`<div key=${of.currency}>${all.length > 1 && html`<h3>${of.currency}</h3>`}<${Lift} of=${of} /></div>`) : html`<p class="soft">Nothing was abandoned in that time.</p>`)}<//>
 		<//>
 	<//>`;
 }
