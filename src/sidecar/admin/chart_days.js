@@ -27,14 +27,19 @@ export function Curves({ rows, before, curves, show, axis, unit, height = 250, l
 		const host = at.current;
 		// days to come are no zeros
 		const values = (list, name) => rows.map((row, i) => (row.day > last || !list[i] ? null : Number(list[i][name])));
+		// nor is today as much as a whole day
+		const open = rows.length > 1 ? rows.findIndex((row) => row.day === last) : -1;
+		const whole = (name) => values(rows, name).map((value, i) => (i === open ? null : value));
+		const partly = (name) => values(rows, name).map((value, i) => (i === open || i === open - 1 ? value : null));
 		const soft = colourOf('soft');
 		const line = colourOf('line');
 		const points = { show: rows.length <= 31, size: 5 };
 		const series = shown.flatMap(({ name, colour }) => [
 			...(before ? [{ stroke: colourOf(colour) + '99', width: 1, dash: [4, 4], points: { show: rows.length === 1 } }] : []),
 			{ stroke: colourOf(colour), width: 2, points: { ...points, fill: colourOf(colour) }, fill: fill ? colourOf(colour) + '22' : undefined },
+			...(open > 0 ? [{ stroke: colourOf(colour), width: 2, dash: [2, 4], points: { show: false } }] : []),
 		]);
-		const data = [rows.map((row) => instant(row.day)), ...shown.flatMap(({ name }) => [...(before ? [values(before, name)] : []), values(rows, name)])];
+		const data = [rows.map((row) => instant(row.day)), ...shown.flatMap(({ name }) => [...(before ? [values(before, name)] : []), whole(name), ...(open > 0 ? [partly(name)] : [])])];
 		const font = '12px ' + getComputedStyle(host).fontFamily;
 		plot.current = new Plot({
 			width: Math.max(200, host.clientWidth),
@@ -48,7 +53,7 @@ export function Curves({ rows, before, curves, show, axis, unit, height = 250, l
 				y: { range: (u, low, high) => [0, Math.max(1, high * 1.06)] },
 			},
 			axes: [
-				{ stroke: soft, font, grid: { show: false }, ticks: { stroke: line, size: 4 }, incrs: [1, 2, 3, 7, 14, 28, 56, 91, 182, 364].map((n) => n * 86400), space: 64,
+				{ stroke: soft, font, size: 28, gap: 3, grid: { show: false }, ticks: { stroke: line, size: 4 }, incrs: [1, 2, 3, 7, 14, 28, 56, 91, 182, 364].map((n) => n * 86400), space: 64,
 					values: (u, splits) => splits.map((at) => day(new Date(at * 1000).toISOString().slice(0, 10), { day: 'numeric', month: 'short' })) },
 				{ stroke: soft, font, grid: { stroke: line, width: 1 }, ticks: { show: false }, space: 36, size: (u, texts) => 14 + Math.max(12, ...(texts || []).map((text) => text.length * 6.6)),
 					incrs: axis ? undefined : [1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 2500, 5000, 10000, 20000, 50000, 100000, 1000000], values: (u, splits) => splits.map(axis || show) },

@@ -2,7 +2,7 @@
 // what they show, and have the same numbers as a table and as a file.
 import { html, useState, useEffect, useRef, useId } from './ui_base.js';
 import { useGet } from './api.js';
-import { announce, Asked, Menu } from './ui.js';
+import { announce, Asked } from './ui.js';
 
 // ---------------------------------------------------------------------------
 // Help for drawing
@@ -99,9 +99,9 @@ function Numbers({ columns, rows, label }) {
 }
 
 // columns: [{name, label, show?(value, row), align?}]; rows: what the table and the file have;
-// says: the sentence; file: of the file, without .csv; all(): the rows of the file, when they
-// are more than the table's; empty: instead of a chart without rows.
-export function Chart({ title, says, columns, rows, file, all, empty, height = '14rem', tools, note, children, ...rest }) {
+// says: the sentence; file: its name, without .csv; all(): the rows of the file, when they are
+// more than the table's; empty: instead of a chart without rows.
+export function Chart({ title, says, columns, rows, file, all, empty, note, children, ...rest }) {
 	const id = useId();
 	const [asTable, setAsTable] = useState(false);
 	const save = async () => {
@@ -113,12 +113,12 @@ export function Chart({ title, says, columns, rows, file, all, empty, height = '
 	};
 	const nothing = rows.length === 0;
 	return html`<section class="card chart" aria-labelledby=${id} ...${rest}>
-		<header class="section-head"><h2 id=${id}>${title}</h2>${!nothing && html`<div class="actions">${tools}
+		<header class="section-head"><h2 id=${id}>${title}</h2>${!nothing && html`<div class="actions">
 			<button type="button" class="link small" aria-pressed=${asTable} aria-label=${`${asTable ? 'Chart' : 'Table'}: ${title}`} onClick=${() => setAsTable(!asTable)}>${asTable ? 'Chart' : 'Table'}</button>
 			<button type="button" class="link small" aria-label=${`CSV: ${title}`} onClick=${save}>CSV</button></div>`}</header>
 		${nothing ? html`<div class="empty">${empty || 'Nothing happened in these days.'}</div>` : html`
 			<p class="says">${says}</p>
-			<div style=${{ minHeight: height }}>${asTable ? html`<${Numbers} columns=${columns} rows=${rows} label=${`Numbers: ${title}`} />` : children}</div>
+			${asTable ? html`<${Numbers} columns=${columns} rows=${rows} label=${`Numbers: ${title}`} />` : children}
 			${note && html`<p class="note">${note}</p>`}`}
 	</section>`;
 }
@@ -128,6 +128,6 @@ export function Near({ path, query, currency, height = '20rem', children, name }
 	const at = useRef();
 	const near = useNear(at);
 	const asked = useGet(near ? path : null, query);
-	return html`<div ref=${at} class="near" data-report=${name || path} style=${{ minHeight: height }}>
+	return html`<div ref=${at} class="near" data-report=${name} style=${{ minHeight: asked.data ? '' : height }}>
 		<${Asked} of=${asked} height=${height}>${(data) => children(data.results.filter((row) => row.currency === currency), data)}<//></div>`;
 }

@@ -41,36 +41,36 @@ const SMALL = [
 	{ name: 'unaided', label: 'Unaided', term: 'unaided', good: 0, orders: { status: 'converted' } },
 	{ name: 'messages_sent', label: 'Messages sent', term: 'attempts', good: 0, messages: true },
 	{ name: 'median_time_to_recover', label: 'Half recovered within', term: 'time to recover', kind: 'span', good: -1, orders: { status: 'converted' } },
-	{ name: 'average_days_to_abandon', label: 'Days to abandon', term: 'days to abandon', kind: 'days', good: 0, orders: { status: 'abandoned' } },
+	{ name: 'average_days_to_abandon', label: 'Time to abandon', term: 'days to abandon', kind: 'days', good: 0, orders: { status: 'abandoned' } },
 ];
 const round = { maximumFractionDigits: 0 };
 function shown({ name, kind }, of) {
 	const value = of[name];
-	if (value === null) return '–';
+	if (value === null || value === undefined) return '–';
 	if (kind === 'money') return money(value, of.currency, Math.abs(value) >= 100000 ? round : {});
 	if (kind === 'rate') return percent(value);
 	if (kind === 'span') return duration(seconds(value));
-	return number(value, kind === 'days' ? { maximumFractionDigits: 1 } : undefined);
+	return kind === 'days' ? duration(value * 86400) : number(value);
 }
 const sizeOf = ({ name, kind }, of) => (kind === 'span' ? seconds(of[name]) : of[name]);
 
 // How it changed, with the sign as a word, too.
 function Change({ figure, of, before }) {
-	if (!before) return null;
-	const { text, direction } = Number(before.total) === 0 ? { text: '', direction: 0 } : change(sizeOf(figure, of), sizeOf(figure, before), { rate: figure.kind === 'rate' });
+	const { text, direction } = Number(before.total) ? change(sizeOf(figure, of), sizeOf(figure, before), { rate: figure.kind === 'rate' }) : {};
 	if (!text) return html`<p class="change soft">no comparison</p>`;
 	const tone = direction * figure.good > 0 ? 'good' : direction * figure.good < 0 ? 'bad' : 'soft';
 	return html`<p class="change ${tone} number" title=${`Before: ${shown(figure, before)}`}>${text}${direction ? (direction > 0 ? ' more' : ' less') : ''}${tone === 'soft' ? '' : html`<span class="hidden">, which is ${tone === 'good' ? 'better' : 'worse'}</span>`}</p>`;
 }
 
+// The value leads to the orders behind it.
 function Figure({ figure, of, before, period, big }) {
 	const to = figure.messages ? may('list_messages') && link('messages/') : may('list_orders') && link('orders/', { ...figure.orders, start_date: period.since, end_date: period.until });
+	const value = shown(figure, of);
 	return html`<div class=${big ? 'figure big card' : 'figure'} data-figure=${figure.name}>
-		<h3><${Term} name=${figure.term}>${figure.label}<//></h3>
-		<p class="value number" title=${figure.kind === 'money' ? money(of[figure.name], of.currency) : null}>${shown(figure, of)}</p>
+		<h2><${Term} name=${figure.term}>${figure.label}<//></h2>
+		<p class="value number" title=${figure.kind === 'money' ? money(of[figure.name], of.currency) : null}>${to ? html`<a href=${to} aria-label=${`${figure.label}: ${value}. ${figure.messages ? 'The messages' : 'The orders behind it'}`}>${value}</a>` : value}</p>
 		${figure.sub && html`<p class="soft number">${figure.sub(of)}</p>`}
-		<${Change} figure=${figure} of=${of} before=${before} />
-		${to && html`<a class="behind" href=${to} aria-label=${`${figure.messages ? 'Messages' : 'Orders'} behind: ${figure.label}`}>${figure.messages ? 'Messages' : 'Orders'}</a>`}
+		${before && (big || Number(before.total) > 0) && html`<${Change} figure=${figure} of=${of} before=${before} />`}
 	</div>`;
 }
 
@@ -115,10 +115,10 @@ function Days({ rows, before, currency, period, file }) {
 	const unit = `Orders a day, by the day in ${zoneName()} on which they were begun (created, converted) or abandoned (the others).${before ? ' Dashed: the period before.' : ''}`;
 	const any = rows.some((row) => CURVES.some(({ name }) => Number(row[name])));
 	return html`
-		<${Chart} title="By day" file=${file('days')} columns=${columns} rows=${any ? rows : []} height="22rem" data-chart="days"
+		<${Chart} title="By day" file=${file('days')} columns=${columns} rows=${any ? rows : []} data-chart="days"
 			says=${top && Number(top.episodes) ? `Most carts were abandoned on ${day(top.day, { weekday: 'long', day: 'numeric', month: 'long' })}: ${number(top.episodes)}; on average ${number(sum(rows, 'episodes') / rows.length, { maximumFractionDigits: 1 })} a day.` : 'Nothing was abandoned in these days.'}>
 			<${Curves} rows=${rows} before=${before} curves=${CURVES} show=${int} unit=${unit} label="Orders by day" /><//>
-		<${Chart} title="Money recovered by day" file=${file('recovered')} columns=${cashColumns} rows=${any ? rows : []} height="17rem" data-chart="money"
+		<${Chart} title="Money recovered by day" file=${file('recovered')} columns=${cashColumns} rows=${any ? rows : []} data-chart="money"
 			says=${total > 0 ? `${money(total, currency)} in all; the best day was ${day(best.day, { weekday: 'long', day: 'numeric', month: 'long' })} with ${money(best.recovered_value, currency)}.` : 'Nothing that was abandoned in these days was recovered yet.'}>
 			<${Curves} rows=${rows} before=${before} curves=${[{ name: 'recovered_value', label: 'Recovered', colour: 'recovered' }]} show=${cash(currency)} axis=${compact(currency)} height=${180} pick="hide_money" fill
 				unit=${`${currency}, paid less refunds, by the day of the abandonment.`} label="Money recovered by day" /><//>`;
@@ -129,10 +129,11 @@ const span = (low, high, show) => (high === null ? `${show(low)} and more` : `${
 
 // Bars by a word: reasons, devices, sources, steps.
 function ByWord({ title, name, rows, currency, file, empty, says }) {
-	const list = rows.filter((row) => row.episodes > 0);
-	const all = sum(list, 'episodes');
-	const first = most(list, 'episodes');
-	return html`<${Chart} title=${title} file=${file} columns=${[{ name, label: title, show: words, ...left }, ...OUTCOMES(currency)]} rows=${list} empty=${empty} height="11rem" data-chart=${name}
+	const all = sum(rows, 'episodes');
+	const known = rows.filter((row) => row.episodes > 0 && row[name] !== null);
+	const list = known.length ? rows.filter((row) => row.episodes > 0) : [];
+	const first = most(known, 'episodes');
+	return html`<${Chart} title=${title} file=${file} columns=${[{ name, label: title, show: words, ...left }, ...OUTCOMES(currency)]} rows=${list} empty=${all ? empty : null} data-chart=${name}
 		says=${first && says(words(first[name]).toLowerCase(), share(first.episodes, all))}>
 		<${Bars} colour="abandoned" label=${title} bars=${list.slice(0, 8).map((row) => ({ key: String(row[name]), label: words(row[name]), size: row.episodes, part: row.recovered,
 			text: html`${number(row.episodes)} <span class="soft">${share(row.episodes, all)}; recovered ${number(row.recovered)}</span>`, title: `${money(row.episode_value, currency)} abandoned, ${money(row.recovered_value, currency)} recovered` }))} />
@@ -140,16 +141,16 @@ function ByWord({ title, name, rows, currency, file, empty, says }) {
 }
 
 const REPORTS = {
-	hours: { path: 'incomplete-orders/statistics_by_hour/', height: '21rem' },
-	funnel: { path: 'incomplete-orders/funnel/', height: '25rem' },
-	reasons: { path: 'incomplete-orders/statistics_by_reason/' },
-	devices: { path: 'incomplete-orders/statistics_by_device/' },
-	sources: { path: 'incomplete-orders/statistics_by_source/' },
-	values: { path: 'incomplete-orders/statistics_by_value/', height: '21rem' },
-	products: { path: 'incomplete-orders/statistics_by_product/', height: '26rem', limit: 100 },
-	campaigns: { path: 'incomplete-orders/statistics_by_campaign/', height: '16rem' },
-	times: { path: 'incomplete-orders/statistics_by_recovery_time/', height: '21rem' },
-	cohorts: { path: 'incomplete-orders/statistics_by_cohort_age/', height: '18rem' },
+	hours: { path: 'statistics_by_hour/', height: '23rem' },
+	funnel: { path: 'funnel/', height: '25rem' },
+	products: { path: 'statistics_by_product/', height: '25rem', page_size: 100 },
+	values: { path: 'statistics_by_value/', height: '22rem' },
+	times: { path: 'statistics_by_recovery_time/', height: '22rem' },
+	reasons: { path: 'statistics_by_reason/' },
+	devices: { path: 'statistics_by_device/' },
+	sources: { path: 'statistics_by_source/' },
+	campaigns: { path: 'statistics_by_campaign/' },
+	cohorts: { path: 'statistics_by_cohort_age/' },
 };
 
 function draw(name, { rows, currency, file, of, query }) {
@@ -157,7 +158,7 @@ function draw(name, { rows, currency, file, of, query }) {
 	switch (name) {
 	case 'hours': {
 		const top = most(rows, 'episodes');
-		return html`<${Chart} title="When they leave" file=${file(name)} height="15rem" data-chart="hours" rows=${sum(rows, 'episodes') + sum(rows, 'created') ? rows : []}
+		return html`<${Chart} title="When they leave" file=${file(name)} data-chart="hours" rows=${sum(rows, 'episodes') + sum(rows, 'created') ? rows : []}
 			columns=${[{ name: 'weekday', label: 'Weekday', show: (value, row) => hourName(row).split(' ')[0], ...left }, { name: 'hour', label: 'Hour' }, { name: 'created', label: 'Created', show: int }, ...OUTCOMES(currency)]}
 			says=${top && Number(top.episodes) ? `Most carts are left on ${hourName(top)}: ${number(top.episodes)} of ${number(sum(rows, 'episodes'))}.` : 'Nothing was abandoned in these days.'}
 			note=${`Hours of the shop's time zone, ${zoneName()}.`}><${Hours} rows=${rows} name="episodes" colour="abandoned" what="abandoned" /><//>`;
@@ -166,34 +167,36 @@ function draw(name, { rows, currency, file, of, query }) {
 		const worst = rows.slice(1).reduce((found, row) => (row.from_previous !== null && (!found || row.from_previous < found.from_previous) ? row : found), null);
 		const first = rows[0];
 		const end = rows[rows.length - 1];
-		return html`<${Chart} title="How far they come" file=${file(name)} height="19rem" data-chart="funnel" rows=${first && first.orders > 0 ? rows : []}
+		return html`<${Chart} title="How far they come" file=${file(name)} data-chart="funnel" rows=${first && first.orders > 0 ? rows : []}
 			columns=${[{ name: 'step', label: 'Step', show: (value) => STEP_WORDS[value] || value, ...left }, { name: 'orders', label: 'Orders', show: int }, { name: 'share', label: 'Of all', show: (value) => percent(value) }, { name: 'from_previous', label: 'Of the step before', show: (value) => percent(value) }]}
 			says=${first && `${share(end.orders, first.orders)} of those who begin buy in the end.${worst && worst.from_previous < 1 ? ` Most are lost before ${(STEP_WORDS[worst.step] || worst.step).toLowerCase()}: ${percent(1 - worst.from_previous)} of those who had come so far.` : ''}`}>
 			<${Funnel} rows=${rows} /><//>`;
 	}
 	case 'reasons':
-		return html`<${ByWord} title="Why they leave" name="reason" rows=${rows} currency=${currency} file=${file(name)} says=${(first, part) => `The most frequent: ${first}, ${part} of the abandonments.`}
-			empty=${html`<p>Nothing was abandoned in these days.</p>`} />`;
+		return html`<${ByWord} title="Why they leave" name="reason" rows=${rows} currency=${currency} file=${file(name)} says=${(first, part) => `The most frequent reason: ${first}, ${part} of the abandonments.`}
+			empty=${html`<h3>Nobody said why</h3><p>The page’s script tells of checkouts that fail; your code can with <code>track_abandonment()</code>.</p>`} />`;
 	case 'devices':
-		return html`<${ByWord} title="Devices" name="device" rows=${rows} currency=${currency} file=${file(name)} says=${(first, part) => `Most are left with: ${first}, ${part}.`} empty=${html`<p>Nothing was abandoned in these days.</p>`} />`;
+		return html`<${ByWord} title="Devices" name="device" rows=${rows} currency=${currency} file=${file(name)} says=${(first, part) => `Most are left with: ${first}, ${part}.`}
+			empty=${html`<h3>No device is known</h3><p>Give <code>context.device</code> with the cart.</p>`} />`;
 	case 'sources':
-		return html`<${ByWord} title="Sources" name="source" rows=${rows} currency=${currency} file=${file(name)} says=${(first, part) => `Most of those who left came from: ${first}, ${part}.`} empty=${html`<p>Nothing was abandoned in these days.</p>`} />`;
+		return html`<${ByWord} title="Sources" name="source" rows=${rows} currency=${currency} file=${file(name)} says=${(first, part) => `Most of those who left came from: ${first}, ${part}.`}
+			empty=${html`<h3>No source is known</h3><p>Give <code>context.source</code> with the cart.</p>`} />`;
 	case 'values': {
 		const list = rows.filter((row) => row.episodes > 0);
 		const top = most(list, 'episodes');
 		const show = compact(currency);
-		return html`<${Chart} title="What is in them" file=${file(name)} height="15rem" data-chart="values" rows=${list}
+		return html`<${Chart} title="What is in them" file=${file(name)} data-chart="values" rows=${list}
 			columns=${[{ name: 'value_from', label: 'From', show: cashNow }, { name: 'value_before', label: 'Below', show: cashNow }, ...OUTCOMES(currency)]}
 			says=${top && `Most abandoned carts are worth ${span(top.value_from, top.value_before, show)}: ${number(top.episodes)}, ${share(top.episodes, sum(list, 'episodes'))}.`}>
 			<${Columns} colour="abandoned" axis=${`Value of the cart from, ${currency}; height: abandonments`} show=${int} label="Abandonments by value"
-				columns=${list.map((row) => ({ key: row.value_from, label: show(row.value_from), size: Number(row.episodes), words: `${span(row.value_from, row.value_before, show)}: ${number(row.episodes)} abandoned, recovered ${number(row.recovered)}` }))} /><//>`;
+				columns=${list.map((row) => ({ key: row.value_from, label: number(row.value_from, { notation: 'compact' }), size: Number(row.episodes), words: `${span(row.value_from, row.value_before, show)}: ${number(row.episodes)} abandoned, recovered ${number(row.recovered)}` }))} /><//>`;
 	}
 	case 'products': {
 		const list = rows.slice(0, 10);
-		return html`<${Chart} title="What is left behind" file=${file(name)} height="19rem" data-chart="products" rows=${rows} all=${async () => (await get('incomplete-orders/statistics_by_product/', query)).results.filter((row) => row.currency === currency)}
+		return html`<${Chart} title="What is left behind" file=${file(name)} data-chart="products" rows=${rows} all=${async () => (await get('incomplete-orders/statistics_by_product/', query)).results.filter((row) => row.currency === currency)}
 			columns=${[{ name: 'product', label: 'Product', ...left }, { name: 'name', label: 'Name', ...left }, { name: 'abandoned', label: 'Abandoned', show: int }, { name: 'abandoned_quantity', label: 'Pieces', show: int }, { name: 'abandoned_value', label: 'Worth', show: cashNow },
 				{ name: 'recovered', label: 'Recovered', show: int }, { name: 'recovered_quantity', label: 'Pieces recovered', show: int }, { name: 'recovered_value', label: 'Paid', show: cashNow }]}
-			says=${list[0] && `${list[0].name || list[0].product} lies in the most abandoned carts: ${number(list[0].abandoned)}.`} note=${rows.length >= REPORTS.products.limit ? `The table has the first ${REPORTS.products.limit}; the file has all.` : null}>
+			says=${list[0] && `${list[0].name || list[0].product} lies in the most abandoned carts: ${number(list[0].abandoned)}.`} note=${rows.length >= REPORTS.products.page_size ? `The table has the first ${REPORTS.products.page_size}; the file has all.` : null}>
 			<${Bars} colour="abandoned" label="Products" bars=${list.map((row) => ({ key: row.product, label: row.name || row.product, size: Number(row.abandoned), part: Number(row.recovered), title: row.product,
 				text: html`${number(row.abandoned)} <span class="soft">${money(row.abandoned_value, currency)}</span>` }))} /><//>`;
 	}
@@ -203,7 +206,7 @@ function draw(name, { rows, currency, file, of, query }) {
 		const steps = new Map();
 		for (const row of list) if (row.variant) steps.set(`${row.campaign} ${row.step}`, [...(steps.get(`${row.campaign} ${row.step}`) || []), row]);
 		const trials = [...steps.values()].map(compare).filter(Boolean);
-		return html`<${Chart} title="What messages bring back" file=${file(name)} height="10rem" data-chart="campaigns" rows=${list}
+		return html`<${Chart} title="What messages bring back" file=${file(name)} data-chart="campaigns" rows=${list}
 			columns=${[{ name: 'campaign', label: 'Campaign', show: (value) => value ?? 'By hand', ...left }, { name: 'step', label: 'Step' }, { name: 'variant', label: 'Variant', show: (value) => value ?? '–', ...left },
 				...['queued', 'held_out', 'sent', 'opened', 'clicked', 'unsubscribed', 'bounced', 'converted'].map((column) => ({ name: column, label: words(column), show: int })), { name: 'conversion_rate', label: 'Of the sent', show: (value) => percent(value) }, { name: 'revenue', label: 'Paid', show: cashNow }, { name: 'coupon_cost', label: 'Discounts', show: cashNow }]}
 			empty=${html`<h3>No message was sent in these days</h3><p>${may('enable_campaign') ? html`<a href=${link('campaigns/')}>Look at the campaigns</a>: one that is on writes to those who left.` : 'Somebody who may change campaigns can turn one on.'}</p>`}
@@ -217,7 +220,7 @@ function draw(name, { rows, currency, file, of, query }) {
 		const list = rows.slice(0, Math.max(8, last + 1));
 		const top = most(rows, 'recovered');
 		const short = (value) => duration(seconds(value));
-		return html`<${Chart} title="How long it takes to win them back" file=${file(name)} height="15rem" data-chart="times" rows=${rows}
+		return html`<${Chart} title="How long it takes to win them back" file=${file(name)} data-chart="times" rows=${rows}
 			columns=${[{ name: 'time_from', label: 'From', show: short }, { name: 'time_before', label: 'Before', show: short }, { name: 'recovered', label: 'Recovered', show: int }, { name: 'recovered_value', label: 'Paid', show: cashNow }, { name: 'share', label: 'Share', show: (value) => percent(value) }, { name: 'share_before', label: 'Up to here', show: (value) => percent(value) }]}
 			empty="Nothing was recovered in these days." says=${top && `Most pay ${span(top.time_from, top.time_before, short)} after they left${of.median_time_to_recover ? `; a half within ${short(of.median_time_to_recover)}, nine of ten within ${short(of.p90_time_to_recover)}` : ''}.`}>
 			<${Columns} colour="recovered" axis="From the abandonment to the payment; height: recovered orders" show=${int} label="Recovered orders by time"
@@ -227,7 +230,7 @@ function draw(name, { rows, currency, file, of, query }) {
 		const list = cohortRows(rows);
 		const whole = list.filter((row) => row.mature && row.recoverable > 0);
 		const best = whole.reduce((found, row) => (!found || row.recovered / row.recoverable > found.recovered / found.recoverable ? row : found), null);
-		return html`<${Chart} title="Week by week" file=${file(name)} height="12rem" data-chart="cohorts" rows=${list} columns=${cohortColumns(rows)}
+		return html`<${Chart} title="Week by week" file=${file(name)} data-chart="cohorts" rows=${list} columns=${cohortColumns(rows)}
 			says=${best ? `Of the weeks that are over, that from ${day(best.week)} was won back best: ${share(best.recovered, best.recoverable)} of the recoverable.` : list.length ? 'No week is old enough to be compared yet.' : ''}
 			note="By the week of the abandonment, from Monday. Lighter and with *: may still grow."><${Cohorts} rows=${list} /><//>`;
 	}
@@ -262,7 +265,11 @@ export default function Overview() {
 	const of = now.data && now.data.results.find((row) => row.currency === currency);
 	const before = compared && past.data ? past.data.results.find((row) => row.currency === currency) || { total: 0 } : null;
 	const rows = useMemo(() => byDay.data && byDay.data.results.filter((row) => row.currency === currency), [byDay.data, currency]);
-	const rowsBefore = useMemo(() => (compared && pastByDay.data ? pastByDay.data.results.filter((row) => row.currency === currency) : null), [pastByDay.data, currency, compared]);
+	// a period in which nothing happened is no comparison
+	const rowsBefore = useMemo(() => {
+		const list = compared && pastByDay.data ? pastByDay.data.results.filter((row) => row.currency === currency) : [];
+		return list.some((row) => row.total > 0 || row.episodes > 0) ? list : null;
+	}, [pastByDay.data, currency, compared]);
 	const file = (what) => `${query.shop || own.shop || 'all'}-${what}-${period.since}-${period.until}${currencies.length > 1 ? `-${currency}` : ''}`;
 	const zone = shops.length && (shop !== '*' || shops.every((one) => one.time_zone === zoneName())) ? zoneName() : 'each shop’s own time zone';
 
@@ -275,7 +282,7 @@ export default function Overview() {
 				${currencies.length > 1 && html`<select aria-label="Currency" value=${currency} onChange=${(event) => setQuery({ currency: event.target.value })}>${currencies.map((one) => html`<option key=${one} value=${one} selected=${one === currency}>${one}</option>`)}</select>`}
 				<${Switch} label="Compare" checked=${compared} onChange=${(on) => setQuery({ compare: on ? null : 'no' })} />
 			</div></div>
-		<p class="note as-of">${range(period)}${compared ? `, against ${range(period.before)}` : ''}. Days of ${zone}. <span class="number">${now.at ? `As of ${clock(now.at)}.` : ''}</span>${currencies.length > 1 ? ` Only ${currency}: currencies are never added up.` : ''}</p>
+		<p class="note as-of">${range(period)}${compared ? `, against ${range(period.before)}${before && !Number(before.total) ? ', when nothing was begun' : ''}` : ''}. Days of ${zone}. <span class="number">${now.at ? `As of ${clock(now.at)}.` : ''}</span>${currencies.length > 1 ? ` Only ${currency}: currencies are never added up.` : ''}</p>
 		<${Asked} of=${now} height="24rem">${() => !of ? html`<${Empty} title="No figures yet">There is no shop whose figures you may see.<//>` : html`
 			<p class="headline number">${headline(of, before, period)}</p>
 			${Number(of.total) === 0 && Number(of.messages_sent) === 0 && Number(of.recoverable) === 0 && html`<div class="card"><${Empty} title="Nothing happened in these days"
@@ -283,8 +290,8 @@ export default function Overview() {
 				Choose a longer period. If the shop is new: carts come from the page's script, from the shop's own code, or from its tables. One by hand:<//></div>`}
 			<div class="figures-big">${BIG.map((figure) => html`<${Figure} key=${figure.name} big figure=${figure} of=${of} before=${before} period=${period} />`)}</div>
 			<div class="card figures-small">${SMALL.map((figure) => html`<${Figure} key=${figure.name} figure=${figure} of=${of} before=${before} period=${period} />`)}</div>`}<//>
-		<div class="near" style=${{ minHeight: '49rem' }}><${Asked} of=${byDay} height="46rem">${() => rows && html`<${Days} rows=${rows} before=${rowsBefore} currency=${currency} period=${period} file=${file} />`}<//></div>
-		<div class="charts">${of && Object.entries(REPORTS).map(([name, { path, height, limit }]) => html`<${Near} key=${name} name=${name} path=${path} query=${{ ...days(period), page_size: limit }} height=${height} currency=${currency}>
+		<div class="near" style=${{ minHeight: rows ? '' : '49rem' }}><${Asked} of=${byDay} height="46rem">${() => rows && html`<${Days} rows=${rows} before=${rowsBefore} currency=${currency} period=${period} file=${file} />`}<//></div>
+		<div class="charts">${of && Object.entries(REPORTS).map(([name, { path, height, page_size }]) => html`<${Near} key=${name} name=${name} path=${`incomplete-orders/${path}`} query=${{ ...days(period), page_size }} height=${height} currency=${currency}>
 			${(list) => draw(name, { rows: list, currency, file, of, query: days(period) })}<//>`)}</div>
 		</div><//>`;
 }
