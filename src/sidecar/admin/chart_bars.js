@@ -10,7 +10,7 @@ const wide = (part, whole) => ({ width: `${whole > 0 ? Math.max(part > 0 ? 0.4 :
 export function Bars({ bars, colour, partColour = 'recovered', label }) {
 	const top = Math.max(...bars.map(({ size }) => size), 1e-9);
 	return html`<ul class="bars" aria-label=${label}>${bars.map((bar) => html`<li key=${bar.key} title=${bar.title}>
-		<span class="bar-name wrap">${bar.label}</span><span class="bar-text number">${bar.text}</span>
+		<span class="wrap">${bar.href ? html`<a href=${bar.href}>${bar.label}</a>` : bar.label}</span><span class="number">${bar.text}</span>
 		<span class="track" data-colour=${colour}><i style=${wide(bar.size, top)}></i>${bar.part > 0 && html`<i data-colour=${partColour} style=${wide(bar.part, top)}></i>`}</span></li>`)}</ul>`;
 }
 

@@ -24,23 +24,24 @@ export function seconds(interval) {
 // ---------------------------------------------------------------------------
 // The figures of statistics()
 
-// good: 1 when more is better, -1 when less is; orders: filters of the list behind it
+// good: 1 when more is better, -1 when less is; orders: filters of the list behind it, by the day
+// of creation, or of the abandonment for what became of that
 const BIG = [
 	{ name: 'abandoned_value', label: 'Left behind', term: 'abandoned', kind: 'money', good: -1, sub: (of) => `${number(of.abandoned)} of ${number(of.total)} orders`, orders: { status: 'abandoned' } },
-	{ name: 'recovered_value', label: 'Recovered', term: 'recovered revenue', kind: 'money', good: 1, sub: (of) => `${number(of.recovered)} orders paid after a click`, orders: { status: 'converted' } },
-	{ name: 'recovery_rate', label: 'Recovery rate', term: 'recovery rate', kind: 'rate', good: 1, sub: (of) => `${number(of.recovered)} of ${number(of.recoverable)} recoverable`, orders: { status: 'converted' } },
-	{ name: 'lost_value', label: 'Lost', term: 'lost value', kind: 'money', good: -1, sub: () => 'given up after messages and 14 days', orders: { status: 'abandoned,expired' } },
+	{ name: 'recovered_value', label: 'Recovered', term: 'recovered revenue', kind: 'money', good: 1, sub: (of) => `${number(of.recovered)} orders paid after a click`, left: { outcome: 'recovered' } },
+	{ name: 'recovery_rate', label: 'Recovery rate', term: 'recovery rate', kind: 'rate', good: 1, sub: (of) => `${number(of.recovered)} of ${number(of.recoverable)} recoverable`, left: { outcome: 'recovered' } },
+	{ name: 'lost_value', label: 'Lost', term: 'lost value', kind: 'money', good: -1, sub: () => 'given up after messages and 14 days', left: { status: 'abandoned,expired' } },
 ];
 const SMALL = [
-	{ name: 'total', label: 'Orders begun', term: 'created', orders: {}, good: 0 },
+	{ name: 'total', label: 'Orders begun', term: 'created', good: 0, orders: { tab: 'all' } },
 	{ name: 'converted', label: 'Converted', term: 'converted', good: 1, orders: { status: 'converted' } },
 	{ name: 'conversion_rate', label: 'Conversion rate', term: 'conversion rate', kind: 'rate', good: 1, orders: { status: 'converted' } },
-	{ name: 'abandonment_rate', label: 'Abandonment rate', term: 'abandonment rate', kind: 'rate', good: -1, orders: { status: 'abandoned,expired,dismissed,pending,payment_pending,payment_failed,deleted' } },
+	{ name: 'abandonment_rate', label: 'Abandonment rate', term: 'abandonment rate', kind: 'rate', good: -1, orders: { status: 'pending,payment_pending,payment_failed,abandoned,expired,dismissed,deleted' } },
 	{ name: 'checkout_abandonment_rate', label: 'Checkouts abandoned', term: 'checkout abandonment rate', kind: 'rate', good: -1, orders: { status: 'abandoned' } },
-	{ name: 'assisted', label: 'Assisted', term: 'assisted', good: 1, orders: { status: 'converted' } },
-	{ name: 'unaided', label: 'Unaided', term: 'unaided', good: 0, orders: { status: 'converted' } },
-	{ name: 'messages_sent', label: 'Messages sent', term: 'attempts', good: 0, messages: true },
-	{ name: 'median_time_to_recover', label: 'Half recovered within', term: 'time to recover', kind: 'span', good: -1, orders: { status: 'converted' } },
+	{ name: 'assisted', label: 'Assisted', term: 'assisted', good: 1, left: { outcome: 'assisted' } },
+	{ name: 'unaided', label: 'Unaided', term: 'unaided', good: 0, left: { outcome: 'unaided' } },
+	{ name: 'messages_sent', label: 'Messages sent', term: 'attempts', good: 0 },
+	{ name: 'median_time_to_recover', label: 'Half recovered within', term: 'time to recover', kind: 'span', good: -1, left: { outcome: 'recovered' } },
 	{ name: 'average_days_to_abandon', label: 'Time to abandon', term: 'days to abandon', kind: 'days', good: 0, orders: { status: 'abandoned' } },
 ];
 const round = { maximumFractionDigits: 0 };
@@ -62,13 +63,16 @@ function Change({ figure, of, before }) {
 	return html`<p class="change ${tone} number" title=${`Before: ${shown(figure, before)}`}>${text}${direction ? (direction > 0 ? ' more' : ' less') : ''}${tone === 'soft' ? '' : html`<span class="hidden">, which is ${tone === 'good' ? 'better' : 'worse'}</span>`}</p>`;
 }
 
+const createdIn = ({ since, until }, currency, more) => may('list_orders') && link('orders/', { start_date: since, end_date: until, currency, ...more });
+const abandonedIn = ({ since, until }, currency, more) => may('list_orders') && link('orders/', { abandoned_start: since, abandoned_end: until, currency, tab: more.status || more.outcome ? null : 'all', ...more });
+
 // The value leads to the orders behind it.
 function Figure({ figure, of, before, period, big }) {
-	const to = figure.messages ? may('list_messages') && link('messages/') : may('list_orders') && link('orders/', { ...figure.orders, start_date: period.since, end_date: period.until });
+	const to = figure.left ? abandonedIn(period, of.currency, figure.left) : figure.orders ? createdIn(period, of.currency, figure.orders) : may('list_messages') && link('messages/', { status: 'sent' });
 	const value = shown(figure, of);
 	return html`<div class=${big ? 'figure big card' : 'figure'} data-figure=${figure.name}>
 		<h2><${Term} name=${figure.term}>${figure.label}<//></h2>
-		<p class="value number" title=${figure.kind === 'money' ? money(of[figure.name], of.currency) : null}>${to ? html`<a href=${to} aria-label=${`${figure.label}: ${value}. ${figure.messages ? 'The messages' : 'The orders behind it'}`}>${value}</a>` : value}</p>
+		<p class="value number" title=${figure.kind === 'money' ? money(of[figure.name], of.currency) : null}>${to ? html`<a href=${to} aria-label=${`${figure.label}: ${value}. ${figure.left || figure.orders ? 'The orders behind it' : 'The messages'}`}>${value}</a>` : value}</p>
 		${figure.sub && html`<p class="soft number">${figure.sub(of)}</p>`}
 		${before && (big || Number(before.total) > 0) && html`<${Change} figure=${figure} of=${of} before=${before} />`}
 	</div>`;
@@ -128,14 +132,14 @@ const words = (value) => (value === null ? 'Not told' : String(value).replace(/_
 const span = (low, high, show) => (high === null ? `${show(low)} and more` : `${show(low)} – ${show(high)}`);
 
 // Bars by a word: reasons, devices, sources, steps.
-function ByWord({ title, name, rows, currency, file, empty, says }) {
+function ByWord({ title, name, rows, currency, period, file, empty, says }) {
 	const all = sum(rows, 'episodes');
 	const known = rows.filter((row) => row.episodes > 0 && row[name] !== null);
 	const list = known.length ? rows.filter((row) => row.episodes > 0) : [];
 	const first = most(known, 'episodes');
 	return html`<${Chart} title=${title} file=${file} columns=${[{ name, label: title, show: words, ...left }, ...OUTCOMES(currency)]} rows=${list} empty=${all ? empty : null} data-chart=${name}
 		says=${first && says(words(first[name]).toLowerCase(), share(first.episodes, all))}>
-		<${Bars} colour="abandoned" label=${title} bars=${list.slice(0, 8).map((row) => ({ key: String(row[name]), label: words(row[name]), size: row.episodes, part: row.recovered,
+		<${Bars} colour="abandoned" label=${title} bars=${list.slice(0, 8).map((row) => ({ key: String(row[name]), label: words(row[name]), href: name !== 'reason' && row[name] && abandonedIn(period, currency, { [name]: row[name] }), size: row.episodes, part: row.recovered,
 			text: html`${number(row.episodes)} <span class="soft">${share(row.episodes, all)}; recovered ${number(row.recovered)}</span>`, title: `${money(row.episode_value, currency)} abandoned, ${money(row.recovered_value, currency)} recovered` }))} />
 		${list.length > 8 && html`<p class="note">And ${list.length - 8} more in the table.</p>`}<//>`;
 }
@@ -153,7 +157,7 @@ const REPORTS = {
 	cohorts: { path: 'statistics_by_cohort_age/' },
 };
 
-function draw(name, { rows, currency, file, of, query }) {
+function draw(name, { rows, currency, period, file, of, query }) {
 	const cashNow = cash(currency);
 	switch (name) {
 	case 'hours': {
@@ -173,13 +177,13 @@ function draw(name, { rows, currency, file, of, query }) {
 			<${Funnel} rows=${rows} /><//>`;
 	}
 	case 'reasons':
-		return html`<${ByWord} title="Why they leave" name="reason" rows=${rows} currency=${currency} file=${file(name)} says=${(first, part) => `The most frequent reason: ${first}, ${part} of the abandonments.`}
+		return html`<${ByWord} title="Why they leave" name="reason" rows=${rows} currency=${currency} period=${period} file=${file(name)} says=${(first, part) => `The most frequent reason: ${first}, ${part} of the abandonments.`}
 			empty=${html`<h3>Nobody said why</h3><p>The page’s script tells of checkouts that fail; your code can with <code>track_abandonment()</code>.</p>`} />`;
 	case 'devices':
-		return html`<${ByWord} title="Devices" name="device" rows=${rows} currency=${currency} file=${file(name)} says=${(first, part) => `Most are left with: ${first}, ${part}.`}
+		return html`<${ByWord} title="Devices" name="device" rows=${rows} currency=${currency} period=${period} file=${file(name)} says=${(first, part) => `Most are left with: ${first}, ${part}.`}
 			empty=${html`<h3>No device is known</h3><p>Give <code>context.device</code> with the cart.</p>`} />`;
 	case 'sources':
-		return html`<${ByWord} title="Sources" name="source" rows=${rows} currency=${currency} file=${file(name)} says=${(first, part) => `Most of those who left came from: ${first}, ${part}.`}
+		return html`<${ByWord} title="Sources" name="source" rows=${rows} currency=${currency} period=${period} file=${file(name)} says=${(first, part) => `Most of those who left came from: ${first}, ${part}.`}
 			empty=${html`<h3>No source is known</h3><p>Give <code>context.source</code> with the cart.</p>`} />`;
 	case 'values': {
 		const list = rows.filter((row) => row.episodes > 0);
@@ -292,6 +296,6 @@ export default function Overview() {
 			<div class="card figures-small">${SMALL.map((figure) => html`<${Figure} key=${figure.name} figure=${figure} of=${of} before=${before} period=${period} />`)}</div>`}<//>
 		<div class="near" style=${{ minHeight: rows ? '' : '49rem' }}><${Asked} of=${byDay} height="46rem">${() => rows && html`<${Days} rows=${rows} before=${rowsBefore} currency=${currency} period=${period} file=${file} />`}<//></div>
 		<div class="charts">${of && Object.entries(REPORTS).map(([name, { path, height, page_size }]) => html`<${Near} key=${name} name=${name} path=${`incomplete-orders/${path}`} query=${{ ...days(period), page_size }} height=${height} currency=${currency}>
-			${(list) => draw(name, { rows: list, currency, file, of, query: days(period) })}<//>`)}</div>
+			${(list) => draw(name, { rows: list, currency, period, file, of, query: days(period) })}<//>`)}</div>
 		</div><//>`;
 }
