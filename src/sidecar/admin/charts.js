@@ -123,11 +123,11 @@ export function Chart({ title, says, columns, rows, file, all, empty, note, chil
 	</section>`;
 }
 
-// Asks for a report once it is near; children: (rows of the currency, all of the answer) => chart
+// Asks for a report once it is near; children: (rows of the currency) => chart
 export function Near({ path, query, currency, height = '20rem', children, name }) {
 	const at = useRef();
 	const near = useNear(at);
 	const asked = useGet(near ? path : null, query);
 	return html`<div ref=${at} class="near" data-report=${name} style=${{ minHeight: asked.data ? '' : height }}>
-		<${Asked} of=${asked} height=${height}>${(data) => children(data.results.filter((row) => row.currency === currency), data)}<//></div>`;
+		${near && html`<${Asked} of=${asked} height=${height}>${(data) => children(data.results.filter((row) => row.currency === currency))}<//>`}</div>`;
 }
