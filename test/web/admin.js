@@ -99,7 +99,7 @@ function watch(page, origin) {
   page.on('response', (response) => { if (response.status() >= 400) note(`answer: ${response.status()} ${response.request().method()} ${response.url()}`); });
 }
 
-// What of the coming complaints is meant: patterns. The browser's own words on an answer of
+// What of the complaints, until noErrors(), is meant: patterns. The browser's own words on an answer of
 // 4xx go with the answer.
 function expect(page, ...patterns) {
   page.expected.push(...patterns);
@@ -109,6 +109,7 @@ function expect(page, ...patterns) {
 function noErrors(page, name = 'the browser complains of nothing') {
   is(page.trouble.join('\n'), '', name);
   page.trouble.length = 0;
+  page.expected.length = 0;
 }
 
 // A tab that nobody has signed in in; prefix as in serve --prefix.
