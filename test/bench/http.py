@@ -87,6 +87,15 @@ PAGES = {  # what a list is asked for; without an index only so many can be sort
     "of six hours, by total": "?ordering=-total_amount&start_date={recently}",
     "of six hours, by last activity": "?ordering=-updated_at&start_date={recently}",
     "search of an address": "?search=c77@mail.example",
+    # what the page of orders asks for beside it
+    "that can be rescued": "?status=abandoned,payment_failed&can_convert=true&contactable=true",
+    "... of six hours, by total": "?status=abandoned,payment_failed&can_convert=true&contactable=true&ordering=-total_amount&start_date={recently}",
+    "that were recovered": "?status=converted&outcome=recovered",
+    "of a currency, a step and a total": "?currency=USD&furthest_step=payment&total_min=50",
+    "search of a beginning": "?search=c77*",
+    "counts of all tabs": "counts/",
+    "counts of all tabs, filtered": "counts/?total_min=50&currency=USD",
+    "1,000 ids": "ids/?status=abandoned",
 }
 
 

@@ -8,7 +8,7 @@ import { KINDS, STEPS, STATES, WORDS } from './words.js';
 // name in the address and label, what the API is asked for, what one sees there
 const state = (name) => [name, STATES[name].label, { status: name }, STATES[name].means];
 export const TABS = [
-	['rescue', 'To rescue', { status: 'abandoned,payment_failed', can_convert: 'true', contactable: 'true' }, 'Abandoned or payment failed, with an e-mail or a phone, and still in time. The highest totals come first.'],
+	['rescue', 'To rescue', { status: 'abandoned,payment_failed', can_convert: 'true', contactable: 'true' }, 'Abandoned or payment failed, with an e-mail or a phone, and still in time.'],
 	['all', 'All', {}, 'Every incomplete order, open and closed.'],
 	state('pending'), state('abandoned'), state('payment_pending'), state('payment_failed'),
 	['recovered', 'Recovered', { status: 'converted', outcome: 'recovered' }, WORDS.recovered],

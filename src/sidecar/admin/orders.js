@@ -211,7 +211,7 @@ export default function Orders() {
 			${filters.length > 0 && html`<ul class="chips" aria-label="Filters in force">${filters.map(({ text, names }) => html`<li key=${text}>
 				<button type="button" class="plain" aria-label=${`${text}, remove`} onClick=${() => setQuery({ ...without(names), ...(names[0] === 'search' ? {} : { tab: query.status || query.outcome ? query.tab || null : tab }) })}>${text} <span aria-hidden="true">×</span></button></li>`)}
 				${filters.length > 1 && html`<li><button type="button" class="link" onClick=${clear}>Clear all</button></li>`}</ul>`}
-			<p class="note">${(TABS.find(([name]) => name === tab) || [])[3]}${tab === 'rescue' && plain === wanted && !query.ordering ? ' There are more than 10,000, so the newest come first instead.' : ''}</p>
+			<p class="note">${(TABS.find(([name]) => name === tab) || [])[3]}${tab !== 'rescue' || query.ordering ? '' : plain !== wanted ? ' The highest totals come first.' : ' There are more than 10,000, so the newest come first instead.'}</p>
 			${unsorted ? query.ordering && html`<${TooMany} query=${query} />` : html`<${Asked} of=${list} height="42rem">${(data) => html`
 				<${Table} label="Incomplete orders" columns=${columns(everywhere)} rows=${data.results} selected=${new Set(chosen.keys())} onSelect=${onSelect}
 					onOpen=${(order) => go(`orders/${order.id}/`)} sort=${ordering} onSort=${onSort}
