@@ -35,7 +35,7 @@ const columns = (all) => [
 	{ name: 'status', label: 'Status', render: (o) => html`<${Pill} state=${o.status} />` },
 	{ name: 'total', label: 'Total', align: 'right', sort: 'total_amount', render: (o) => html`<${Money} amount=${o.total} currency=${o.currency} />` },
 	{ name: 'items', label: 'Items', align: 'right', render: (o) => html`<span title=${o.items.slice(0, 8).map((i) => `${i.quantity} × ${i.name || i.sku}`).join('\n')}>${number(o.item_count)}</span>` },
-	{ name: 'step', label: 'Step', hideSmall: true, render: (o) => steps(o) },
+	...(all ? [] : [{ name: 'step', label: 'Step', hideSmall: true, render: (o) => steps(o) }]),
 	{ name: 'days', label: 'Days old', align: 'right', hideSmall: true, render: (o) => number(o.days_old) },
 	{ name: 'attempts', label: 'Attempts', align: 'right', sort: 'recovery_attempts', render: (o) => html`<span title=${o.last_recovery_at ? `The last one: ${exact(o.last_recovery_at)}` : null}>${number(o.recovery_attempts)}</span>` },
 	{ name: 'can', label: 'Can convert', hideSmall: true, render: (o) => (o.can_convert ? 'Yes' : html`<span class="soft reference" title=${o.order_number ? 'It is this order' : whyNot(o)}>${o.order_number ? o.order_number : 'No'}</span>`) },
