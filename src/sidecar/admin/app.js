@@ -3,9 +3,7 @@ import { html, render, useState, useEffect, useRef, useErrorBoundary } from './v
 import { useSession, loadSession, signIn, signOut, sessionEnded, may } from './api.js';
 import { useRoute, link, setQuery, go } from './route.js';
 import { setZone } from './format.js';
-import { useKeys, keysNow } from './keys.js';
-import { Announcements, dialog } from './dialog.js';
-import { Field, Notice, Page, ProblemNotice } from './ui.js';
+import { Announcements, Field, Notice, Page, ProblemNotice, dialog, keysNow, useKeys } from './ui.js';
 
 // path, what its heading in the navigation says, the module, and what one must be allowed to
 const PAGES = [

@@ -1,12 +1,197 @@
-// What pages are made of.
-import { html, useState, useEffect, useRef, useId } from './ui_base.js';
-import { useRoute, go, setQuery, depthOf } from './route.js';
+// What pages are made of: keys, dialogs and announcements, tables, and everything smaller.
+import { html, render, useState, useEffect, useRef } from './vendor/preact.js';
+import { useRoute, setQuery, depthOf } from './route.js';
 import { ago, exact, money, capped, clock } from './format.js';
 import { WORDS, stateOf } from './words.js';
-import { dialog, confirm, announce } from './dialog.js';
-import { Table } from './table.js';
 
-export { dialog, confirm, announce, Table };
+// An id that stays with the component; preact's small build has none.
+let ids = 0;
+export const useId = () => useState(() => `i${++ids}`)[0];
+
+// ---------------------------------------------------------------------------
+// Keys of a page: they count while nobody types, and ? lists them.
+
+const sets = [];
+
+const isTyping = (target) => target.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target.tagName) ||
+	(target.tagName === 'INPUT' && !/^(checkbox|radio|button|submit|reset)$/.test(target.type));
+
+document.addEventListener('keydown', (event) => {
+	if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+	if (isTyping(event.target) || document.querySelector('dialog[open]')) return;
+	// what is there to be pressed keeps its own keys
+	if (/^(Enter| )$/.test(event.key) && event.target.closest('a, button, summary, input, select')) return;
+	for (let i = sets.length - 1; i >= 0; i--) {
+		const act = sets[i].keys[event.key];
+		if (act) {
+			event.preventDefault();
+			act(event);
+			return;
+		}
+	}
+});
+
+// keys: {'/': function}; help: {'/': 'Search'}
+export function useKeys(keys, help = {}) {
+	const set = useRef({});
+	Object.assign(set.current, { keys, help });
+	useEffect(() => {
+		const mine = set.current;
+		sets.push(mine);
+		return () => sets.splice(sets.indexOf(mine), 1);
+	}, []);
+}
+export const keysNow = () => Object.entries(Object.assign({}, ...sets.map((set) => set.help)));
+
+// ---------------------------------------------------------------------------
+// Dialogs and what is announced. A dialog is the browser's own: the focus stays inside, Esc
+// closes it, and afterwards the focus is where it was.
+
+// Shows Component({close}) until it calls close(value).
+export function dialog(Component, props = {}) {
+	return new Promise((resolve) => {
+		const host = document.body.appendChild(document.createElement('div'));
+		const before = document.activeElement;
+		const close = (value) => {
+			render(null, host);
+			host.remove();
+			if (before && before.isConnected) before.focus();
+			resolve(value);
+		};
+		render(html`<${Frame} close=${close}><${Component} ...${props} close=${close} /><//>`, host);
+	});
+}
+
+function Frame({ close, children }) {
+	const at = useRef();
+	useEffect(() => {
+		at.current.showModal();
+		const first = at.current.querySelector('[autofocus], input:not([type=hidden]), select, textarea, button:not(.close)');
+		if (first) first.focus();
+	}, []);
+	return html`<dialog ref=${at} onCancel=${(event) => { event.preventDefault(); close(false); }}
+		onClick=${(event) => event.target === at.current && close(false)}><article>${children}</article></dialog>`;
+}
+
+// fields: [{name, label, type?, options?, value?, required?, hint?, pattern?}]. The values, or false.
+export const confirm = (about) => dialog(Confirm, about);
+
+function Confirm({ close, title, body, action = 'Yes', cancel = 'Cancel', danger = false, fields = [] }) {
+	const [values, set] = useState(Object.fromEntries(fields.map(({ name, value = '' }) => [name, value])));
+	const submit = (event) => {
+		event.preventDefault();
+		close(values);
+	};
+	const put = (name) => (event) => set({ ...values, [name]: event.target.type === 'checkbox' ? event.target.checked : event.target.value });
+	return html`<form onSubmit=${submit}>
+		<header><h2 id="dialog-title">${title}</h2></header>
+		<div class="body">${typeof body === 'string' ? html`<p>${body}</p>` : body}</div>
+		${fields.map(({ name, label, type = 'text', options, hint, value: _, ...rest }) => html`<label key=${name} class=${type === 'checkbox' ? 'check' : ''}>
+			${type === 'checkbox' ? html`<input type="checkbox" checked=${values[name]} onChange=${put(name)} ...${rest} />` : null}
+			${label}
+			${type === 'checkbox' ? null
+			: options ? html`<select value=${values[name]} onChange=${put(name)} ...${rest}>${options.map(([value, text]) => html`<option value=${value}>${text}</option>`)}</select>`
+			: type === 'textarea' ? html`<textarea value=${values[name]} onInput=${put(name)} ...${rest} />`
+			: html`<input type=${type} value=${values[name]} onInput=${put(name)} ...${rest} />`}
+			${hint && html`<small>${hint}</small>`}
+		</label>`)}
+		<footer>
+			<button type="button" class="secondary outline" onClick=${() => close(false)}>${cancel}</button>
+			<button type="submit" class=${danger ? 'danger' : ''}>${action}</button>
+		</footer>
+	</form>`;
+}
+
+// What happened, told to everybody
+
+let tell = () => {};
+let last = 0;
+
+// kind: 'good', 'bad' (stays until it is closed) or nothing
+export const announce = (text, kind = '') => tell({ text, kind, key: ++last });
+
+export function Announcements() {
+	const [list, set] = useState([]);
+	const drop = (key) => set((all) => all.filter((one) => one.key !== key));
+	tell = (one) => {
+		set((all) => [...all.slice(-3), one]);
+		if (one.kind !== 'bad') setTimeout(() => drop(one.key), 7000);
+	};
+	const those = (bad) => list.filter(({ kind }) => (kind === 'bad') === bad).map(({ text, kind, key }) => html`<div key=${key} class="toast" data-kind=${kind}>
+		<span>${text}</span><button type="button" class="plain" aria-label="Close" onClick=${() => drop(key)}>×</button></div>`);
+	return html`<div class="toasts"><div role="status" aria-live="polite">${those(false)}</div><div role="alert">${those(true)}</div></div>`;
+}
+
+// ---------------------------------------------------------------------------
+// A table: sorted by its headings, with rows that are chosen and opened by mouse and by
+// keyboard; on a phone each row is a card.
+
+// columns: [{name, label, render(row), align?, sort?, hideSmall?, title?}]; rows as the API
+// gives them; keyOf(row); selected: a Set of keys and onSelect(Set); onOpen(row); sort: as the
+// API takes it, "-created_at", and onSort(it); empty: what is shown without rows.
+export function Table({ columns, rows, keyOf = (row) => row.id, selected, onSelect, onOpen, sort, onSort, empty, label, foot }) {
+	const at = useRef();
+	const [current, setCurrent] = useState(-1);
+	const here = rows[current];
+	const focus = (i) => {
+		const to = Math.max(0, Math.min(rows.length - 1, i));
+		setCurrent(to);
+		const row = at.current && at.current.querySelectorAll('tbody tr')[to];
+		if (row) row.focus();
+	};
+	useEffect(() => setCurrent(-1), [rows]);
+	const toggle = (row) => {
+		const next = new Set(selected);
+		const key = keyOf(row);
+		if (!next.delete(key)) next.add(key);
+		onSelect(next);
+	};
+	useKeys({
+		j: () => focus(current + 1),
+		k: () => focus(current - 1),
+		...(onSelect && { x: () => here && toggle(here) }),
+		...(onOpen && { Enter: () => here && onOpen(here) }),
+	}, { 'j k': 'Next, previous row', ...(onSelect && { x: 'Choose the row' }), ...(onOpen && { Enter: 'Open the row' }) });
+
+	if (rows.length === 0) return empty || html`<p class="empty">Nothing here.</p>`;
+	const chosen = selected ? rows.filter((row) => selected.has(keyOf(row))).length : 0;
+	const all = () => {
+		const next = new Set(selected);
+		for (const row of rows) {
+			if (chosen === rows.length) next.delete(keyOf(row));
+			else next.add(keyOf(row));
+		}
+		onSelect(next);
+	};
+	const order = (by) => (sort === '-' + by ? 'descending' : sort === by ? 'ascending' : null);
+	const open = (row) => (event) => {
+		if (event.target.closest('a, button, input, select, label, summary') || String(getSelection())) return;
+		onOpen(row);
+	};
+	return html`<div class="table-wrap"><table class=${onOpen ? 'opens' : ''} ref=${at} aria-label=${label}>
+		<thead><tr>
+			${onSelect && html`<th class="choose" scope="col"><input type="checkbox" aria-label="Choose all rows of this page" checked=${chosen === rows.length}
+				ref=${(box) => { if (box) box.indeterminate = chosen > 0 && chosen < rows.length; }} onChange=${all} /></th>`}
+			${columns.map((column) => html`<th key=${column.name} scope="col" class=${column.align === 'right' ? 'right' : ''} data-small=${column.hideSmall ? 'no' : null}
+				aria-sort=${column.sort ? order(column.sort) || 'none' : null}>${column.sort && onSort
+				? html`<button type="button" class="plain sort" data-order=${order(column.sort)} onClick=${() => onSort(sort === '-' + column.sort ? column.sort : '-' + column.sort)}>${column.label}</button>`
+				: column.label}</th>`)}
+		</tr></thead>
+		<tbody>${rows.map((row, i) => html`<tr key=${keyOf(row)} tabindex=${i === (current < 0 ? 0 : current) ? '0' : '-1'} class=${i === current ? 'current' : ''}
+			data-chosen=${selected && selected.has(keyOf(row)) ? '' : null}
+			onFocus=${(event) => event.target === event.currentTarget && setCurrent(i)}
+			onClick=${onOpen && open(row)}
+			onKeyDown=${onOpen && ((event) => event.key === 'Enter' && event.target === event.currentTarget && (event.preventDefault(), onOpen(row)))}>
+			${onSelect && html`<td class="choose"><input type="checkbox" aria-label="Choose this row" checked=${selected.has(keyOf(row))} onChange=${() => toggle(row)} /></td>`}
+			${columns.map((column) => html`<td key=${column.name} class=${column.align === 'right' ? 'right number' : ''} data-label=${typeof column.label === 'string' ? column.label : column.title || ''}
+				data-small=${column.hideSmall ? 'no' : null}><div class="cell">${column.render ? column.render(row) : row[column.name]}</div></td>`)}
+		</tr>`)}</tbody>
+		${foot && html`<tfoot>${foot}</tfoot>`}
+	</table></div>`;
+}
+
+// ---------------------------------------------------------------------------
+// Everything smaller
 
 const classes = (...names) => names.filter(Boolean).join(' ');
 
@@ -156,5 +341,3 @@ export function Search({ label, name = 'search', hint }) {
 			onInput=${(event) => { set(event.target.value); if (event.target.value === '' && query[name]) setQuery({ [name]: null, cursor: null }); }}
 			onKeyDown=${(event) => event.key === 'Escape' && event.target.blur()} /></form>`;
 }
-
-export { go };
