@@ -2,7 +2,7 @@
 import { html } from './vendor/preact.js';
 import { useGet, useEvery, may } from './api.js';
 import { link } from './route.js';
-import { clock, exact, number, plural } from './format.js';
+import { clock, duration, exact, number, plural } from './format.js';
 import { Page, Section, Asked, Notice, Pill, Copy, Ago } from './ui.js';
 
 export { default as HealthBanner, default as Banner } from './banner.js';
@@ -36,15 +36,17 @@ const CHECKS = {
 };
 const WORST = { alarm: 0, warn: 1, ok: 2 };
 
+// intervals as people say them
+const spoken = (text) => (text || '').replace(/(?:(\d+) days? )?\b(\d\d):(\d\d):(\d\d)\b/g, (_, d = 0, h, m, s) => duration(d * 86400 + h * 3600 + m * 60 + Number(s)));
 const about = (check) => CHECKS[check.check_name] || [check.check_name.replace(/^./, (c) => c.toUpperCase()), '', /^pg_cron job/.test(check.check_name) ? 'SELECT * FROM incomplete_orders.jobs();' : null];
 
 function Trouble({ check }) {
 	const [title, means, command, page] = about(check);
 	return html`<li class="check" data-state=${check.state}>
 		<div class="check-head"><h3>${title}</h3><${Pill} state=${check.state} /></div>
-		<p class="check-value wrap">${check.value}</p>
+		<p class="check-value wrap">${spoken(check.value)}</p>
 		${means && html`<p class="soft">${means}</p>`}
-		${check.advice && html`<p class="wrap"><strong>What to do.</strong> ${check.advice}</p>`}
+		${check.advice && html`<p class="wrap"><strong>What to do.</strong> ${spoken(check.advice)}</p>`}
 		${page && html`<p><a href=${link(page[0], page[2])}>${page[1]}</a></p>`}
 		${command && html`<${Copy} text=${command} block />`}
 	</li>`;
@@ -64,7 +66,7 @@ function Checks({ rows }) {
 		<${Section} title="Well"><div class="table-wrap"><table class="well" aria-label="Checks that found nothing">
 			<thead><tr><th scope="col">Check</th><th scope="col">State</th><th scope="col">Found</th><th scope="col">What it looks at</th></tr></thead>
 			<tbody>${well.map((check) => html`<tr key=${check.check_name}><td data-label="">${about(check)[0]}</td><td data-label="State" data-small="no"><${Pill} state="ok" /></td>
-				<td class="wrap" data-label=""><span>${check.value}${check.advice && html`<br /><small>${check.advice}</small>`}</span></td><td class="soft" data-small="no">${about(check)[1]}</td></tr>`)}</tbody></table></div><//>`;
+				<td class="wrap" data-label=""><span>${spoken(check.value)}${check.advice && html`<br /><small>${check.advice}</small>`}</span></td><td class="soft" data-small="no">${about(check)[1]}</td></tr>`)}</tbody></table></div><//>`;
 }
 
 const QUEUE = { queued: 'Waiting', sending: 'Being sent', dead: 'Given up' };
