@@ -21,6 +21,7 @@
  * Memory: a Session belongs to the table.  With the last session of a login that login is
  * let go, and its password is overwritten when no request uses it any more.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,10 +83,20 @@ end_session(gpointer arg)
 	g_free(session);
 }
 
+/* What was read as JSON may have been a password. */
+static void
+free_wiped(void *memory)
+{
+	if (memory != NULL)
+		explicit_bzero(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
 /* Seconds; false: there is no randomness. */
 bool
 sessions_init(Sessions *sessions, int idle_limit, int age_limit)
 {
+	json_set_alloc_funcs(malloc, free_wiped);
 	sessions->table = g_hash_table_new_full(hash_digest, equal_digests, NULL, end_session);
 	sessions->idle_limit = idle_limit * SECOND;
 	sessions->age_limit = age_limit * SECOND;
