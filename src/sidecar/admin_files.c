@@ -17,6 +17,8 @@
  * setting image_hosts), asked of the database once in HOSTS_KEPT.  Without an answer the
  * documents are sent all the same, with those that were known.
  *
+ * A file is sent as brotli where the browser takes that, else as gzip, else as it is.
+ *
  * Memory: the files are constants, compressed; the two documents are made once, with the
  * prefix and the digest in their places.
  */
@@ -31,9 +33,11 @@
 typedef struct AdminFile
 {
 	const char *name;			/* "vendor/preact.js" */
-	const unsigned char *data;	/* as gzip made it */
-	size_t		size;
-	size_t		length;			/* before that */
+	const unsigned char *brotli;
+	size_t		brotli_size;
+	const unsigned char *gzip;
+	size_t		gzip_size;
+	size_t		length;			/* of neither */
 } AdminFile;
 
 #include "admin_files.inc"
@@ -90,7 +94,7 @@ unpack(const AdminFile *file)
 	if (text != NULL)
 	{
 		text[file->length] = '\0';
-		if (g_converter_convert(converter, file->data, file->size, text, file->length + 1, G_CONVERTER_INPUT_AT_END, &taken, &given, NULL) != G_CONVERTER_FINISHED ||
+		if (g_converter_convert(converter, file->gzip, file->gzip_size, text, file->length + 1, G_CONVERTER_INPUT_AT_END, &taken, &given, NULL) != G_CONVERTER_FINISHED ||
 			given != file->length)
 		{
 			free(text);
@@ -102,12 +106,12 @@ unpack(const AdminFile *file)
 }
 
 static char *
-copy(const AdminFile *file)
+copy(const unsigned char *bytes, size_t size)
 {
-	char	   *data = malloc(file->size);
+	char	   *data = malloc(size);
 
 	if (data != NULL)
-		memcpy(data, file->data, file->size);
+		memcpy(data, bytes, size);
 	return data;
 }
 
@@ -232,7 +236,7 @@ admin_free(Admin *admin)
 
 /* Does "br, gzip;q=0.5" take gzip?  With q=0 it does not. */
 static bool
-takes_gzip(const char *header)
+takes(const char *header, const char *encoding)
 {
 	while (header != NULL && *header != '\0')
 	{
@@ -240,7 +244,7 @@ takes_gzip(const char *header)
 
 		header += strspn(header, ", \t");
 		length = strcspn(header, ",; \t");
-		if (length == 4 && strncasecmp(header, "gzip", 4) == 0)
+		if (length == strlen(encoding) && strncasecmp(header, encoding, length) == 0)
 		{
 			header += length + strspn(header + length, "; \t");
 			return strncasecmp(header, "q=", 2) != 0 || strtod(header + 2, NULL) > 0;
@@ -263,23 +267,35 @@ static void
 send_asset(Request *request)
 {
 	const AdminFile *file = request->own;
-	bool		packed = takes_gzip(http_header(request, "Accept-Encoding"));
-	const char *etag = packed ? "\"" ADMIN_DIGEST "-gz\"" : "\"" ADMIN_DIGEST "\"";
+	const char *accepted = http_header(request, "Accept-Encoding");
+	const char *encoding = takes(accepted, "br") ? "br" : takes(accepted, "gzip") ? "gzip" : NULL;
+	char		etag[32];
 	Answer		answer = {.status = HTTP_OK,.type = type_of(file->name),.cache = YEAR};
 
+	snprintf(etag, sizeof(etag), "\"" ADMIN_DIGEST "%s%s\"", encoding != NULL ? "-" : "", encoding != NULL ? encoding : "");
 	http_add_header(request, "ETag", etag);
 	http_add_header(request, "Vary", "Accept-Encoding");
 	if (is_known(request, etag))
+	{
 		answer.status = HTTP_NOT_MODIFIED;
+		http_answer(request, &answer);
+		return;
+	}
+	if (encoding == NULL)
+	{
+		answer.body = unpack(file);
+		answer.length = file->length;
+	}
 	else
 	{
-		if (packed)
-			http_add_header(request, "Content-Encoding", "gzip");
-		answer.body = packed ? copy(file) : unpack(file);
-		answer.length = packed ? file->size : file->length;
-		if (answer.body == NULL)
-			answer = (Answer) {.status = HTTP_UNAVAILABLE};
+		bool		brotli = encoding[0] == 'b';
+
+		http_add_header(request, "Content-Encoding", encoding);
+		answer.length = brotli ? file->brotli_size : file->gzip_size;
+		answer.body = copy(brotli ? file->brotli : file->gzip, answer.length);
 	}
+	if (answer.body == NULL)
+		answer = (Answer) {.status = HTTP_UNAVAILABLE};
 	http_answer(request, &answer);
 }
 
