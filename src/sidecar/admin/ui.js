@@ -1,5 +1,6 @@
 // What pages are made of: keys, dialogs and announcements, tables, and everything smaller.
 import { html, render, useState, useEffect, useRef } from './vendor/preact.js';
+import { session } from './api.js';
 import { useRoute, setQuery, depthOf } from './route.js';
 import { ago, exact, money, capped, clock } from './format.js';
 import { WORDS, stateOf } from './words.js';
@@ -341,3 +342,17 @@ export function Search({ label, name = 'search', hint }) {
 			onInput=${(event) => { set(event.target.value); if (event.target.value === '' && query[name]) setQuery({ [name]: null, cursor: null }); }}
 			onKeyDown=${(event) => event.key === 'Escape' && event.target.blur()} /></form>`;
 }
+
+// The shop of a page that is of one shop: where several can be chosen and none is, the first
+// one is. null until the address says which.
+export function useShop() {
+	const { query } = useRoute();
+	const shops = session().shops || [];
+	const shop = query.shop || (shops.length === 1 ? shops[0].shop : null);
+	const first = (shops.find((one) => one.shop === 'default') || shops[0] || {}).shop;
+	useEffect(() => { if (!shop && first) setQuery({ shop: first }, { replace: true }); }, [shop]);
+	return shop;
+}
+
+// A text as SQL writes it.
+export const quoted = (text) => `'${String(text).replace(/'/g, "''")}'`;

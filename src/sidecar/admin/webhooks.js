@@ -3,8 +3,7 @@ import { html, useState } from './vendor/preact.js';
 import { send, useGet, may } from './api.js';
 import { useRoute, link, setQuery } from './route.js';
 import { plural } from './format.js';
-import { Page, Section, Tabs, Table, Pager, Field, Switch, Asked, Notice, ProblemNotice, Empty, Pill, Copy, Ago, Menu, confirm, dialog, announce } from './ui.js';
-import { useShop } from './one_shop.js';
+import { Page, Section, Tabs, Table, Pager, Field, Switch, Asked, Notice, ProblemNotice, Empty, Pill, Copy, Ago, Menu, confirm, dialog, announce, useShop } from './ui.js';
 
 const EVENTS = {
 	abandoned: 'Abandoned: nobody has touched the cart for the cut-off',
