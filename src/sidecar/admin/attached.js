@@ -150,7 +150,7 @@ function One({ shop, name }) {
 					<dt>Tables</dt><dd>${row.tables.map((one) => html`<code key=${one}>${one}</code> `)}</dd>
 					<dt>To be read</dt><dd><${Waiting} row=${row} /></dd><dt>Not understood</dt><dd>${plural(row.refused, 'cart')}</dd>
 					<dt>Last read</dt><dd>${row.last_read_at ? html`<${Ago} at=${row.last_read_at} />` : 'not yet: the scheduler reads'}</dd><dt>Attached</dt><dd><${Ago} at=${row.attached_at} /></dd></dl><//>
-	<${Section} title="What is read from where"><${Mapping} mapping=${row.mapping} /><//>
+				<${Section} title="What is read from where"><${Mapping} mapping=${row.mapping} /><//>
 				</div>
 				<${Section} title="Sample" note="Open carts as they are in the tables now, and as they are understood." actions=${html`<button type="button" class="outline small" onClick=${sample.reload}>Look again</button>`}>
 					${row.problem ? html`<p class="soft">There is none while the tables cannot be read.</p>` : html`<${Asked} of=${sample}>${(data) => (data.results.length ? html`<ul class="samples">${data.results.map((one) => html`<${Cart} key=${one.cart_key} row=${one} />`)}</ul>` : html`<p class="soft">There is no open cart in the tables.</p>`)}<//>`}<//>
