@@ -197,6 +197,27 @@ async function act(page) {
   await bulk(page).getByRole('button', { name: 'Clear' }).click();
 }
 
+// More than one request takes: each of them once, and all of them told.
+async function batches(page) {
+  sql(`SELECT count(incomplete_orders.capture_cart('batch-' || i, '[{"sku": "B", "quantity": 1, "unit_price": 5}]', email => 'batch' || i || '@shop2.example', shop => 'default')) FROM generate_series(1, 250) i`);
+  await visit(page, start + '&search=batch*&tab=all');
+  await choose(page, 0);
+  await bulk(page).getByRole('button', { name: 'Choose all 250 that match' }).click();
+  await await_(async () => /^250 orders chosen/.test(await bulk(page).innerText()), 'all are chosen');
+  const asked = [];
+  page.on('request', (request) => { if (/bulk\/dismiss/.test(request.url()) && request.headers()['idempotency-key']) asked.push([request.headers()['idempotency-key'], request.postDataJSON().ids.length].join()); });
+  await bulk(page).locator('summary').click();
+  await page.getByRole('button', { name: 'Dismiss' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('button', { name: 'Dismiss 250' }).click();
+  await dialog.getByText('250 of 250 orders dismissed').waitFor();
+  is(asked.map((one) => one.split(',')[1]).join(), '200,50', 'in two requests');
+  is(new Set(asked).size, 2, 'each with a key of its own');
+  is(count("status = 'dismissed' AND email LIKE 'batch%'"), 250, 'all are dismissed');
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  is(await bulk(page).count(), 0, 'and none is chosen');
+}
+
 async function mail(page) {
   sql(`SELECT incomplete_orders.capture_cart('mail-' || i, '[{"sku": "B", "quantity": 1, "unit_price": 5}]', email => 'mail' || i || '@shop2.example', shop => 'default',
     context => '{"consent": {"status": "granted"}}', at => now() - interval '5 hours') FROM generate_series(1, 2) i`);
@@ -234,6 +255,9 @@ async function keyboard(page) {
   await visit(page, start + '&tab=abandoned');
   await page.keyboard.press('Escape');
   await page.locator('body').click({ position: { x: 2, y: 2 } });
+  await page.keyboard.press('f');
+  ok(await page.getByRole('group', { name: 'Filters' }).isVisible(), 'f opens the filters');
+  await page.keyboard.press('f');
   await page.keyboard.press('j');
   await page.keyboard.press('x');
   await page.keyboard.press('j');
@@ -274,6 +298,7 @@ run(async () => {
   await tooMany(page);
   await chooseMany(page);
   await act(page);
+  await batches(page);
   await mail(page);
   await keyboard(page);
   noErrors(page);
@@ -295,7 +320,23 @@ run(async () => {
   noErrors(page);
   await page.close();
 
-  // who may only read figures has no list of orders
-  const analyst = await browser.newPage();
-  await analyst.close();
+  // who may only read figures has no list of orders; what else a role may not do is not offered
+  const less = async (route) => {
+    const answer = await route.fetch();
+    const said = await answer.json();
+    await route.fulfill({ response: answer, json: { ...said, may: { ...said.may, convert_orders: false, delete_orders: false } } });
+  };
+  await browser.route('**/session/**', less);
+  const clerk = await signIn(browser, program, 'web_admin', { path: start });
+  await choose(clerk, 0);
+  await bulk(clerk).locator('summary').click();
+  is((await bulk(clerk).locator('.actions').innerText()).replace(/\s+/g, ' '), 'Send mail Mark abandoned More Dismiss Export as CSV Clear', 'what one may do');
+  await browser.unroute('**/session/**', less);
+  await clerk.getByRole('button', { name: 'Sign out' }).click();
+  await clerk.locator('main.login').waitFor();
+  await clerk.close();
+  const analyst = await signIn(browser, program, 'web_analyst', { path: start });
+  ok(await analyst.getByRole('heading', { name: 'Not allowed' }).isVisible(), 'an analyst sees no orders');
+  is(await analyst.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Orders' }).count(), 0, 'and no way to them');
+  noErrors(analyst);
 });

@@ -1,5 +1,5 @@
 // One thing done to many orders: what would happen, how far it is, and what became of each.
-import { html, useState, useEffect, useRef } from './vendor/preact.js';
+import { html, useState, useEffect, useLayoutEffect, useRef } from './vendor/preact.js';
 import { send, newKey } from './api.js';
 import { link } from './route.js';
 import { number, plural } from './format.js';
@@ -53,7 +53,7 @@ function Reasons({ results, orders }) {
 	return html`<ul class="reasons">${[...by].map(([why, ids]) => html`<li key=${why}>${why}: ${ids.length > 3 ? plural(ids.length, 'order') : ids.map((id) => (orders.get(id) || {}).reference || id).join(', ')}</li>`)}</ul>`;
 }
 
-export function Bulk({ action, orders, onDone, close }) {
+export function Bulk({ action, orders, onDone, onEnd, close }) {
 	// what is asked for is what was chosen when the dialog opened
 	const [given] = useState(() => [...orders.keys()].slice(0, MOST));
 	const [names] = useState(() => new Map(orders));
@@ -82,8 +82,8 @@ export function Bulk({ action, orders, onDone, close }) {
 	}, [type, again]);
 	// each step has the focus: what is to be filled in, then the button; or the result
 	const box = useRef();
-	useEffect(() => {
-		const to = phase === 'told' ? heading.current : box.current && (box.current.querySelector('select, input') || box.current.querySelector('button:not(:disabled)'));
+	useLayoutEffect(() => {
+		const to = phase === 'told' ? heading.current : box.current && (box.current.querySelector('select, input') || box.current.querySelector('[type=submit]:not(.danger, :disabled)') || box.current.querySelector('button'));
 		if (to) to.focus();
 	}, [phase]);
 
@@ -106,6 +106,7 @@ export function Bulk({ action, orders, onDone, close }) {
 			const failed = all.filter(refused).length;
 			announce(`${number(all.length - failed)} of ${plural(ids.length, 'order')} ${action.done}${failed ? `, ${number(failed)} refused` : ''}.`, failed ? '' : 'good');
 			if (alive.current) setPhase('told');
+			else onEnd();
 		} catch (failure) {
 			if (alive.current) {
 				setProblem(failure);

@@ -1,6 +1,7 @@
 // The list of incomplete orders. What it shows is in the address; what is chosen is kept here
 // while one looks at other pages, filters and orders.
 import { html, useState, useEffect, useId } from './ui_base.js';
+import { useKeys } from './keys.js';
 import { useGet, get, send, href, may, session } from './api.js';
 import { useRoute, route, link, go, setQuery } from './route.js';
 import { number, capped, person, plural, exact, today } from './format.js';
@@ -144,6 +145,8 @@ export default function Orders() {
 		setQuery({ focus: null }, { replace: true });
 	}, []);
 
+	useKeys({ f: () => setOpen(!open) }, { f: 'Filters' });
+
 	const tally = counts.data && counts.data.results;
 	const tabs = TABS.map(([name, label]) => {
 		const of = tally && tally.find((one) => one.name === name);
@@ -175,10 +178,14 @@ export default function Orders() {
 		change(new Map([...chosen, ...found]));
 		if (found.size === MOST) announce(`The newest ${number(MOST)} are chosen: one action takes no more.`);
 	}, 'Choosing');
+	const anew = () => {
+		list.reload();
+		counts.reload();
+	};
 	const onAct = async (action) => {
 		const at = shop;
 		await dialog(Bulk, {
-			action, orders: chosen,
+			action, orders: chosen, onEnd: anew,
 			// what is done is chosen no more; what failed stays
 			onDone: (done) => {
 				if (route().query.shop !== at) return;
@@ -187,8 +194,7 @@ export default function Orders() {
 				change(next);
 			},
 		});
-		list.reload();
-		counts.reload();
+		anew();
 	};
 	const onExport = () => save([...chosen.keys()]).catch((problem) => announce(`${problem.title}: ${problem.detail}`, 'bad'));
 	// what only a list can find is exported by its ids
