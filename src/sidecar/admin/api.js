@@ -100,7 +100,8 @@ export async function loadSession() {
 export const signIn = async (role, password) => know(await ask('POST', href('session/'), { body: { role, password } }));
 export async function signOut() {
 	try {
-		await send('DELETE', 'session/');
+		// this session, whichever shop is looked at
+		await ask('DELETE', href('session/', { shop: null }));
 	} finally {
 		know(null, 'You are signed out.');
 	}
