@@ -214,11 +214,17 @@ async function main() {
   await page.getByLabel('Shop', { exact: true }).selectOption('books');
   await settled(page);
   await page.locator('.headline').waitFor();
-  ok(await page.getByText('Nothing happened in these days').first().isVisible(), 'a shop without orders says so');
+  ok(/America\/New_York/.test(await page.locator('.as-of').textContent()), 'another shop has its own time zone');
+  is(await figure(page, 'total', '.value'), sql("SELECT total FROM incomplete_orders.statistics('books') WHERE currency = 'USD'"), 'and its own orders, in its own currency');
+  await visit(page, '?shop=books&period=custom&from=2024-01-01&to=2024-01-31');
+  await page.locator('.headline').waitFor();
+  ok(await page.getByText('Nothing happened in these days').first().isVisible(), 'days without orders say so');
   ok(await page.getByText('capture_cart').first().isVisible(), 'and what to do');
-  ok(/America\/New_York/.test(await page.locator('.as-of').textContent()), 'in the time zone of that shop');
-  await page.evaluate(() => scrollTo(0, 1e6));
-  await settled(page);
+  for (let turn = 0; turn < 3; turn++) {
+    await page.evaluate(() => scrollTo(0, 1e6));
+    await settled(page);
+  }
+  is(await page.locator('.chart .empty').count(), await page.locator('.chart').count(), 'every chart says that there is nothing');
   await look(page, 'overview-empty', { themes: ['light'] });
 
   // all shops at once
@@ -251,6 +257,26 @@ async function main() {
   await page.getByRole('button', { name: 'Try again' }).first().click();
   await settled(page);
   is(await page.getByText(/It could not be loaded again/).count(), 0, 'until it works again');
+
+  // lift, which needs more persons than the shop has
+  await come(page, 'campaigns');
+  const lifted = async (values) => {
+    await page.route('**/incomplete-orders/statistics/**', async (route) => {
+      const response = await route.fetch();
+      const { results } = await response.json();
+      await route.fulfill({ response, json: { results: results.map((row) => ({ ...row, lift_reason: null, treated: 900, held_out: 210, ...values })) } });
+    });
+    await page.getByRole('button', { name: 'Refresh' }).click();
+    await page.locator('.lift .whisker').scrollIntoViewIfNeeded();
+    await settled(page);
+    await page.unroute('**/incomplete-orders/statistics/**');
+    return page.locator('div.lift').textContent();
+  };
+  ok(/Not yet certain/.test(await lifted({ lift: 0.031, lift_low: -0.012, lift_high: 0.071 })), 'an interval with 0 in it is not yet certain, in words');
+  const certain = await lifted({ lift: 0.052, lift_low: 0.021, lift_high: 0.083 });
+  ok(/\+5.2 points lift/.test(certain) && /between \+2.1 and \+8.3/.test(certain) && /would not have come by themselves/.test(certain), 'one above 0 says what messages bring');
+  await page.getByRole('button', { name: 'Refresh' }).click();
+  await settled(page);
 
   // another period ends what was asked for the one before
   await page.evaluate(() => scrollTo(0, 0));

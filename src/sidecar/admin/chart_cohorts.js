@@ -33,6 +33,6 @@ export function Cohorts({ rows }) {
 		<div class="table-wrap"><table role="grid" class="keep" aria-label="Recovered of the recoverable, by week and days" ...${cells.box}>
 			<thead><tr><th scope="col">Week from</th><th scope="col" class="right">Recoverable</th>${ages.map((row) => html`<th key=${row.days_before} scope="col" class="right">${row.days_before === null ? 'in all' : `${row.days_before} d`}</th>`)}</tr></thead>
 			<tbody>${rows.map((row, w) => html`<tr key=${row.week}><th scope="row" class="number">${day(row.week, { day: 'numeric', month: 'short' })}</th><td class="right number">${number(row.recoverable)}</td>${row.cells.map((cell, a) => html`<td key=${a} role="gridcell" class="right number" ...${cells.cell(w * ages.length + a)}
-				aria-label=${words(cell)} data-state=${cell.state} style=${{ backgroundColor: cell.state === 'to come' ? '' : `color-mix(in srgb, var(--recovered) ${Math.round((45 * (share(cell) || 0)) / top)}%, transparent)` }}>${cell.state === 'to come' ? '' : !cell.recoverable ? '–' : percent(share(cell)) + (cell.state === 'growing' ? '*' : '')}</td>`)}</tr>`)}</tbody>
+				aria-label=${words(cell)} data-state=${cell.state} style=${{ backgroundColor: cell.state === 'to come' ? '' : `color-mix(in srgb, var(--recovered) ${Math.round((36 * (share(cell) || 0)) / top)}%, transparent)` }}>${cell.state === 'to come' ? '' : !cell.recoverable ? '–' : percent(share(cell)) + (cell.state === 'growing' ? '*' : '')}</td>`)}</tr>`)}</tbody>
 		</table></div></div>`;
 }

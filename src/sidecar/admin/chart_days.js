@@ -2,16 +2,16 @@
 // values on the day that is looked at.
 import { html, useState, useEffect, useRef } from './ui_base.js';
 import { useRoute, setQuery } from './route.js';
-import { day, today } from './format.js';
+import { day } from './format.js';
 import { colourOf, useTheme, sum } from './charts.js';
 import Plot from './vendor/uplot.js';
 
 const instant = (date) => Date.parse(date + 'T00:00:00Z') / 1000;
 const weekday = { weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' };
 
-// rows: [{day, ...}]; before: those of the period before, or none; curves: [{name, label, colour}];
+// last: the day that it is; rows: [{day, ...}]; before: those of the period before, or none; curves: [{name, label, colour}];
 // show(value): as text; unit: of the axis
-export function Curves({ rows, before, curves, show, axis, unit, height = 250, label, pick = 'hide', fill }) {
+export function Curves({ last, rows, before, curves, show, axis, unit, height = 250, label, pick = 'hide', fill }) {
 	const at = useRef();
 	const plot = useRef();
 	const theme = useTheme();
@@ -21,7 +21,6 @@ export function Curves({ rows, before, curves, show, axis, unit, height = 250, l
 	const hidden = new Set((query[pick] || '').split(',').filter(Boolean));
 	const shown = curves.filter(({ name }) => !hidden.has(name));
 	const names = shown.map(({ name }) => name).join();
-	const last = today();
 
 	useEffect(() => {
 		const host = at.current;
@@ -50,7 +49,7 @@ export function Curves({ rows, before, curves, show, axis, unit, height = 250, l
 			cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
 			scales: {
 				x: { range: (u, low, high) => (low === high ? [low - 43200, high + 43200] : [low, high]) },
-				y: { range: (u, low, high) => [0, Math.max(1, high * 1.06)] },
+				y: { range: (u, low, high) => [0, Math.max(axis ? 10 : 4, high * 1.06)] },
 			},
 			axes: [
 				{ stroke: soft, font, size: 28, gap: 3, grid: { show: false }, ticks: { stroke: line, size: 4 }, incrs: [1, 2, 3, 7, 14, 28, 56, 91, 182, 364].map((n) => n * 86400), space: 64,

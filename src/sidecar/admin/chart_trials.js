@@ -40,9 +40,9 @@ export function Campaigns({ rows, money }) {
 	const shares = rows.map((row) => wilson(row.converted, row.sent));
 	const most = Math.max(0.01, ...shares.filter(Boolean).map(({ high }) => high));
 	return html`<div class="table-wrap" tabindex="0" role="region" aria-label="Campaigns"><table class="trials">
-		<thead><tr><th scope="col">Message</th><th scope="col" class="right">Sent</th><th scope="col" class="right">Opened</th><th scope="col" class="right">Clicked</th><th scope="col" class="right">Converted</th><th scope="col" class="right">Of the sent</th><th scope="col">with its 95 % interval, 0 to ${percent(most, 0)}</th><th scope="col" class="right">Paid</th></tr></thead>
+		<thead><tr><th scope="col">Message</th><th scope="col" class="right">Sent</th><th scope="col" class="right" data-small="no">Opened</th><th scope="col" class="right" data-small="no">Clicked</th><th scope="col" class="right">Converted</th><th scope="col" class="right">Of the sent</th><th scope="col">with its 95 % interval, 0 to ${percent(most, 0)}</th><th scope="col" class="right">Paid</th></tr></thead>
 		<tbody>${rows.map((row, i) => html`<tr key=${nameOf(row)}><td class="wrap" data-label="">${nameOf(row)}</td>
-			<td class="right number" data-label="Sent">${number(row.sent)}</td><td class="right number" data-label="Opened">${percent(row.open_rate)}</td><td class="right number" data-label="Clicked">${percent(row.click_rate)}</td>
+			<td class="right number" data-label="Sent">${number(row.sent)}</td><td class="right number" data-small="no" data-label="Opened">${percent(row.open_rate)}</td><td class="right number" data-small="no" data-label="Clicked">${percent(row.click_rate)}</td>
 			<td class="right number" data-label="Converted">${number(row.converted)}</td><td class="right number" data-label="Of the sent">${percent(row.conversion_rate)}</td><td data-label="Interval"><${Whisker} it=${shares[i]} most=${most} /></td><td class="right number" data-label="Paid">${money(row.revenue)}</td></tr>`)}</tbody>
 	</table></div>`;
 }

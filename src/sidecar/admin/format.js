@@ -44,8 +44,8 @@ export function day(date, options = { day: 'numeric', month: 'short', year: 'num
 		: cached(Intl.DateTimeFormat, { ...options, timeZone: zone }).format(new Date(date));
 }
 // "2026-11-22": the day that it is in the shop, moved by some
-export function today(plus = 0) {
-	const parts = Object.fromEntries(cached(Intl.DateTimeFormat, { year: 'numeric', month: '2-digit', day: '2-digit', timeZone: zone, calendar: 'iso8601', numberingSystem: 'latn' }).formatToParts(new Date()).map(({ type, value }) => [type, value]));
+export function today(plus = 0, timeZone = zone) {
+	const parts = Object.fromEntries(cached(Intl.DateTimeFormat, { year: 'numeric', month: '2-digit', day: '2-digit', timeZone, calendar: 'iso8601', numberingSystem: 'latn' }).formatToParts(new Date()).map(({ type, value }) => [type, value]));
 	return addDays(`${parts.year}-${parts.month}-${parts.day}`, plus);
 }
 export const addDays = (date, n) => new Date(Date.parse(date + 'T00:00:00Z') + n * 86400000).toISOString().slice(0, 10);

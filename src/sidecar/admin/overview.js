@@ -5,7 +5,7 @@ import { useRoute, link, setQuery } from './route.js';
 import { money, number, percent, day, clock, duration, change, zoneName } from './format.js';
 import { Page, Term, Asked, Empty, Copy, Switch } from './ui.js';
 import { useKeys } from './keys.js';
-import { PeriodChoice, periodOf, inWords, range } from './period.js';
+import { PeriodChoice, periodOf, lastDay, inWords, range } from './period.js';
 import { Near, Chart, sum, most, ratio } from './charts.js';
 import { Curves } from './chart_days.js';
 import { Bars, Columns, Funnel, STEP_WORDS } from './chart_bars.js';
@@ -110,21 +110,21 @@ const OUTCOMES = (currency) => [
 ];
 const share = (part, whole) => percent(ratio(part, whole) ?? 0);
 
-function Days({ rows, before, currency, period, file }) {
+function Days({ rows, before, currency, zone, last, file }) {
 	const columns = [{ name: 'day', label: 'Day', show: (value) => day(value), ...left }, ...CURVES.map(({ name, label }) => ({ name, label, show: int }))];
 	const cashColumns = [columns[0], { name: 'recovered_value', label: 'Recovered', show: cash(currency) }, { name: 'episode_value', label: 'Abandoned, worth', show: cash(currency) }, { name: 'converted_value', label: 'Converted, worth', show: cash(currency) }];
 	const top = most(rows, 'episodes');
 	const best = most(rows, 'recovered_value');
 	const total = sum(rows, 'recovered_value');
-	const unit = `Orders a day, by the day in ${zoneName()} on which they were begun (created, converted) or abandoned (the others).${before ? ' Dashed: the period before.' : ''}`;
+	const unit = `Orders a day, by the day in ${zone} on which they were begun (created, converted) or abandoned (the others).${before ? ' Dashed: the period before.' : ''}`;
 	const any = rows.some((row) => CURVES.some(({ name }) => Number(row[name])));
 	return html`
 		<${Chart} title="By day" file=${file('days')} columns=${columns} rows=${any ? rows : []} data-chart="days"
 			says=${top && Number(top.episodes) ? `Most carts were abandoned on ${day(top.day, { weekday: 'long', day: 'numeric', month: 'long' })}: ${number(top.episodes)}; on average ${number(sum(rows, 'episodes') / rows.length, { maximumFractionDigits: 1 })} a day.` : 'Nothing was abandoned in these days.'}>
-			<${Curves} rows=${rows} before=${before} curves=${CURVES} show=${int} unit=${unit} label="Orders by day" /><//>
+			<${Curves} last=${last} rows=${rows} before=${before} curves=${CURVES} show=${int} unit=${unit} label="Orders by day" /><//>
 		<${Chart} title="Money recovered by day" file=${file('recovered')} columns=${cashColumns} rows=${any ? rows : []} data-chart="money"
 			says=${total > 0 ? `${money(total, currency)} in all; the best day was ${day(best.day, { weekday: 'long', day: 'numeric', month: 'long' })} with ${money(best.recovered_value, currency)}.` : 'Nothing that was abandoned in these days was recovered yet.'}>
-			<${Curves} rows=${rows} before=${before} curves=${[{ name: 'recovered_value', label: 'Recovered', colour: 'recovered' }]} show=${cash(currency)} axis=${compact(currency)} height=${180} pick="hide_money" fill
+			<${Curves} last=${last} rows=${rows} before=${before} curves=${[{ name: 'recovered_value', label: 'Recovered', colour: 'recovered' }]} show=${cash(currency)} axis=${compact(currency)} height=${180} pick="hide_money" fill
 				unit=${`${currency}, paid less refunds, by the day of the abandonment.`} label="Money recovered by day" /><//>`;
 }
 
@@ -139,7 +139,7 @@ function ByWord({ title, name, rows, currency, period, file, empty, says }) {
 	const first = most(known, 'episodes');
 	return html`<${Chart} title=${title} file=${file} columns=${[{ name, label: title, show: words, ...left }, ...OUTCOMES(currency)]} rows=${list} empty=${all ? empty : null} data-chart=${name}
 		says=${first && says(words(first[name]).toLowerCase(), share(first.episodes, all))}>
-		<${Bars} colour="abandoned" label=${title} bars=${list.slice(0, 8).map((row) => ({ key: String(row[name]), label: words(row[name]), href: name !== 'reason' && row[name] && abandonedIn(period, currency, { [name]: row[name] }), size: row.episodes, part: row.recovered,
+		<${Bars} colour="abandoned" label=${title} bars=${[...list].sort((a, b) => b.episodes - a.episodes).slice(0, 8).map((row) => ({ key: String(row[name]), label: words(row[name]), href: name !== 'reason' && row[name] && abandonedIn(period, currency, { [name]: row[name] }), size: row.episodes, part: row.recovered,
 			text: html`${number(row.episodes)} <span class="soft">${share(row.episodes, all)}; recovered ${number(row.recovered)}</span>`, title: `${money(row.episode_value, currency)} abandoned, ${money(row.recovered_value, currency)} recovered` }))} />
 		${list.length > 8 && html`<p class="note">And ${list.length - 8} more in the table.</p>`}<//>`;
 }
@@ -157,7 +157,7 @@ const REPORTS = {
 	cohorts: { path: 'statistics_by_cohort_age/' },
 };
 
-function draw(name, { rows, currency, period, file, of, query }) {
+function draw(name, { rows, currency, period, zone, file, of, query }) {
 	const cashNow = cash(currency);
 	switch (name) {
 	case 'hours': {
@@ -165,7 +165,7 @@ function draw(name, { rows, currency, period, file, of, query }) {
 		return html`<${Chart} title="When they leave" file=${file(name)} data-chart="hours" rows=${sum(rows, 'episodes') + sum(rows, 'created') ? rows : []}
 			columns=${[{ name: 'weekday', label: 'Weekday', show: (value, row) => hourName(row).split(' ')[0], ...left }, { name: 'hour', label: 'Hour' }, { name: 'created', label: 'Created', show: int }, ...OUTCOMES(currency)]}
 			says=${top && Number(top.episodes) ? `Most carts are left on ${hourName(top)}: ${number(top.episodes)} of ${number(sum(rows, 'episodes'))}.` : 'Nothing was abandoned in these days.'}
-			note=${`Hours of the shop's time zone, ${zoneName()}.`}><${Hours} rows=${rows} name="episodes" colour="abandoned" what="abandoned" /><//>`;
+			note=${`Hours of ${zone}.`}><${Hours} rows=${rows} name="episodes" colour="abandoned" what="abandoned" /><//>`;
 	}
 	case 'funnel': {
 		const worst = rows.slice(1).reduce((found, row) => (row.from_previous !== null && (!found || row.from_previous < found.from_previous) ? row : found), null);
@@ -247,10 +247,12 @@ function draw(name, { rows, currency, period, file, of, query }) {
 
 export default function Overview() {
 	const { query } = useRoute();
-	const period = periodOf(query);
 	const compared = query.compare !== 'no';
 	const shops = session().shops || [];
 	const shop = query.shop || (shops.length > 1 ? '*' : undefined);
+	const chosen = shop === '*' ? shops : [shops.find((one) => one.shop === shop) || shops[0]].filter(Boolean);
+	const last = lastDay(chosen);
+	const period = periodOf(query, last);
 	const days = ({ since, until }) => ({ shop, start_date: since, end_date: until });
 	const now = useGet('incomplete-orders/statistics/', days(period));
 	const past = useGet(compared ? 'incomplete-orders/statistics/' : null, days(period.before));
@@ -264,8 +266,8 @@ export default function Overview() {
 		{ 'd w m q': 'Today, 7, 30, 90 days', c: 'Compare with the period before', r: 'Load anew' });
 
 	const currencies = now.data ? now.data.results.map((row) => row.currency) : [];
-	const own = shops.find((one) => one.shop === query.shop) || shops[0] || {};
-	const currency = currencies.includes(query.currency) ? query.currency : currencies.includes(own.currency) ? own.currency : currencies[0];
+	const own = (chosen.length === 1 && chosen[0]) || {};
+	const currency = [query.currency, own.currency, (most(now.data ? now.data.results : [], 'total') || {}).currency].find((one) => currencies.includes(one));
 	const of = now.data && now.data.results.find((row) => row.currency === currency);
 	const before = compared && past.data ? past.data.results.find((row) => row.currency === currency) || { total: 0 } : null;
 	const rows = useMemo(() => byDay.data && byDay.data.results.filter((row) => row.currency === currency), [byDay.data, currency]);
@@ -275,7 +277,7 @@ export default function Overview() {
 		return list.some((row) => row.total > 0 || row.episodes > 0) ? list : null;
 	}, [pastByDay.data, currency, compared]);
 	const file = (what) => `${query.shop || own.shop || 'all'}-${what}-${period.since}-${period.until}${currencies.length > 1 ? `-${currency}` : ''}`;
-	const zone = shops.length && (shop !== '*' || shops.every((one) => one.time_zone === zoneName())) ? zoneName() : 'each shop’s own time zone';
+	const zone = new Set(chosen.map((one) => one.time_zone)).size > 1 ? 'each shop’s own time zone' : zoneName();
 
 	return html`<${Page} title="Overview" actions=${html`
 		<${Copy} text=${location.href} label="Copy link" />
@@ -287,15 +289,15 @@ export default function Overview() {
 				<${Switch} label="Compare" checked=${compared} onChange=${(on) => setQuery({ compare: on ? null : 'no' })} />
 			</div></div>
 		<p class="note as-of">${range(period)}${compared ? `, against ${range(period.before)}${before && !Number(before.total) ? ', when nothing was begun' : ''}` : ''}. Days of ${zone}. <span class="number">${now.at ? `As of ${clock(now.at)}.` : ''}</span>${currencies.length > 1 ? ` Only ${currency}: currencies are never added up.` : ''}</p>
-		<${Asked} of=${now} height="24rem">${() => !of ? html`<${Empty} title="No figures yet">There is no shop whose figures you may see.<//>` : html`
+		<div class="summary"><${Asked} of=${now} height="24rem">${() => !of ? html`<${Empty} title="No figures yet">There is no shop whose figures you may see.<//>` : html`
 			<p class="headline number">${headline(of, before, period)}</p>
 			${Number(of.total) === 0 && Number(of.messages_sent) === 0 && Number(of.recoverable) === 0 && html`<div class="card"><${Empty} title="Nothing happened in these days"
 				command=${`SELECT incomplete_orders.capture_cart('session-1', '[{"sku":"MUG-1","quantity":1,"unit_price":"9.50"}]', email => 'ann@example.com'${own.shop ? `, shop => '${own.shop.replace(/'/g, "''")}'` : ''});`}>
 				Choose a longer period. If the shop is new: carts come from the page's script, from the shop's own code, or from its tables. One by hand:<//></div>`}
 			<div class="figures-big">${BIG.map((figure) => html`<${Figure} key=${figure.name} big figure=${figure} of=${of} before=${before} period=${period} />`)}</div>
-			<div class="card figures-small">${SMALL.map((figure) => html`<${Figure} key=${figure.name} figure=${figure} of=${of} before=${before} period=${period} />`)}</div>`}<//>
-		<div class="near" style=${{ minHeight: rows ? '' : '49rem' }}><${Asked} of=${byDay} height="46rem">${() => rows && html`<${Days} rows=${rows} before=${rowsBefore} currency=${currency} period=${period} file=${file} />`}<//></div>
+			<div class="card figures-small">${SMALL.map((figure) => html`<${Figure} key=${figure.name} figure=${figure} of=${of} before=${before} period=${period} />`)}</div>`}<//></div>
+		<div class="near" style=${{ minHeight: rows ? '' : '49rem' }}><${Asked} of=${byDay} height="46rem">${() => rows && html`<${Days} rows=${rows} before=${rowsBefore} currency=${currency} zone=${zone} last=${last} file=${file} />`}<//></div>
 		<div class="charts">${of && Object.entries(REPORTS).map(([name, { path, height, page_size }]) => html`<${Near} key=${name} name=${name} path=${`incomplete-orders/${path}`} query=${{ ...days(period), page_size }} height=${height} currency=${currency}>
-			${(list) => draw(name, { rows: list, currency, period, file, of, query: days(period) })}<//>`)}</div>
+			${(list) => draw(name, { rows: list, currency, period, zone, file, of, query: days(period) })}<//>`)}</div>
 		</div><//>`;
 }

@@ -7,9 +7,12 @@ export const PERIODS = { today: 'Today', '7d': '7 days', '30d': '30 days', '90d'
 const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text || '') && !Number.isNaN(Date.parse(text));
 export const daysBetween = (since, until) => Math.round((Date.parse(until) - Date.parse(since)) / 86400000) + 1;
 
+// The day that it is in the shops: the latest one, as the reports have it.
+export const lastDay = (shops) => shops.map(({ time_zone: zone }) => today(0, zone)).sort().pop() || today();
+
 // {name, since, until, n, before: {since, until}}: both days are counted; before is as many days.
-export function periodOf({ period, from, to }) {
-	const last = today();
+// last: the day that it is.
+export function periodOf({ period, from, to }, last) {
 	let name = PERIODS[period] ? period : '30d';
 	let since;
 	let until = last;
