@@ -82,7 +82,7 @@ function Hook({ hook, reload, edit }) {
 		if (made) dialog(Secret, { name, secret: made.secret });
 	};
 	const remove = async () => {
-		if (!(await confirm({ title: `Delete ${name}?`, body: `${hook.waiting ? `${plural(hook.waiting, 'delivery', 'deliveries')} that wait for it are deleted, too. ` : ''}It cannot be undone; its secret is gone.`, action: 'Delete', danger: true }))) return;
+		if (!(await confirm({ title: `Delete ${name}?`, body: `${hook.waiting ? `What waits for it is deleted, too: ${plural(hook.waiting, 'delivery', 'deliveries')}. ` : ''}It cannot be undone; its secret is gone.`, action: 'Delete', danger: true }))) return;
 		does(() => send('DELETE', path(name)), `${name} is deleted.`);
 	};
 	const toggle = () => does(() => send('PUT', path(name), { active: !hook.active }), hook.active ? `${name} is off.` : `${name} is on.`);
