@@ -25,12 +25,13 @@ async function main() {
   is(await rows.count(), 25, 'a page of messages');
   is(await rows.first().locator('a').innerText(), sql("SELECT recipient FROM incomplete_orders.messages m JOIN incomplete_orders.shops s USING (shop_id) WHERE s.shop = 'default' ORDER BY m.id DESC LIMIT 1"), 'the newest first');
   await look(page, 'messages');
-  const first = await rows.first().innerText();
+  const top = () => rows.first().locator('td').nth(1).innerText().then(async (text) => text + await rows.first().locator('a').getAttribute('href'));
+  const first = await top();
   await main.getByRole('button', { name: 'Next' }).click();
-  ok(await await_(async () => Boolean(query().cursor) && (await rows.first().innerText()) !== first, 'the next page'), 'the next page has its place in the address');
+  ok(await await_(async () => Boolean(query().cursor) && (await top()) !== first, 'the next page'), 'the next page has its place in the address');
   await settled(page);
   await page.goBack();
-  ok(await await_(async () => !query().cursor && (await rows.first().innerText()) === first, 'the first page'), 'and back is the first one');
+  ok(await await_(async () => !query().cursor && (await top()) === first, 'the first page'), 'and back is the first one');
   await settled(page);
 
   // ---- filters, in the address ----
@@ -50,11 +51,13 @@ async function main() {
   ok(await await_(async () => query().variant === 'friendly' && (await texts('Message')).length > 5 && (await texts('Message')).every((text) => text.includes('variant friendly')), 'variant'), 'by variant');
   await main.getByRole('button', { name: 'Clear' }).click();
   await settled(page);
-  const day = sql("SELECT (now() AT TIME ZONE 'Europe/Berlin' - interval '3 days')::date");
-  await main.getByLabel('Queued from').fill(day);
-  await main.getByLabel('Until').fill(day);
-  const ofDay = count(`(queued_at AT TIME ZONE 'Europe/Berlin')::date = '${day}'`);
-  ok(ofDay > 0 && await await_(async () => query().end_date === day && (await rows.count()) === ofDay, 'a day'), `by day of the shop’s time zone (${ofDay})`);
+  // ids carry when a message was queued, and all of these were made just now
+  const day = (before) => sql(`SELECT (now() AT TIME ZONE 'Europe/Berlin' - interval '${before} days')::date`);
+  await main.getByLabel('Until').fill(day(1));
+  ok(await await_(async () => query().end_date === day(1) && (await main.innerText()).includes('No message is like that.'), 'until yesterday'), 'until a day');
+  await main.getByLabel('Queued from').fill(day(1));
+  await main.getByLabel('Until').fill(day(0));
+  ok(await await_(async () => query().start_date === day(1) && query().end_date === day(0) && (await rows.count()) === 25, 'since yesterday'), 'from a day to a day, the last one included');
   await main.getByRole('button', { name: 'Clear' }).click();
   await settled(page);
   const someone = sql("SELECT m.recipient FROM incomplete_orders.messages m JOIN incomplete_orders.shops s USING (shop_id) WHERE s.shop = 'default' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1");
@@ -116,7 +119,7 @@ async function main() {
 
   // ---- an empty shop, on a phone ----
   const small = await signIn(browser, program, 'web_books', { width: 360, theme: 'dark', path: 'messages/' });
-  ok((await small.locator('main#main').innerText()).includes('There are no messages yet.'), 'a shop without messages says what to do');
+  ok(await await_(async () => (await small.locator('main#main').innerText()).includes('There are no messages yet.'), 'empty'), 'a shop without messages says what to do');
   noErrors(small);
 }
 

@@ -19,7 +19,7 @@
 		if (event.source !== parent || event.origin !== location.origin || typeof event.data?.html !== 'string')
 			return;
 		const mail = new DOMParser().parseFromString(event.data.html, 'text/html');
-		for (const element of mail.querySelectorAll('script, base, meta[http-equiv], link, iframe, frame, object, embed, form'))
+		for (const element of mail.querySelectorAll('script, base, meta[http-equiv], link, iframe, frame, object, embed, form, img[width="1"][height="1"]'))
 			element.remove();
 		// the one that counts who opens a mail: nobody does here
 		for (const image of mail.querySelectorAll('img[width="1"]'))

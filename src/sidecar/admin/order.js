@@ -132,7 +132,7 @@ function Order({ order, messages, why, asked, onChanged }) {
 	const actions = actionsOf(order, done, messages.data && messages.data.results).map((action) => (action.name === 'edit' ? { ...action, run: () => edit(true) } : action));
 	const named = (name) => actions.find((action) => action.name === name);
 	const startEdit = () => { if (named('edit')) edit(true); };
-	useKeys({ e: startEdit, n: () => noteBox.current?.focus(), Escape: () => edit(false) }, { e: 'Edit', n: 'Add a note', Esc: 'Leave the edit' });
+	useKeys({ e: startEdit, n: () => noteBox.current?.focus() }, { e: 'Edit', n: 'Add a note' });
 	const front = ['send', 'convert', 'edit'].map(named).filter(Boolean);
 	const more = actions.filter((action) => !front.includes(action));
 	const title = `${person(order)}, ${order.reference}`;

@@ -2,6 +2,7 @@
 // changed meanwhile is shown beside what was typed here, and nothing typed is lost.
 import { html, useState, useEffect, useMemo, useRef } from './vendor/preact.js';
 import { get, send } from './api.js';
+import { useKeys } from './keys.js';
 import { guardLeaving } from './route.js';
 import { money, ago } from './format.js';
 import { Field, Notice, ProblemNotice, Section, announce, confirm } from './ui.js';
@@ -76,6 +77,7 @@ export function OrderEdit({ order, onSaved, onCancel }) {
 	const drop = async () => {
 		if (dirty.length === 0 || await confirm({ title: 'Drop what you typed?', body: `${dirty.map((name) => labelOf(name, draft, base.map)).join(', ')}: nothing of it was saved.`, action: 'Drop it', cancel: 'Go on editing', danger: true })) onCancel();
 	};
+	useKeys({ Escape: drop }, { Escape: 'Leave the edit', 'Ctrl+Enter': 'Save' });
 	useEffect(() => {
 		const first = form.current && form.current.querySelector('input');
 		if (first) first.focus();
@@ -145,7 +147,7 @@ export function OrderEdit({ order, onSaved, onCancel }) {
 			<${Section} title="Contact"><div class="edit-grid">${inputs(CONTACT)}</div><//>
 			<${Section} title="Shipping address"><div class="edit-grid">${inputs(ADDRESS, 'address.')}</div><//>
 		</div></div>
-		<div class="save-bar" role="group" aria-label="Save or cancel">
+		<div class="save-bar">
 			<span class="soft">${dirty.length === 0 ? 'Nothing changed yet' : dirty.map((name) => labelOf(name, draft, base.map)).filter((label, i, all) => all.indexOf(label) === i).join(', ')}</span>
 			<button type="button" class="outline secondary" onClick=${drop}>Cancel</button>
 			<button type="submit" disabled=${busy || dirty.length === 0} aria-busy=${busy ? 'true' : null}>Save</button>

@@ -14,13 +14,19 @@ const amount = (text) => (text === '' || Number.isNaN(Number(text)) ? text : Str
 // {email: '…', 'address.city': '…', 'line.MUG-1': {quantity, unit_price, …}}
 export function flat(order) {
 	const all = {};
-	for (const [name] of FACTS) all[name] = isCharge(name) ? amount(plain(order[name])) : plain(order[name]);
+	const digits = new Intl.NumberFormat('en', { style: 'currency', currency: order.currency }).resolvedOptions().maximumFractionDigits;
+	// 4.5 is 4.50 to people
+	const price = (value) => {
+		const text = amount(plain(value));
+		return (text.split('.')[1] || '').length < digits && text !== '' ? Number(text).toFixed(digits) : text;
+	};
+	for (const [name] of FACTS) all[name] = isCharge(name) ? price(order[name] || 0) : plain(order[name]);
 	for (const [name] of ADDRESS) all['address.' + name] = plain(order.address && order.address[name]);
 	for (const item of order.items || []) {
 		const key = ['line', item.sku, item.variant, item.product_id].filter((part) => part !== undefined && part !== null).join('.');
 		let own = key;
 		for (let n = 2; own in all; n++) own = `${key} (${n})`;
-		all[own] = { ...item, quantity: plain(item.quantity), unit_price: amount(plain(item.unit_price)) };
+		all[own] = { ...item, quantity: plain(item.quantity), unit_price: price(item.unit_price) };
 	}
 	return all;
 }

@@ -121,13 +121,21 @@ export function entriesOf(order, messages, why) {
 		if (!OURS.has(reason) && !NOW.has(reason) && at && !(reason === order.status && order.closed_at) && new Date(at) <= Date.now())
 			entries.push({ at, event: 'skipped', detail: { reason, step }, n: 1e6 });
 	}
-	return entries.sort((a, b) => new Date(b.at) - new Date(a.at) || b.n - a.n);
+	entries.sort((a, b) => new Date(b.at) - new Date(a.at) || b.n - a.n);
+	// what can be done about a reason is said once
+	const told = new Set();
+	for (const entry of entries) {
+		if (entry.event !== 'skipped') continue;
+		entry.told = told.has(entry.detail.reason);
+		told.add(entry.detail.reason);
+	}
+	return entries;
 }
 
-function about({ event, detail = {}, message, trail }, order) {
+function about({ event, detail = {}, message, trail, told }, order) {
 	const said = [];
 	if (event === 'note') return html`<p class="note-text" dir="auto">${detail.note}</p>`;
-	if (event === 'skipped') return html`<p>${whyWords(detail.reason)}${detail.step ? ` (step ${detail.step})` : ''}. ${whyAdvice(detail.reason)}</p>`;
+	if (event === 'skipped') return html`<p>${whyWords(detail.reason)}${detail.step ? ` (step ${detail.step})` : ''}.${told ? '' : ` ${whyAdvice(detail.reason)}`}</p>`;
 	if (message) said.push(html`<span>${typeOf(message.message_type)} to <bdi>${message.recipient}</bdi></span>`);
 	if (detail.campaign) said.push(`${stateOf(detail.campaign).label}, step ${detail.step}`);
 	else if (trail) said.push('by hand');
