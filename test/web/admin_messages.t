@@ -118,6 +118,7 @@ async function main() {
   await page.close();
 
   // ---- an empty shop, on a phone ----
+  await browser.clearCookies();
   const small = await signIn(browser, program, 'web_books', { width: 360, theme: 'dark', path: 'messages/' });
   ok(await await_(async () => (await small.locator('main#main').innerText()).includes('There are no messages yet.'), 'empty'), 'a shop without messages says what to do');
   noErrors(small);
