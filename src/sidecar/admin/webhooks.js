@@ -115,14 +115,14 @@ function Deliveries({ shop, hooks }) {
 	};
 	const columns = [
 		{ name: 'event', label: 'Event', render: (row) => html`<span><strong>${row.event}</strong>${row.order_id && html` <a href=${link(`orders/${row.order_id}/`)}>order</a>`}</span>` },
-		{ name: 'webhook', label: 'Webhook' },
+		hooks.length > 1 && !webhook && { name: 'webhook', label: 'Webhook' },
 		{ name: 'status', label: 'State', render: (row) => html`<${Pill} state=${COLOURS[row.status]} label=${STATUSES[row.status]} />` },
 		{ name: 'answer', label: 'Answer', render: (row) => html`<span class="wrap">${row.http_status ? `HTTP ${row.http_status}` : ''}${row.problem && html` <small>${row.problem}</small>`}${!row.http_status && !row.problem && '–'}</span>` },
-		{ name: 'attempts', label: 'Attempts', align: 'right' },
+		{ name: 'attempts', label: 'Attempts', align: 'right', hideSmall: true },
 		{ name: 'at', label: 'Happened', render: (row) => html`<${Ago} at=${row.at} />` },
-		{ name: 'due', label: 'Next attempt', hideSmall: true, render: (row) => (row.status === 'queued' ? html`<${Ago} at=${row.due_at} />` : '–') },
+		{ name: 'due', label: 'Due', hideSmall: true, render: (row) => (row.status === 'queued' ? html`<${Ago} at=${row.due_at} />` : '–') },
 		{ name: 'again', label: 'Again', render: (row) => (row.status === 'dead' && may('retry_delivery') ? html`<button type="button" class="outline small" onClick=${() => retry(row)}>Retry</button>` : '') },
-	];
+	].filter(Boolean);
 	return html`<${Tabs} label="State of deliveries" current=${status || ''} to=${(name) => link('webhooks/', { tab: 'deliveries', webhook, status: name || null })}
 			tabs=${[{ name: '', label: 'All' }, ...Object.entries(STATUSES).map(([name, label]) => ({ name, label }))]} />
 		<${Section} title="Deliveries" actions=${hooks.length > 1 && html`<select aria-label="Webhook" value=${webhook || ''} onChange=${(event) => setQuery({ webhook: event.target.value || null, cursor: null })}>
