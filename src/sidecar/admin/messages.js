@@ -5,7 +5,7 @@ import { go, link, setQuery } from './route.js';
 import { number, plural } from './format.js';
 import { Ago, Asked, Choice, Empty, Field, Notice, Page, Pager, Pill, Search, Table, Tabs, announce, confirm } from './ui.js';
 import { stateOf } from './words.js';
-import { MESSAGE_TYPES, typeOf, whyAdvice, whyWords } from './order_timeline.js';
+import { MESSAGE_TYPES, typeOf, whyAdvice, whyWords } from './order.js';
 
 const TABS = [['', 'All'], ['queued,sending', 'Waiting'], ['sent', 'Sent'], ['dead', 'Given up'], ['cancelled', 'Cancelled']];
 const CAMPAIGNS = { cart: 'Carts', payment: 'Payments', partial: 'Partly filled' };
