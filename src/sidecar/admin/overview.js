@@ -1,28 +1,77 @@
 // The overview: what was lost, what came back, and whether it is getting better.
-import { html, useMemo } from './ui_base.js';
+import { html, useMemo, useState, useEffect } from './vendor/preact.js';
+import { Page, Term, Asked, Empty, Copy, Switch, useKeys } from './ui.js';
 import { useGet, useEvery, get, session, may } from './api.js';
 import { useRoute, link, setQuery } from './route.js';
-import { money, number, percent, day, clock, duration, change, zoneName } from './format.js';
-import { Page, Term, Asked, Empty, Copy, Switch } from './ui.js';
-import { useKeys } from './keys.js';
-import { PeriodChoice, periodOf, lastDay, inWords, range } from './period.js';
-import { Near, Chart, sum, most, ratio } from './charts.js';
-import { Curves } from './chart_days.js';
-import { Bars, Columns, Funnel, STEP_WORDS } from './chart_bars.js';
-import { Hours, hourName } from './chart_hours.js';
-import { Campaigns, Lift, compare, nameOf } from './chart_trials.js';
-import { Cohorts, cohortRows, cohortColumns } from './chart_cohorts.js';
+import { money, number, percent, day, clock, duration, change, zoneName, addDays, today } from './format.js';
+import { Near, Chart, Curves, Bars, Columns, Funnel, stepName, worstOf, Hours, hourName, Campaigns, Lift, compare, nameOf, Cohorts, cohortRows, cohortColumns, sum, most, ratio } from './charts.js';
+
+// ---------------------------------------------------------------------------
+// Its days, as the address says: period, from and to
+
+const PERIODS = { today: 'Today', '7d': '7 days', '30d': '30 days', '90d': '90 days', month: 'This month', last_month: 'Last month', custom: 'Custom' };
+const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text || '') && !Number.isNaN(Date.parse(text));
+const daysBetween = (since, until) => Math.round((Date.parse(until) - Date.parse(since)) / 86400000) + 1;
+
+// The day that it is in the shops: the latest one, as the reports have it.
+const lastDay = (shops) => shops.map(({ time_zone: zone }) => today(0, zone)).sort().pop() || today();
+
+// {name, since, until, n, before: {since, until}}: both days are counted; before is as many days.
+// last: the day that it is.
+function periodOf({ period, from, to }, last) {
+	let name = PERIODS[period] ? period : '30d';
+	let since;
+	let until = last;
+	if (name === 'custom' && !(isDay(from) && isDay(to) && from <= to && daysBetween(from, to) <= 3660)) name = '30d';
+	if (name === 'custom') [since, until] = [from, to];
+	else if (name === 'today') since = last;
+	else if (name === 'month') since = last.slice(0, 8) + '01';
+	else if (name === 'last_month') {
+		until = addDays(last.slice(0, 8) + '01', -1);
+		since = until.slice(0, 8) + '01';
+	} else since = addDays(last, 1 - parseInt(name, 10));
+	const n = daysBetween(since, until);
+	return { name, since, until, n, before: { since: addDays(since, -n), until: addDays(since, -1) } };
+}
+
+const short = { day: 'numeric', month: 'short' };
+const range = ({ since, until }) => (since === until ? day(since) : since.slice(0, 4) === until.slice(0, 4) ? `${day(since, short)} – ${day(until)}` : `${day(since)} – ${day(until)}`);
+const inWords = (period) => ({ today: 'today', month: 'this month', last_month: 'last month' }[period.name] || (period.name === 'custom' ? range(period) : `in the last ${period.n} days`));
+
+function PeriodChoice({ period }) {
+	const { query } = useRoute();
+	const [own, setOwn] = useState({ from: period.since, to: period.until });
+	const [open, setOpen] = useState(period.name === 'custom');
+	useEffect(() => {
+		setOwn({ from: period.since, to: period.until });
+		setOpen(period.name === 'custom');
+	}, [period.name, period.since, period.until]);
+	const choose = (name) => (name === 'custom' ? setOpen(true) : setQuery({ period: name === '30d' ? null : name, from: null, to: null }));
+	const wrong = !isDay(own.from) || !isDay(own.to) || own.from > own.to ? 'The first day must not be after the last one.' : daysBetween(own.from, own.to) > 3660 ? 'At most ten years.' : null;
+	const show = (event) => {
+		event.preventDefault();
+		if (!wrong) setQuery({ period: 'custom', ...own });
+	};
+	const now = open ? 'custom' : period.name;
+	return html`<div class="period">
+		<fieldset class="segments"><legend class="hidden">Period</legend>${Object.entries(PERIODS).map(([name, label]) => html`<label key=${name} data-on=${now === name ? '' : null}><input type="radio" name="period" value=${name} checked=${now === name} onChange=${() => choose(name)} />${label}</label>`)}</fieldset>
+		${open && html`<form class="row" onSubmit=${show}>
+			<label>From <input type="date" name="from" required value=${own.from} onInput=${(event) => setOwn({ ...own, from: event.target.value })} /></label>
+			<label>To <input type="date" name="to" required value=${own.to} onInput=${(event) => setOwn({ ...own, to: event.target.value })} aria-invalid=${wrong ? 'true' : null} /></label>
+			<button type="submit" disabled=${Boolean(wrong)}>Show</button>${wrong && html`<small class="problem" role="alert">${wrong}</small>`}</form>`}
+	</div>`;
+}
+
+// ---------------------------------------------------------------------------
+// The figures of statistics()
 
 // An interval of PostgreSQL ("1 day 02:03:04") in seconds.
-export function seconds(interval) {
+function seconds(interval) {
 	if (interval === null || interval === undefined) return null;
 	const [, sign, h, m, s] = /(-?)(\d+):(\d+):([\d.]+)/.exec(interval) || [0, '', 0, 0, 0];
 	const part = (unit, size) => Number((new RegExp(`(-?\\d+) ${unit}`).exec(interval) || [0, 0])[1]) * size;
 	return part('year', 31557600) + part('mon', 2592000) + part('day', 86400) + (sign ? -1 : 1) * (h * 3600 + m * 60 + Number(s));
 }
-
-// ---------------------------------------------------------------------------
-// The figures of statistics()
 
 // good: 1 when more is better, -1 when less is; orders: filters of the list behind it, by the day
 // of creation, or of the abandonment for what became of that
@@ -168,12 +217,12 @@ function draw(name, { rows, currency, period, zone, file, of, query }) {
 			note=${`Hours of ${zone}.`}><${Hours} rows=${rows} name="episodes" colour="abandoned" what="abandoned" /><//>`;
 	}
 	case 'funnel': {
-		const worst = rows.slice(1).reduce((found, row) => (row.from_previous !== null && (!found || row.from_previous < found.from_previous) ? row : found), null);
+		const worst = worstOf(rows);
 		const first = rows[0];
 		const end = rows[rows.length - 1];
 		return html`<${Chart} title="How far they come" file=${file(name)} data-chart="funnel" rows=${first && first.orders > 0 ? rows : []}
-			columns=${[{ name: 'step', label: 'Step', show: (value) => STEP_WORDS[value] || value, ...left }, { name: 'orders', label: 'Orders', show: int }, { name: 'share', label: 'Of all', show: (value) => percent(value) }, { name: 'from_previous', label: 'Of the step before', show: (value) => percent(value) }]}
-			says=${first && `${share(end.orders, first.orders)} of those who begin buy in the end.${worst && worst.from_previous < 1 ? ` Most are lost before ${(STEP_WORDS[worst.step] || worst.step).toLowerCase()}: ${percent(1 - worst.from_previous)} of those who had come so far.` : ''}`}>
+			columns=${[{ name: 'step', label: 'Step', show: stepName, ...left }, { name: 'orders', label: 'Orders', show: int }, { name: 'share', label: 'Of all', show: (value) => percent(value) }, { name: 'from_previous', label: 'Of the step before', show: (value) => percent(value) }]}
+			says=${first && `${share(end.orders, first.orders)} of those who begin buy in the end.${worst ? ` Most are lost before ${stepName(worst.step).toLowerCase()}: ${percent(1 - worst.from_previous)} of those who had come so far.` : ''}`}>
 			<${Funnel} rows=${rows} /><//>`;
 	}
 	case 'reasons':
