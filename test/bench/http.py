@@ -107,7 +107,10 @@ def cpu(pids):
     """Milliseconds of processor time that they have had."""
     ticks = 0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(") ")[2].split()
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(") ")[2].split()
+        except FileNotFoundError:  # a connection of staff lives for a minute
+            continue
         ticks += int(fields[11]) + int(fields[12])
     return ticks * 1000 / os.sysconf("SC_CLK_TCK")
 

@@ -119,13 +119,22 @@ async function sortAndPage(page) {
 }
 
 async function tooMany(page) {
+  const capped = async (route) => {
+    const answer = await route.fetch();
+    const said = await answer.json();
+    await route.fulfill({ response: answer, json: { results: said.results.map((one) => (one.name === 'rescue' ? { ...one, count: 10000, count_capped: true } : one)) } });
+  };
   const refuse = (route) => (/ordering=-?total/.test(route.request().url()) ? route.fulfill({ status: 422, contentType: 'application/problem+json',
     json: { title: 'Unprocessable', status: 422, code: '22023', detail: 'too many orders to sort them by total_amount' } }) : route.continue());
-  expect(page, /422/);
+  await page.route('**/api/v1/incomplete-orders/incomplete-orders/counts/**', capped);
   await page.route('**/api/v1/incomplete-orders/incomplete-orders/?**', refuse);
-  await visit(page, start);
+  await visit(page, start + '&tab=rescue&contactable=true');
   await page.getByText('There are more than 10,000, so the newest come first instead.').waitFor();
+  await settled(page);
   is(await page.locator('th[aria-sort=descending]').innerText().then((text) => text.trim()), 'Created', 'too many to sort: the newest come first, and it says why');
+  is((await tab(page, /^To rescue/).innerText()).replace(/\s+/g, ' '), 'To rescue 10,000+', 'a count that ends says so');
+  noErrors(page, 'without asking for what is refused');
+  expect(page, /422/);
   await page.getByLabel('Sort').selectOption('total_amount');
   await page.getByText('Too many orders to sort them like this').waitFor();
   await shoot(page, 'orders-too-many');
@@ -133,6 +142,7 @@ async function tooMany(page) {
   await settled(page);
   ok(await rows(page).count() > 0, 'asked for, it is explained, with a way out');
   await page.unroute('**/api/v1/incomplete-orders/incomplete-orders/?**', refuse);
+  await page.unroute('**/api/v1/incomplete-orders/incomplete-orders/counts/**', capped);
 }
 
 async function chooseMany(page) {

@@ -1,14 +1,294 @@
 // The list of incomplete orders. What it shows is in the address; what is chosen is kept here
-// while one looks at other pages, filters and orders.
-import { html, useState, useEffect, useId } from './ui_base.js';
-import { useKeys } from './keys.js';
-import { useGet, get, send, href, may, session } from './api.js';
+// while one looks at other pages, filters and orders. And what is done to many of them.
+import { html, useState, useEffect, useLayoutEffect, useRef } from './vendor/preact.js';
+import { useGet, get, send, href, may, session, newKey } from './api.js';
 import { useRoute, route, link, go, setQuery } from './route.js';
-import { number, capped, person, plural, exact, today } from './format.js';
-import { Page, Tabs, Table, Pager, Pill, Term, Ago, Money, Asked, Empty, Notice, Search, Menu, Choice, dialog, announce } from './ui.js';
-import { KINDS, STEPS } from './words.js';
-import { TABS, RARE_TABS, PERIODS, tabOf, narrowed, askedFor, inForce, without, Period, Filters } from './order_filters.js';
-import { ACTIONS, Bulk, MOST } from './bulk.js';
+import { number, capped, person, plural, exact, today, day } from './format.js';
+import { Page, Tabs, Table, Pager, Pill, Ago, Money, Asked, Empty, Notice, ProblemNotice, Search, Menu, Choice, Field, Copy, dialog, announce, useId, useKeys } from './ui.js';
+import { KINDS, STEPS, STATES, WORDS } from './words.js';
+
+// ---------------------------------------------------------------------------
+// Tabs, filters and periods
+
+// name in the address and label, what the API is asked for, what one sees there
+const state = (name) => [name, STATES[name].label, { status: name }, STATES[name].means];
+const TABS = [
+	['rescue', 'To rescue', { status: 'abandoned,payment_failed', can_convert: 'true', contactable: 'true' }, 'Abandoned or payment failed, with an e-mail or a phone, and still in time.'],
+	['all', 'All', {}, 'Every incomplete order, open and closed.'],
+	state('pending'), state('abandoned'), state('payment_pending'), state('payment_failed'),
+	['recovered', 'Recovered', { status: 'converted', outcome: 'recovered' }, WORDS.recovered],
+	state('converted'), state('expired'), state('dismissed'), state('deleted'), state('reversed'),
+];
+// shown when there are any
+const RARE_TABS = ['payment_pending', 'payment_failed', 'dismissed', 'deleted', 'reversed'];
+const tabNamed = (name) => TABS.find(([one]) => one === name);
+
+const any = (options) => [['', 'Any'], ...options];
+const YES = [['true', 'Yes'], ['false', 'No']];
+const FILTERS = [
+	{ name: 'kind', label: 'Kind', options: Object.entries(KINDS) },
+	{ name: 'is_guest_order', label: 'Customer', options: [['true', 'Guest'], ['false', 'Has an account']] },
+	{ name: 'contactable', label: 'Can be answered', options: YES, hint: 'An e-mail or a phone is known' },
+	{ name: 'can_convert', label: 'Can convert', options: YES, hint: 'Open, in time, not empty' },
+	{ name: 'recovery_attempts', label: 'Attempts', options: [['0', 'None yet'], ['1', '1'], ['2', '2'], ['3', '3'], ['4', '4'], ['5', '5']] },
+	{ name: 'furthest_step', label: 'Came as far as', options: Object.entries(STEPS) },
+	{ name: 'total_min', label: 'Total from', type: 'number' },
+	{ name: 'total_max', label: 'Total to', type: 'number' },
+	{ name: 'currency', label: 'Currency', type: 'text', maxlength: 3, placeholder: 'EUR', as: (text) => text.toUpperCase() },
+	{ name: 'device', label: 'Device', type: 'text', placeholder: 'mobile' },
+	{ name: 'source', label: 'Source', type: 'text', placeholder: 'newsletter' },
+	{ name: 'expired', label: 'Past its time', options: YES },
+];
+// name of a preset in the address, label, names of the parameters, presets
+const PAST = [['today', 'Today', () => [today(), today()]], ['yesterday', 'Yesterday', () => [today(-1), today(-1)]],
+	['7d', 'Last 7 days', () => [today(-6), today()]], ['30d', 'Last 30 days', () => [today(-29), today()]],
+	['month', 'This month', () => [today().slice(0, 8) + '01', today()]]];
+const NEXT = [['today', 'Today', () => [today(), today()]], ['3d', 'Within 3 days', () => [today(), today(2)]], ['7d', 'Within 7 days', () => [today(), today(6)]]];
+const PERIODS = [
+	['created', 'Created', 'start_date', 'end_date', PAST],
+	['abandoned', 'Abandoned', 'abandoned_start', 'abandoned_end', PAST],
+	['expires', 'Expires', 'expires_start', 'expires_end', NEXT],
+];
+const STATED = ['status', 'outcome'];
+const NARROW = [...FILTERS.map(({ name }) => name), ...PERIODS.flatMap(([name, , from, to]) => [name, from, to]), 'search'];
+
+// Without a word about it: what can be rescued; what somebody searches for is anywhere.
+function tabOf(query) {
+	if (tabNamed(query.tab)) return query.tab;
+	if (query.outcome === 'recovered') return 'recovered';
+	if (tabNamed(query.status)) return query.status;
+	return query.status || query.outcome || NARROW.some((name) => query[name]) ? 'all' : 'rescue';
+}
+
+// The parameters of the API, without state (for the counts) or with it.
+function narrowed(query) {
+	const asked = {};
+	for (const name of NARROW) if (query[name]) asked[name] = query[name];
+	for (const [name, , from, to, presets] of PERIODS) {
+		const preset = presets.find(([one]) => one === query[name]);
+		delete asked[name];
+		if (preset) [asked[from], asked[to]] = preset[2]();
+	}
+	return asked;
+}
+function askedFor(query) {
+	const stated = {};
+	for (const name of STATED) if (query[name]) stated[name] = query[name];
+	return { ...narrowed(query), ...(tabOf(query) === 'all' ? stated : tabNamed(tabOf(query))[2]) };
+}
+
+const periodText = (query, [name, , from, to, presets]) => {
+	const preset = presets.find(([one]) => one === query[name]);
+	if (preset) return preset[1].toLowerCase();
+	if (!query[from] && !query[to]) return '';
+	const said = (value) => (value ? day(value) : '…');
+	return query[from] === query[to] ? said(query[from]) : `${said(query[from])} – ${said(query[to])}`;
+};
+
+// What is in force, each with the names that it has in the address.
+function inForce(query) {
+	const list = [];
+	if (tabOf(query) === 'all' && !query.tab) {
+		if (query.status) list.push({ text: `State: ${query.status.split(',').map((one) => (STATES[one] || { label: one }).label).join(', ')}`, names: ['status'] });
+		if (query.outcome) list.push({ text: `Outcome: ${(STATES[query.outcome] || { label: query.outcome }).label}`, names: ['outcome'] });
+	}
+	if (query.search) list.push({ text: `Search: ${query.search}`, names: ['search'] });
+	for (const period of PERIODS) {
+		const text = periodText(query, period);
+		if (text) list.push({ text: `${period[1]}: ${text}`, names: [period[0], period[2], period[3]] });
+	}
+	for (const { name, label, options, type } of FILTERS) {
+		if (!query[name]) continue;
+		const option = options && options.find(([value]) => value === query[name]);
+		list.push({ text: `${label}: ${option ? option[1].toLowerCase() : type === 'number' ? number(query[name]) : query[name]}`, names: [name] });
+	}
+	return list;
+}
+const without = (names) => Object.fromEntries([...names, 'cursor'].map((name) => [name, null]));
+// stays where it is: the tab is said, too
+const change = (query, values) => setQuery({ tab: query.status || query.outcome ? query.tab || null : tabOf(query), ...values, cursor: null });
+
+function Period({ query, period }) {
+	const [name, label, from, to, presets] = period;
+	const own = Boolean(query[from] || query[to]);
+	const [custom, setCustom] = useState(own);
+	useEffect(() => setCustom(own), [own, query[name]]);
+	const value = presets.some(([one]) => one === query[name]) ? query[name] : custom ? 'custom' : '';
+	const pick = (picked) => {
+		const preset = presets.find(([one]) => one === query[name]);
+		if (picked !== 'custom') change(query, { ...without([from, to]), [name]: picked || null });
+		else if (preset) change(query, { [name]: null, [from]: preset[2]()[0], [to]: preset[2]()[1] });
+		else setCustom(true);
+	};
+	const put = (which) => (event) => change(query, { [name]: null, [which]: event.target.value || null });
+	return html`<${Choice} label=${label} value=${value} onChange=${pick}
+			options=${[['', 'Any time'], ...presets.map(([one, text]) => [one, text]), ['custom', 'From … to …']]} />
+		${value === 'custom' && html`<${Field} label=${`${label} from`} type="date" value=${(query[from] || '').slice(0, 10)} onChange=${put(from)} />
+			<${Field} label=${`${label} to`} type="date" value=${(query[to] || '').slice(0, 10)} onChange=${put(to)} />`}`;
+}
+
+function Filters({ query, id }) {
+	const pick = (name) => (value) => change(query, { [name]: value || null });
+	return html`<div class="filters" id=${id} role="group" aria-label="Filters">
+		${PERIODS.slice(1).map((period) => html`<${Period} key=${period[0]} query=${query} period=${period} />`)}
+		${FILTERS.map(({ name, label, options, hint, as, ...input }) => options
+			? html`<${Choice} key=${name} label=${label} title=${hint} value=${query[name] || ''} options=${any(options)} onChange=${pick(name)} />`
+			: html`<${Field} key=${name} label=${label} ...${input} min=${input.type === 'number' ? 0 : null} step=${input.type === 'number' ? 'any' : null}
+				value=${query[name] || ''} onChange=${(event) => pick(name)(as ? as(event.target.value.trim()) : event.target.value.trim())} />`)}
+	</div>`;
+}
+
+// ---------------------------------------------------------------------------
+// One thing done to many: what would happen, how far it is, what became of each
+
+const MOST = 10000; // what the API takes
+const TYPES = [['', 'What the campaign would send next'], ['abandoned_cart', 'Abandoned cart'], ['payment_reminder', 'Payment reminder'], ['final_reminder', 'Final reminder'], ['discount_offer', 'Discount offer']];
+
+// label; verb in the infinitive, of what is done, and how one says it; the right; orders in a request
+const ACTIONS = [
+	{ name: 'send_recovery_email', label: 'Send mail', verb: 'Send a message to', done: 'queued', right: 'send_recovery_emails_many', batch: 100,
+		means: 'Each customer gets one message in the next minutes, whatever was sent before. What the shop must not send is refused.' },
+	{ name: 'convert', label: 'Convert', verb: 'Convert', done: 'converted', right: 'convert_orders', batch: 100,
+		means: 'Each becomes an order with a number, marked as paid. No more messages are sent for it. It cannot be undone here.' },
+	{ name: 'mark_abandoned', label: 'Mark abandoned', verb: 'Mark', after: 'as abandoned', done: 'abandoned', right: 'mark_abandoned_many', batch: 200, why: true,
+		means: 'They count as abandoned from now on, and the campaign begins for them.' },
+	{ name: 'dismiss', label: 'Dismiss', verb: 'Dismiss', done: 'dismissed', right: 'dismiss_orders', batch: 200, why: true,
+		means: 'They are closed, and their messages are cancelled.' },
+	{ name: 'delete', label: 'Delete', verb: 'Delete', done: 'deleted', right: 'delete_orders', batch: 200, why: true, danger: true,
+		means: 'Their carts are removed and their messages cancelled. They stay in the list as deleted until their retention is over.' },
+];
+
+const WHY = {
+	not_abandoned: 'It is not abandoned', converted: 'It is an order already', expired: 'Its deadline has passed', dismissed: 'It was dismissed', deleted: 'It was deleted', reversed: 'Its order was taken back',
+	no_recipient: 'No e-mail is known', empty: 'It is empty', ordered: 'The customer has ordered since', no_consent: 'The customer has not agreed to mail', bot: 'It is a bot’s',
+	unsubscribed: 'The customer has unsubscribed', hard_bounce: 'The address is undeliverable', complaint: 'The customer has complained', erased: 'The customer was erased', suppressed: 'The address is suppressed',
+	not_me: 'Somebody else has this address', 'named twice': 'It was named twice',
+};
+const whyOf = (reason) => WHY[reason] || (reason ? String(reason).replace(/^order [0-9a-f-]{36} /i, 'It ').replace(/^excluded_/, 'Excluded: ').replace(/_/g, ' ').replace(/^./, (c) => c.toUpperCase()) : 'Refused');
+
+// In batches, one after the other; a batch that got lost is asked again under its key.
+// step(results) says false to stop.
+async function run(action, ids, body, { from = 0, key, step }) {
+	for (let i = from; i < ids.length; i += action.batch) {
+		const part = ids.slice(i, i + action.batch);
+		let answer;
+		try {
+			answer = await send('POST', `incomplete-orders/bulk/${action.name}/`, { ids: part, ...body }, body.dry_run ? undefined : { 'Idempotency-Key': `${key}-${i}` });
+		} catch (problem) {
+			problem.at = i;
+			throw problem;
+		}
+		if (step(answer.results) === false) return;
+	}
+}
+
+const refused = (result) => result.result === 'refused';
+function Reasons({ results, orders }) {
+	const by = new Map();
+	for (const one of results) by.set(whyOf(one.reason), [...(by.get(whyOf(one.reason)) || []), one.id]);
+	return html`<ul class="reasons">${[...by].map(([why, ids]) => html`<li key=${why}>${why}: ${ids.length > 3 ? plural(ids.length, 'order') : ids.map((id) => (orders.get(id) || {}).reference || id).join(', ')}</li>`)}</ul>`;
+}
+
+function Bulk({ action, orders, onDone, onEnd, close }) {
+	// what is asked for is what was chosen when the dialog opened
+	const [given] = useState(() => [...orders.keys()].slice(0, MOST));
+	const [names] = useState(() => new Map(orders));
+	const [phase, setPhase] = useState('look'); // look, ask, work, told
+	const [looked, setLooked] = useState([]);
+	const [results, setResults] = useState([]);
+	const [problem, setProblem] = useState(null);
+	const [type, setType] = useState('');
+	const [reason, setReason] = useState('');
+	const [round, setRound] = useState({ ids: given, key: newKey() });
+	const [again, look] = useState(0);
+	const alive = useRef(true);
+	const heading = useRef();
+	useEffect(() => () => { alive.current = false; }, []);
+	const mail = action.name === 'send_recovery_email';
+	const wish = (dry) => ({ ...(mail ? { ...(type && { email_type: type }) } : { ...(reason.trim() && { reason: reason.trim() }) }), ...(dry && { dry_run: true }) });
+
+	useEffect(() => {
+		let stale = false;
+		setPhase('look');
+		setLooked([]);
+		setProblem(null);
+		run({ ...action, batch: 500 }, given, wish(true), { step: (some) => { if (stale || !alive.current) return false; setLooked((all) => [...all, ...some]); return true; } })
+			.then(() => stale || setPhase('ask'), (failure) => stale || (setProblem(failure), setPhase('ask')));
+		return () => { stale = true; };
+	}, [type, again]);
+	// each step has the focus: what is to be filled in, then the button; or the result
+	const box = useRef();
+	useLayoutEffect(() => {
+		const to = phase === 'told' ? heading.current : box.current && (box.current.querySelector('select, input') || box.current.querySelector('[type=submit]:not(.danger, :disabled)') || box.current.querySelector('button'));
+		if (to) to.focus();
+	}, [phase]);
+
+	const cannot = looked.filter(refused);
+	const can = looked.length - cannot.length;
+	const work = async (ids, key, from = 0, before = []) => {
+		let all = before;
+		setRound({ ids, key });
+		setPhase('work');
+		setProblem(null);
+		setResults(all);
+		try {
+			await run(action, ids, wish(false), { from, key, step: (some) => {
+				all = [...all, ...some];
+				onDone(some.filter((one) => !refused(one)).map(({ id }) => id));
+				if (!alive.current) return false;
+				setResults(all);
+				return true;
+			} });
+			const failed = all.filter(refused).length;
+			announce(`${number(all.length - failed)} of ${plural(ids.length, 'order')} ${action.done}${failed ? `, ${number(failed)} refused` : ''}.`, failed ? '' : 'good');
+			if (alive.current) setPhase('told');
+			else onEnd();
+		} catch (failure) {
+			if (alive.current) {
+				setProblem(failure);
+				setPhase('told');
+			} else announce(`${number(all.length)} of ${number(ids.length)} were done, then: ${failure.detail}`, 'bad');
+		}
+	};
+	const title = `${action.verb} ${plural(given.length, mail ? 'customer' : 'order')}${action.after ? ` ${action.after}` : ''}`;
+	const failed = results.filter(refused);
+	const count = phase === 'look' ? looked.length : results.length;
+	const of = phase === 'look' ? given.length : round.ids.length;
+
+	if (phase === 'look' || phase === 'work') return html`<div class="bulk-dialog" ref=${box}><header><h2>${title}</h2></header>
+		<p role="status">${phase === 'look' ? 'Looking what would happen' : 'Working'}: ${number(count)} of ${number(of)}</p>
+		<progress value=${count} max=${of} aria-label="Progress" />
+		<footer><button type="button" class="secondary outline" onClick=${() => close(false)}>${phase === 'look' ? 'Cancel' : 'Stop after this batch'}</button></footer></div>`;
+
+	if (phase === 'told') return html`<div class="bulk-dialog"><header><h2 tabindex="-1" ref=${heading}>${number(results.length - failed.length)} of ${plural(round.ids.length, 'order')} ${action.done}</h2></header>
+		${problem && html`<${ProblemNotice} problem=${problem} /><p>${number(round.ids.length - results.length)} were not tried. They stay chosen.</p>`}
+		${failed.length > 0 && html`<p>${number(failed.length)} could not be, and ${failed.length === 1 ? 'stays' : 'stay'} chosen:</p>
+			<div class="results" tabindex="0" role="region" aria-label="Refused"><table class="keep"><thead><tr><th scope="col">Order</th><th scope="col">Why not</th></tr></thead><tbody>
+			${failed.slice(0, 500).map((one) => { const order = names.get(one.id) || {}; return html`<tr key=${one.id}><td><a href=${link(`orders/${one.id}/`)} onClick=${() => close(true)}>${order.customer || 'Guest'}</a> <small>${order.reference || one.id}</small></td><td>${whyOf(one.reason)}</td></tr>`; })}</tbody></table></div>
+			${failed.length > 500 && html`<p class="note">And ${number(failed.length - 500)} more; the copy has them all.</p>`}
+			<${Copy} label="Copy the list" text=${failed.map((one) => `${(names.get(one.id) || {}).reference || one.id}\t${whyOf(one.reason)}`).join('\n')} />`}
+		<footer>
+			${problem ? html`<button type="button" class="secondary outline" onClick=${() => work(round.ids, round.key, problem.at || 0, results)}>Go on</button>`
+			: failed.length > 0 && html`<button type="button" class="secondary outline" onClick=${() => work(failed.map(({ id }) => id), newKey())}>Try ${number(failed.length)} again</button>`}
+			<button type="button" onClick=${() => close(true)}>Close</button>
+		</footer></div>`;
+
+	return html`<form class="bulk-dialog" ref=${box} onSubmit=${(event) => { event.preventDefault(); work(given, newKey()); }}>
+		<header><h2>${title}</h2></header>
+		<p>${action.means}</p>
+		${mail && html`<label>Message<select value=${type} onChange=${(event) => setType(event.target.value)}>${TYPES.map(([value, text]) => html`<option key=${value} value=${value} selected=${value === type}>${text}</option>`)}</select></label>`}
+		${action.why && html`<label>Reason, for the history <input type="text" maxlength="500" value=${reason} onInput=${(event) => setReason(event.target.value)} /></label>`}
+		${problem ? html`<${ProblemNotice} problem=${problem} retry=${() => look((n) => n + 1)} />`
+		: cannot.length === 0 ? html`<p role="status">${can === 1 ? 'It' : `All ${number(can)}`} will be ${action.done}.</p>`
+		: html`<${Notice} kind=${can ? 'info' : 'warn'} title=${`${number(can)} will be ${action.done}, ${number(cannot.length)} cannot be:`}><${Reasons} results=${cannot} orders=${names} /><//>`}
+		<footer>
+			<button type="button" class="secondary outline" onClick=${() => close(false)}>Cancel</button>
+			<button type="submit" class=${action.danger ? 'danger' : ''} disabled=${can === 0}>${action.label} ${number(can)}</button>
+		</footer></form>`;
+}
+
+// ---------------------------------------------------------------------------
+// The list
 
 const PATH = 'incomplete-orders/';
 const SORTS = [['-total_amount', 'Highest total first'], ['total_amount', 'Lowest total first'], ['-created_at', 'Newest first'], ['created_at', 'Oldest first'],
@@ -125,16 +405,18 @@ export default function Orders() {
 	if (chosenIn !== where) [chosen, chosenIn] = [new Map(), where];
 
 	const asked = { ...(everywhere && { shop: '*' }), ...askedFor(query) };
-	const wanted = JSON.stringify(asked);
-	const [plain, setPlain] = useState(''); // which list was too long for the order that it has without being asked
-	const ordering = query.ordering || (tab === 'rescue' && plain !== wanted ? '-total_amount' : '-created_at');
 	const size = SIZES.includes(query.size) ? query.size : '20';
-	const list = useGet(PATH, { ...asked, ordering, page_size: size, cursor: query.cursor });
-	const counts = useGet(PATH + 'counts/', { ...(everywhere && { shop: '*' }), ...narrowed(query) });
+	const narrow = { ...(everywhere && { shop: '*' }), ...narrowed(query) };
+	const counts = useGet(PATH + 'counts/', narrow);
+	const counted = counts.problem || counts.url === href(PATH + 'counts/', narrow);
+	const tally = counts.data && counts.data.results;
+	const tallied = (name) => tally && tally.find((one) => one.name === name);
+	// to be rescued: the highest totals first, where they are few enough to be sorted
+	const byItself = tab === 'rescue' && !query.ordering;
+	const many = tallied('rescue') && tallied('rescue').count_capped;
+	const ordering = query.ordering || (byItself && !many ? '-total_amount' : '-created_at');
+	const list = useGet(byItself && !counted ? null : PATH, { ...asked, ordering, page_size: size, cursor: query.cursor });
 	const unsorted = tooMany(list.problem);
-	useEffect(() => {
-		if (unsorted && !query.ordering) setPlain(wanted);
-	}, [unsorted, wanted]);
 	useEffect(() => {
 		const current = document.querySelector('nav.tabs [aria-current]');
 		if (current) current.scrollIntoView({ block: 'nearest', inline: 'center' });
@@ -147,9 +429,8 @@ export default function Orders() {
 
 	useKeys({ f: () => setOpen(!open) }, { f: 'Filters' });
 
-	const tally = counts.data && counts.data.results;
 	const tabs = TABS.map(([name, label]) => {
-		const of = tally && tally.find((one) => one.name === name);
+		const of = tallied(name);
 		return { name, label, count: of && of.count, capped: of && of.count_capped };
 	}).filter(({ name, count }) => name === tab || count || !RARE_TABS.includes(name));
 	const to = (name) => link('orders/', { ...query, shop, status: null, outcome: null, cursor: null, ordering: query.ordering, tab: name === 'rescue' && !filters.length ? null : name });
@@ -217,8 +498,8 @@ export default function Orders() {
 			${filters.length > 0 && html`<ul class="chips" aria-label="Filters in force">${filters.map(({ text, names }) => html`<li key=${text}>
 				<button type="button" class="plain" aria-label=${`${text}, remove`} onClick=${() => setQuery({ ...without(names), ...(names[0] === 'search' ? {} : { tab: query.status || query.outcome ? query.tab || null : tab }) })}>${text} <span aria-hidden="true">×</span></button></li>`)}
 				${filters.length > 1 && html`<li><button type="button" class="link" onClick=${clear}>Clear all</button></li>`}</ul>`}
-			<p class="note">${(TABS.find(([name]) => name === tab) || [])[3]}${tab !== 'rescue' || query.ordering ? '' : plain !== wanted ? ' The highest totals come first.' : ' There are more than 10,000, so the newest come first instead.'}</p>
-			${unsorted ? query.ordering && html`<${TooMany} query=${query} />` : html`<${Asked} of=${list} height="42rem">${(data) => html`
+			<p class="note">${(TABS.find(([name]) => name === tab) || [])[3]}${!byItself ? '' : !many ? ' The highest totals come first.' : ' There are more than 10,000, so the newest come first instead.'}</p>
+			${unsorted ? html`<${TooMany} query=${query} />` : html`<${Asked} of=${list} height="42rem">${(data) => html`
 				<${Table} label="Incomplete orders" columns=${columns(everywhere)} rows=${data.results} selected=${new Set(chosen.keys())} onSelect=${onSelect}
 					onOpen=${(order) => go(`orders/${order.id}/`)} sort=${ordering} onSort=${onSort}
 					empty=${data.next ? html`<${Empty} title="None among the newest 10,000"><p>These filters have no index, so orders are looked through 10,000 at a time. Go on with Next.</p><//>`
