@@ -174,9 +174,11 @@ function Row({ setting, draft, problem, onChange, reload }) {
 }
 
 // Which setting the database complains of, and what it says.
-function ofSetting(problem) {
-	const found = /setting "(\w+)"(?::\s*([^]*))?/.exec(problem.detail || '');
-	return found ? { [found[1]]: [found[2] || problem.detail, problem.hint].filter(Boolean).join(' ') } : null;
+function ofSetting(problem, rows) {
+	const [, name, why] = /setting "(\w+)"(?::\s*([^]*))?/.exec(problem.detail || '') || [];
+	const row = name && rows.find((one) => one.setting === name);
+	// how a length of time is written is of no use beside its two inputs
+	return row ? { [name]: [why || problem.detail, row.kind !== 'span' && problem.hint].filter(Boolean).join(' ') } : null;
 }
 
 function Settings({ rows, reload }) {
@@ -202,7 +204,9 @@ function Settings({ rows, reload }) {
 	};
 	const point = (name) => {
 		const field = form.current.querySelector(`[data-setting="${name}"] :is(input, textarea, select)`);
-		if (field) field.focus();
+		if (!field) return;
+		field.focus({ preventScroll: true });
+		field.scrollIntoView({ block: 'center' });
 	};
 	const save = async (event) => {
 		event.preventDefault();
@@ -218,7 +222,7 @@ function Settings({ rows, reload }) {
 			reload();
 			if (['name', 'time_zone', 'currency'].some((name) => name in drafts)) loadSession().catch(() => {});
 		} catch (problem) {
-			const at = ofSetting(problem);
+			const at = ofSetting(problem, rows);
 			if (at) {
 				setProblems(at);
 				setTimeout(() => point(Object.keys(at)[0]));

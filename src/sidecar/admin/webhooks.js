@@ -31,7 +31,7 @@ function Edit({ close, hook }) {
 	const [busy, setBusy] = useState(false);
 	const put = (name, value) => { set({ ...values, [name]: value }); setProblem(null); };
 	// a problem stands at its field
-	const at = (name) => (problem && new RegExp(`"${name}"`).test(problem.detail) ? [problem.detail.replace(/^argument "\w+" /, 'It '), problem.hint].filter(Boolean).join(' ') : null);
+	const at = (name) => (problem && new RegExp(`"${name}"`).test(problem.detail) ? [problem.detail.replace(/^argument "\w+" /, 'It ').replace('//: ', '//. '), problem.hint].filter(Boolean).join(' ') : null);
 	const placed = ['webhook', 'url', 'events'].some(at);
 	const submit = async (event) => {
 		event.preventDefault();
