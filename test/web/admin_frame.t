@@ -346,18 +346,21 @@ async function light(browser, program) {
   await page.close();
 }
 
+// FRAME_PARTS=login,every runs some.
 run(async () => {
+  const wanted = process.env.FRAME_PARTS?.split(',');
+  const part = async (act, ...given) => { if (!wanted || wanted.includes(act.name)) await act(...given); };
   await fill();
   const program = await admin();
   const browser = await launch();
-  await login(browser, program);
-  await idle(browser);
-  await roles(browser, program);
+  await part(login, browser, program);
+  await part(idle, browser);
+  await part(roles, browser, program);
   const page = await signIn(browser, program, 'web_admin');
-  await hands(page);
-  await every(page);
-  await banner(page);
+  await part(hands, page);
+  await part(every, page);
+  await part(banner, page);
   await page.close();
-  await light(browser, program);
-  await away(browser);
+  await part(light, browser, program);
+  await part(away, browser);
 });
