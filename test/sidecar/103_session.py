@@ -204,7 +204,7 @@ with Server('--prefix=/shop', '--trusted-proxy=127.0.0.1') as server:
     answer = browser.ask('DELETE', 'session/')
     ok(cleared(answer) and '; Path=/shop;' in answer.headers['Set-Cookie'] and answer.headers['Set-Cookie'].endswith('; Secure'), 'it is taken away where it was set', answer.headers['Set-Cookie'])
 with Server() as server:
-    unlike(Browser(server, **{'X-Forwarded-Proto': 'https'}).sign_in().headers['Set-Cookie'], 'Secure', 'https: only a trusted proxy is believed')
+    unlike(Browser(server, **secure | {'Origin': f'https://{server.host}:{server.port}'}).sign_in().headers['Set-Cookie'], 'Secure', 'https: only a trusted proxy is believed')
 
 # ---- when it ends ----
 
