@@ -96,6 +96,7 @@ async function main() {
   is(count("status = 'dead'"), dead - 1, 'one is sent again');
   await settled(page);
   await rows.first().getByRole('button', { name: 'Discard' }).click();
+  await dialog.waitFor();
   await page.keyboard.press('Escape');
   await dialog.waitFor({ state: 'detached' });
   is(count("status = 'dead'"), dead - 1, 'Esc discards nothing');

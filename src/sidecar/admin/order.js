@@ -1,10 +1,11 @@
-// One order: who, what, how much, what happened, what happens next, what can be done.
+// One order: who, what, how much, what happened, what happens next, what can be done; and
+// the list of messages.
 import { html, useState, useEffect, useMemo, useRef } from './vendor/preact.js';
 import { get, may, newKey, send, useEvery, useGet } from './api.js';
-import { guardLeaving, link } from './route.js';
+import { go, guardLeaving, link, setQuery } from './route.js';
 import { ago, clock, day, exact, money, number, person, plural, safeUrl } from './format.js';
-import { Ago, Asked, Choice, Copy, Empty, Field, Menu, Notice, Page, Pill, ProblemNotice, Section, Term, announce, confirm, dialog, useKeys } from './ui.js';
-import { KINDS, STEPS, stateOf } from './words.js';
+import { Ago, Asked, Choice, Copy, Empty, Field, Menu, Notice, Page, Pager, Pill, ProblemNotice, Search, Section, Table, Tabs, Term, announce, confirm, dialog, useKeys } from './ui.js';
+import { KINDS, MESSAGE_TYPES, STEPS, reasonAdvice, reasonWords, stateOf, typeOf } from './words.js';
 
 // ---------------------------------------------------------------------------
 // As a flat map of what staff may correct, so that two versions can be compared and put
@@ -126,70 +127,23 @@ function totals(map) {
 // What happened: history, messages, notes and why something was not sent, the newest first,
 // by day. And what will happen next.
 
-export const MESSAGE_TYPES = { abandoned_cart: 'Abandoned cart', payment_reminder: 'Payment reminder', final_reminder: 'Final reminder', discount_offer: 'Discount offer' };
-export const typeOf = (type) => MESSAGE_TYPES[type] || stateOf(type).label;
-
-// Why nothing was or is sent: what it means, and what can be done.
-const WHY = {
-	no_recipient: ['There is no e-mail address', 'Edit the order and enter one.'],
-	bot: ['It is taken for a robot’s', 'Robots are never mailed by a campaign; by hand it can be sent.'],
-	empty: ['Nothing is left in the cart that is not ordered yet', ''],
-	unsubscribed: ['The person has unsubscribed', 'They must agree again themselves.'],
-	not_me: ['The person said that this cart is not theirs', 'Check the e-mail address.'],
-	hard_bounce: ['Mails to the address come back', 'Ask for another address and correct it here.'],
-	complaint: ['The person reported a mail as spam', 'Do not write to them again.'],
-	erased: ['The person asked to be forgotten', ''],
-	suppressed: ['The address is suppressed', 'Under Suppressions it can be taken off.'],
-	no_consent: ['There is no consent to be written to', 'The shop’s setting “consent rule” asks for one.'],
-	excluded_address: ['The address is excluded by the shop’s settings', 'See Shop, exclusions.'],
-	excluded_domain: ['The domain of the address is excluded by the shop’s settings', 'See Shop, exclusions.'],
-	excluded_customer: ['The customer is excluded by the shop’s settings', 'See Shop, exclusions.'],
-	excluded_products: ['Everything in it is excluded by the shop’s settings', 'See Shop, exclusions.'],
-	excluded_value: ['Its value is outside of what the shop writes about', 'See Shop, exclusions.'],
-	other_cart: ['The same person has a better cart, which is written about', ''],
-	cap_per_episode: ['It had as many messages as the shop allows', 'One more can be sent by hand.'],
-	cap_per_person: ['The person had as many messages as the shop allows in 30 days', 'One more can be sent by hand.'],
-	ordered: ['The person has ordered since', 'Nothing to do; dismiss it if it is only in the way.'],
-	already_bought: ['They bought the same shortly before', ''],
-	holdout: ['They are in the holdout group, which gets no messages', 'So that the effect of messages can be measured. By hand it can be sent.'],
-	campaign_disabled: ['The campaign is off', 'Enable it under Campaigns, or send by hand.'],
-	before_campaign: ['It was abandoned before the campaign was enabled', 'Send by hand if it is worth it.'],
-	customer_returned: ['The customer came back', ''],
-	converted: ['It became an order', ''],
-	dismissed: ['It was dismissed', ''],
-	deleted: ['The cart was removed', ''],
-	expired: ['Its time was over', ''],
-	reversed: ['Its order was taken back', ''],
-	lost: ['The messages and their time are over: it counts as lost', 'One more can be sent by hand.'],
-	attempts_exhausted: ['All steps of the campaign are done', 'One more can be sent by hand.'],
-	unavailable: ['Nothing of it can be sold any more', ''],
-	too_old: ['It could not be sent for five days', 'See Health: does a sender run?'],
-	rejected: ['The mail server refused the message', 'See the reply at the message; check the address.'],
-	discarded: ['It was given up by staff', ''],
-	min_gap: ['The person had another message shortly before', 'It is sent later by itself.'],
-	quiet_hours: ['It is night where the person is', 'It is sent later by itself.'],
-	availability: ['The shop could not say what can still be sold', 'It is tried again by itself; see Health.'],
-	not_abandoned: ['It is not abandoned', 'Messages begin when it is. It can be marked as abandoned at once.'],
-	not_due: ['The next message is not due yet', ''],
-	due: ['The next message is due', 'It is queued within a minute, if the scheduler runs.'],
-	queued: ['A message waits to be sent', ''],
-	sending: ['A message is being sent', ''],
-	sent: ['A message was sent', ''],
-};
-export const whyWords = (reason) => (WHY[reason] || [stateOf(reason).label, ''])[0];
-export const whyAdvice = (reason) => (WHY[reason] || ['', ''])[1];
-
 const EVENTS = {
 	created: ['Created', 'created'], updated: ['Changed by the customer', 'created'], edited: ['Edited', 'quiet'], abandoned: ['Abandoned', 'abandoned'],
 	reanimated: ['The customer came back', 'created'], retried: ['The payment is tried again', 'created'], converted: ['Converted to an order', 'converted'],
-	paid: ['Paid', 'recovered'], refunded: ['Refunded', 'lost'], expired: ['Expired', 'quiet'], dismissed: ['Dismissed', 'quiet'], deleted: ['Deleted', 'quiet'], lost: ['Counted as lost', 'lost'],
+	paid: ['Paid', 'recovered'], refunded: ['Refunded', 'lost'],
 	reversed: ['The order was taken back', 'lost'], merged: ['Put together with another cart', 'quiet'], continued: ['Goes on in another cart', 'created'], restored: ['Restored by the recovery link', 'recovered'],
 	left: ['The page was left', 'quiet'], checkout_error: ['The checkout showed an error', 'lost'], payment_pending: ['A payment is waited for', 'created'], payment_failed: ['The payment failed', 'lost'],
 	payment_withdrawn: ['The payment was taken back', 'lost'], coupon_redeemed: ['A coupon was redeemed', 'recovered'], holdout: ['Drawn for the holdout group', 'quiet'], note: ['Note', 'converted'],
-	message_queued: ['Message queued', 'created'], message_sent: ['Message sent', 'converted'], message_delivered: ['Message delivered', 'converted'], message_opened: ['Message opened', 'recovered'],
-	message_clicked: ['Link in the message clicked', 'recovered'], message_failed: ['Message not sent', 'lost'], message_replied: ['Answered the message', 'recovered'], message_bounced: ['Message came back', 'lost'],
+	
+	message_failed: ['Message not sent', 'lost'], message_replied: ['Answered the message', 'recovered'],
 	message_unsubscribed: ['Unsubscribed', 'lost'], message_complained: ['Reported as spam', 'lost'], skipped: ['No message', 'abandoned'],
 };
+// what has no words of its own has those of the state
+function eventOf(event) {
+	if (EVENTS[event]) return EVENTS[event];
+	const { label, colour } = stateOf(event.replace('message_', ''));
+	return [/^message_/.test(event) ? `Message ${label.toLowerCase()}` : label, colour];
+}
 const OURS = new Set(['queued', 'sending', 'sent']);
 const NOW = new Set(['not_abandoned', 'not_due', 'due']);
 
@@ -253,7 +207,7 @@ function entriesOf(order, messages, why) {
 function about({ event, detail = {}, message, trail, told }, order) {
 	const said = [];
 	if (event === 'note') return html`<p class="note-text" dir="auto">${detail.note}</p>`;
-	if (event === 'skipped') return html`<p>${whyWords(detail.reason)}${detail.step ? ` (step ${detail.step})` : ''}.${told ? '' : ` ${whyAdvice(detail.reason)}`}</p>`;
+	if (event === 'skipped') return html`<p>${reasonWords(detail.reason)}${detail.step ? ` (step ${detail.step})` : ''}.${told ? '' : ` ${reasonAdvice(detail.reason)}`}</p>`;
 	if (message) said.push(html`<span>${typeOf(message.message_type)} to <bdi>${message.recipient}</bdi></span>`);
 	if (detail.campaign) said.push(`${stateOf(detail.campaign).label}, step ${detail.step}`);
 	else if (trail) said.push('by hand');
@@ -265,9 +219,9 @@ function about({ event, detail = {}, message, trail, told }, order) {
 	if (event === 'abandoned' && detail.furthest_step) said.push(`came as far as: ${STEPS[detail.furthest_step]}`);
 	if (detail.paid_amount) said.push(money(detail.paid_amount, detail.currency || order.currency));
 	if (detail.refund_amount) said.push(money(detail.refund_amount, detail.currency || order.currency));
-	if (detail.reason && !/^(first|next|again)$/.test(detail.reason)) said.push(event === 'message_failed' ? whyWords(detail.reason) : stateOf(detail.reason).label);
+	if (detail.reason && !/^(first|next|again)$/.test(detail.reason)) said.push(event === 'message_failed' ? reasonWords(detail.reason) : stateOf(detail.reason).label);
 	if (event === 'message_failed' && message && message.response) said.push(html`<code>${message.response}</code>`);
-	const trailed = trail && trail.length > 1 && html`<ol class="trail">${trail.map((one, i) => html`<li key=${i}><time datetime=${one.at} title=${exact(one.at)}>${day(one.at) === day(trail[trail.length - 1].at) ? clock(one.at) : day(one.at, { day: 'numeric', month: 'short' })}</time> ${(EVENTS[one.event] || [''])[0].replace(/^(Message|Link in the message) /, '')}${one.detail.machine ? ' by a program' : ''}</li>`)}</ol>`;
+	const trailed = trail && trail.length > 1 && html`<ol class="trail">${trail.map((one, i) => html`<li key=${i}><time datetime=${one.at} title=${exact(one.at)}>${day(one.at) === day(trail[trail.length - 1].at) ? clock(one.at) : day(one.at, { day: 'numeric', month: 'short' })}</time> ${eventOf(one.event)[0].replace('Message ', '')}${one.detail.machine ? ' by a program' : ''}</li>`)}</ol>`;
 	return html`${said.length > 0 && html`<p>${said.map((part, i) => html`${i > 0 && ' · '}${part}`)}</p>`}${trailed}${detail.changes && html`<${Changes} changes=${detail.changes} currency=${order.currency} />`}`;
 }
 
@@ -312,7 +266,7 @@ function Timeline({ order, messages, why, reload, noteBox }) {
 		<${Notes} order=${order} reload=${reload} box=${noteBox} />
 		${[messages, why].filter(({ problem }) => problem).map(({ problem, reload: retry }, i) => html`<${ProblemNotice} key=${i} problem=${problem} retry=${retry} />`)}
 		<div class="timeline">${days.map(({ name, entries: those }) => html`<section key=${name} aria-label=${name}><h3>${name}</h3><ol>${those.map((entry, i) => {
-			const [label, colour] = EVENTS[entry.event] || [stateOf(entry.event).label, 'quiet'];
+			const [label, colour] = eventOf(entry.event);
 			return html`<li key=${i} data-colour=${colour} data-event=${entry.event}><div class="line"><strong>${label}</strong><span class="soft">${entry.who && html`${entry.who} · `}<time datetime=${entry.at} title=${`${exact(entry.at)}, ${ago(entry.at)}`}>${clock(entry.at)}</time></span></div>
 				${about(entry, order)}</li>`;
 		})}</ol></section>`)}</div>
@@ -329,7 +283,7 @@ function Next({ order, why, messages }) {
 	else if (waiting) said.push([waiting.status === 'sending' ? 'A message is being sent' : 'A message waits to be sent', html`${typeOf(waiting.message_type)} to ${waiting.recipient}, due <${Ago} at=${waiting.due_at} />.`]);
 	else if (now && now.reason === 'not_due') said.push(['Next message', html`Step ${now.step}${now.at ? html`, <strong><${Ago} at=${now.at} /></strong> (${day(now.at, { weekday: 'short', day: 'numeric', month: 'short' })} ${clock(now.at)})` : ''}.`]);
 	else if (now && now.reason === 'not_abandoned') said.push(['No message yet', html`Messages begin when it is abandoned${now.at && new Date(now.at) > Date.now() ? html`: <strong><${Ago} at=${now.at} /></strong>, unless the customer does something` : ''}.`]);
-	else if (now && !OURS.has(now.reason)) said.push([whyWords(now.reason), whyAdvice(now.reason)]);
+	else if (now && !OURS.has(now.reason)) said.push([reasonWords(now.reason), reasonAdvice(now.reason)]);
 	if (order.payment_deadline && order.status === 'payment_pending') said.push(['Payment', html`It is waited for until <${Ago} at=${order.payment_deadline} />.`]);
 	if (!order.closed_at) said.push(['Expiry', html`<${Ago} at=${order.expires_at} /> (${day(order.expires_at)}).`]);
 	return html`<${Section} title="What happens next"><dl class="next">${said.map(([title, text]) => html`<div key=${title}><dt>${title}</dt><dd>${text}</dd></div>`)}</dl>
@@ -608,7 +562,7 @@ function Mail({ close, order, messages }) {
 	const why = problem && problem.code === 'IC015' && /: ([a-z_]+)$/.exec(problem.detail || '');
 	return html`<form class="wide" onSubmit=${submit}><header><h2>Send a recovery mail</h2></header>
 		<p>To <strong>${order.email}</strong>. It is queued at once, and the campaign’s next step waits at least the shop’s gap between messages.${order.recovery_attempts > 0 && html` There ${order.recovery_attempts === 1 ? 'was one message' : `were ${number(order.recovery_attempts)} messages`} before.`}</p>
-		${problem && (why ? html`<${Notice} kind="bad" title="It may not be sent.">${whyWords(why[1])}.<//>` : html`<${ProblemNotice} problem=${problem} />`)}
+		${problem && (why ? html`<${Notice} kind="bad" title="It may not be sent.">${reasonWords(why[1])}.<//>` : html`<${ProblemNotice} problem=${problem} />`)}
 		<div class="grid-2">
 			<${Choice} label="Which one" value=${type} options=${[['', next ? `The next one: ${typeOf(next.message_type)}` : 'The next one'], ...Object.entries(MESSAGE_TYPES)]} onChange=${setType} />
 			<${Field} label="Subject" hint="Without one that of the text." maxlength="200" placeholder=${shown && shown.subject || ''} value=${subject} onInput=${(event) => setSubject(event.target.value)} />
@@ -860,7 +814,7 @@ function Order({ order, messages, why, asked, onChanged }) {
 	<//>`;
 }
 
-export default function OneOrder({ params }) {
+function OneOrder({ params }) {
 	const path = `incomplete-orders/${params.id}/`;
 	const order = useGet(path);
 	const messages = useGet(may('list_messages') ? path + 'messages/' : null, { page_size: 100 });
@@ -874,3 +828,118 @@ export default function OneOrder({ params }) {
 	return order.data === null ? html`<div class="page" aria-busy="true"><div class="loading" style=${{ minHeight: '24rem' }}><span class="hidden">Loading the order</span></div></div>`
 		: html`<${Order} key=${order.data.id} order=${order.data} messages=${messages} why=${why} asked=${order} onChanged=${() => all.forEach((one) => one.reload())} />`;
 }
+
+// ---------------------------------------------------------------------------
+// All messages: what waits, what was sent and what became of it, what was given up
+
+const MESSAGE_TABS = [['', 'All'], ['queued,sending', 'Waiting'], ['sent', 'Sent'], ['dead', 'Given up'], ['cancelled', 'Cancelled']];
+const CAMPAIGNS = { cart: 'Carts', payment: 'Payments', partial: 'Partly filled' };
+
+// What is known of it that is furthest on
+const FURTHEST = [['complained_at', 'complained'], ['bounced_at', 'bounced'], ['unsubscribed_at', 'unsubscribed'], ['replied_at', 'replied'], ['clicked_at', 'clicked'], ['opened_at', 'opened'], ['delivered_at', 'delivered']];
+function became(message) {
+	const [at, state] = FURTHEST.find(([name]) => message[name]) || [message.status === 'sent' ? 'sent_at' : 'due_at', message.status];
+	return { state, at: message[at] };
+}
+
+// How the queue stands, in a sentence each
+function Queue({ queue }) {
+	const rows = queue.data ? queue.data.results : [];
+	const of = (status) => rows.filter((row) => row.status === status);
+	const sum = (status) => of(status).reduce((n, { messages }) => n + messages, 0);
+	const oldest = of('queued').map(({ oldest_due_at: at }) => at).filter(Boolean).sort()[0];
+	const late = oldest && Date.now() - new Date(oldest) > 15 * 60000;
+	return html`<${Asked} of=${queue} height="3rem">${() => html`<ul class="queue" aria-label="The queue">
+		<li><strong class="number">${number(sum('queued'))}</strong> waiting${oldest && html` <span class="soft">(the first is due <${Ago} at=${oldest} />)</span>`}</li>
+		<li><strong class="number">${number(sum('sending'))}</strong> being sent</li>
+		<li><strong class="number">${number(sum('dead'))}</strong> ${sum('dead') ? html`<a href=${link('messages/', { status: 'dead' })}>given up</a>` : 'given up'}</li></ul>
+		${late && html`<${Notice} kind="warn" title="Nobody sends.">The first message has been due for more than a quarter of an hour. Does <code>incomplete-orders send</code> run? <a href=${link('health/')}>See Health</a>.<//>`}`}<//>`;
+}
+
+function Filters({ query }) {
+	const put = (name) => (value) => setQuery({ [name]: value || null, cursor: null });
+	const date = (name, label) => html`<${Field} label=${label} type="date" value=${query[name] || ''} onChange=${(event) => put(name)(event.target.value)} />`;
+	const variants = useGet(may('list_variants') ? 'variants/' : null);
+	const names = [...new Set((variants.data ? variants.data.results : []).filter(({ campaign }) => !query.campaign || campaign === query.campaign).map(({ variant }) => variant))];
+	const some = ['email_type', 'campaign', 'variant', 'start_date', 'end_date', 'search'].some((name) => query[name]);
+	return html`<div class="row message-filters">
+		<${Search} label="Search by recipient" hint="Recipient’s e-mail address" />
+		<${Choice} label="Type" value=${query.email_type || ''} options=${[['', 'All'], ...Object.entries(MESSAGE_TYPES)]} onChange=${put('email_type')} />
+		<${Choice} label="Campaign" value=${query.campaign || ''} options=${[['', 'All'], ...Object.entries(CAMPAIGNS)]} onChange=${put('campaign')} />
+		${(names.length > 0 || query.variant) && html`<${Choice} label="Variant" value=${query.variant || ''} options=${[['', 'All'], ...names.map((name) => [name, name])]} onChange=${put('variant')} />`}
+		${date('start_date', 'Queued from')}${date('end_date', 'Until')}
+		${some && html`<button type="button" class="outline secondary" onClick=${() => setQuery({ email_type: null, campaign: null, variant: null, start_date: null, end_date: null, search: null, cursor: null })}>Clear</button>`}
+	</div>`;
+}
+
+async function sendAgain(message, reload) {
+	if (!await confirm({ title: 'Send it again?', body: `The message to ${message.recipient} is due at once and is tried for five more days. It was given up because: ${message.response || reasonWords(message.reason)}`, action: 'Send again' })) return;
+	await answerDead('retry', message, 'It is queued again.', reload);
+}
+async function discard(message, reload) {
+	if (!await confirm({ title: 'Discard it?', body: `The message to ${message.recipient} is never sent.`, action: 'Discard', danger: true })) return;
+	await answerDead('discard', message, 'Discarded.', reload);
+}
+async function answerDead(what, { message_id: id }, said, reload) {
+	try {
+		const { changed } = await send('POST', `queue/dead/${id}/${what}/`, undefined, { 'Idempotency-Key': newKey() });
+		announce(changed ? said : 'Somebody else was faster: it is not given up any more.', changed ? 'good' : '');
+	} catch (problem) {
+		announce(problem.detail, 'bad');
+	}
+	reload();
+}
+
+// Several at once: each by itself, and what became of each is told.
+async function severalDead(what, chosen, finish) {
+	const n = plural(chosen.length, 'message');
+	const retry = what === 'retry';
+	if (!await confirm({ title: retry ? `Send ${n} again?` : `Discard ${n}?`, body: retry ? 'They are due at once and are tried for five more days.' : 'They are never sent.', action: retry ? `Send ${n} again` : `Discard ${n}`, danger: !retry })) return;
+	const failed = [];
+	let done = 0;
+	for (const { message_id: id, recipient } of chosen) {
+		try {
+			done += (await send('POST', `queue/dead/${id}/${what}/`)).changed ? 1 : 0;
+		} catch (problem) {
+			failed.push(`${recipient}: ${problem.detail}`);
+		}
+	}
+	announce(`${plural(done, 'message')} ${retry ? 'queued again' : 'discarded'}.${failed.length ? ` Not done: ${failed.join('; ')}` : ''}`, failed.length ? 'bad' : 'good');
+	finish();
+}
+
+function Messages({ query }) {
+	const { status = '', search, email_type, campaign, variant, start_date, end_date, cursor } = query;
+	const list = useGet('recovery-emails/', { status, recipient: search, email_type, campaign, variant, start_date, end_date, cursor, page_size: 25 });
+	const queue = useGet('queue/');
+	const [chosen, choose] = useState(new Set());
+	const reload = () => { list.reload(); queue.reload(); };
+	useEvery(30, () => { if (!cursor) list.refresh(); queue.refresh(); });
+	const dead = status === 'dead' && may('retry_message');
+	const columns = [
+		{ name: 'recipient', label: 'Recipient', render: (row) => html`<a href=${link(`orders/${row.order_id}/`)}>${row.recipient}</a>` },
+		{ name: 'what', label: 'Message', render: (row) => html`<div>${row.subject || typeOf(row.message_type)}<div class="soft">${[row.subject && typeOf(row.message_type), row.step === 0 ? 'by hand' : `${CAMPAIGNS[row.campaign] || row.campaign}, step ${row.step}`, row.variant && `variant ${row.variant}`].filter(Boolean).join(' · ')}</div></div>` },
+		{ name: 'state', label: 'State', render: (row) => { const { state } = became(row); return html`<div><${Pill} state=${state} />${row.reason && row.status !== 'sent' && html`<div class="soft" title=${reasonAdvice(row.reason)}>${reasonWords(row.reason)}</div>`}${row.status === 'dead' && row.response && html`<div class="soft reply">${row.response}</div>`}</div>`; } },
+		{ name: 'when', label: 'When', render: (row) => { const { at } = became(row); return html`<div><${Ago} at=${at} />${row.status === 'queued' && row.attempts > 0 && html`<div class="soft">tried ${plural(row.attempts, 'time')}</div>`}</div>`; } },
+		{ name: 'queued', label: 'Queued', hideSmall: true, render: (row) => html`<${Ago} at=${row.queued_at} />` },
+		...(dead ? [{ name: 'do', label: 'Do', render: (row) => html`<div class="actions"><button type="button" class="outline small" onClick=${() => sendAgain(row, reload)}>Send again</button><button type="button" class="outline secondary small" onClick=${() => discard(row, reload)}>Discard</button></div>` }] : []),
+	];
+	const filtered = search || email_type || campaign || variant || start_date || end_date;
+	const empty = filtered ? html`<${Empty} title="No message is like that."><p>Messages of a recipient are found by the whole address.</p><//>`
+		: status === 'dead' ? html`<${Empty} title="Nothing was given up.">Every message was sent, or is tried again by itself.<//>`
+		: status ? html`<${Empty} title=${`No message is ${(MESSAGE_TABS.find(([name]) => name === status) || ['', stateOf(status).label])[1].toLowerCase()}.`} />`
+		: html`<${Empty} title="There are no messages yet."><p>They are queued when a campaign is on and orders are abandoned. <a href=${link('campaigns/')}>Enable a campaign</a>, or send one by hand from an order.</p><//>`;
+	return html`<${Page} title="Messages">
+		<${Queue} queue=${queue} />
+		<${Tabs} label="States" current=${status} tabs=${MESSAGE_TABS.map(([name, label]) => ({ name, label }))} to=${(name) => link('messages/', { ...query, shop: undefined, ...(query.shop && { shop: query.shop }), status: name || null, cursor: null })} />
+		<${Filters} query=${query} />
+		${dead && chosen.size > 0 && html`<div class="bulk" role="region" aria-label="Chosen messages"><strong>${plural(chosen.size, 'message')} chosen</strong>
+			${['retry', 'discard'].map((what) => html`<button key=${what} type="button" class=${what === 'retry' ? 'small' : 'outline secondary small'} onClick=${() => severalDead(what, list.data.results.filter(({ message_id: id }) => chosen.has(id)), () => { choose(new Set()); reload(); })}>${what === 'retry' ? 'Send again' : 'Discard'}</button>`)}
+			<button type="button" class="link" onClick=${() => choose(new Set())}>Choose none</button></div>`}
+		<${Asked} of=${list} height="20rem">${(data) => html`
+			<${Table} label="Messages" columns=${columns} rows=${data.results} keyOf=${(row) => row.message_id} onOpen=${(row) => go(`orders/${row.order_id}/`)} empty=${empty} ...${dead ? { selected: chosen, onSelect: choose } : {}} />
+			<${Pager} data=${data} label="messages" />`}<//>
+	<//>`;
+}
+
+export default ({ params, query }) => (params.id ? html`<${OneOrder} params=${params} />` : html`<${Messages} query=${query} />`);

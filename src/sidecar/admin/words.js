@@ -75,3 +75,50 @@ export const STEPS = { cart: 'Cart', contact: 'Contact', shipping: 'Shipping', p
 export const COLOURS = ['created', 'abandoned', 'recovered', 'converted', 'lost', 'quiet'];
 // A state that is not listed is named by its own word.
 export const stateOf = (state) => STATES[state] || { label: String(state || '–').replace(/_/g, ' ').replace(/^./, (c) => c.toUpperCase()), colour: 'quiet' };
+
+export const MESSAGE_TYPES = { abandoned_cart: 'Abandoned cart', payment_reminder: 'Payment reminder', final_reminder: 'Final reminder', discount_offer: 'Discount offer' };
+export const typeOf = (type) => MESSAGE_TYPES[type] || stateOf(type).label;
+
+// Why nothing was or is sent: in words, and what can be done.
+export const REASONS = {
+	no_recipient: ['There is no e-mail address', 'Edit the order and enter one.'],
+	bot: ['It is taken for a robot’s', 'Robots are never mailed by a campaign; by hand it can be sent.'],
+	empty: ['Nothing is left in the cart that is not ordered yet'],
+	unsubscribed: ['The person has unsubscribed', 'They must agree again themselves.'],
+	not_me: ['The person said that this cart is not theirs', 'Check the e-mail address.'],
+	hard_bounce: ['Mails to the address come back', 'Ask for another address and correct it here.'],
+	complaint: ['The person reported a mail as spam', 'Do not write to them again.'],
+	erased: ['The person asked to be forgotten'],
+	suppressed: ['The address is suppressed', 'Under Suppressions it can be taken off.'],
+	no_consent: ['There is no consent to be written to', 'The shop’s setting “consent rule” asks for one.'],
+	other_cart: ['The same person has a better cart, which is written about'],
+	cap_per_episode: ['It had as many messages as the shop allows', 'One more can be sent by hand.'],
+	cap_per_person: ['The person had as many messages as the shop allows in 30 days', 'One more can be sent by hand.'],
+	ordered: ['The person has ordered since', 'Nothing to do; dismiss it if it is only in the way.'],
+	already_bought: ['They bought the same shortly before'],
+	holdout: ['They are in the holdout group, which gets no messages', 'So that the effect of messages can be measured. By hand it can be sent.'],
+	campaign_disabled: ['The campaign is off', 'Enable it under Campaigns, or send by hand.'],
+	before_campaign: ['It was abandoned before the campaign was enabled', 'Send by hand if it is worth it.'],
+	customer_returned: ['The customer came back'],
+	deleted: ['The cart was removed'],
+	expired: ['Its time was over'],
+	reversed: ['Its order was taken back'],
+	lost: ['The messages and their time are over: it counts as lost', 'One more can be sent by hand.'],
+	attempts_exhausted: ['All steps of the campaign are done', 'One more can be sent by hand.'],
+	unavailable: ['Nothing of it can be sold any more'],
+	too_old: ['It could not be sent for five days', 'See Health: does a sender run?'],
+	rejected: ['The mail server refused the message', 'See the reply at the message; check the address.'],
+	discarded: ['It was given up by staff'],
+	min_gap: ['The person had another message shortly before', 'It is sent later by itself.'],
+	quiet_hours: ['It is night where the person is', 'It is sent later by itself.'],
+	availability: ['The shop could not say what can still be sold', 'It is tried again by itself; see Health.'],
+	not_abandoned: ['It is not abandoned', 'Messages begin when it is. It can be marked as abandoned at once.'],
+	not_due: ['The next message is not due yet'],
+	due: ['The next message is due', 'It is queued within a minute, if the scheduler runs.'],
+	queued: ['A message waits to be sent'],
+	sending: ['A message is being sent'],
+	sent: ['A message was sent'],
+};
+const reasonOf = (reason) => REASONS[reason] || (/^excluded_/.test(reason) ? [`The shop’s settings exclude it (${reason.slice(9)})`, 'See Shop, exclusions.'] : [stateOf(reason).label, '']);
+export const reasonWords = (reason) => reasonOf(reason)[0];
+export const reasonAdvice = (reason) => reasonOf(reason)[1] || '';
