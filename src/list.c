@@ -56,6 +56,7 @@
 #define MAX_PAGE 1000
 #define MAX_FOUND 100			/* rows of find_orders */
 #define MAX_MATCHES 10000		/* ids that a search hands on */
+#define FEW_MATCHES 2000		/* ... to what is bounded: each is looked for in each month */
 #define MAX_SHAPES 64
 
 /* rows that a bounded page, or a count, looks at in each table of a shop, by the number of shops */
@@ -158,6 +159,7 @@ static const struct
 #define COUNT_SHAPE 0x10000000	/* the other kinds of shapes */
 #define BOUND_SHAPE 0x20000000
 #define MATCH_SHAPE 0x40000000
+#define MATCH_FEW 0x20000000	/* of those */
 
 /* what an index leads to; the others are looked for row by row */
 #define INDEXED (FILTER_BIT(F_SINCE) | FILTER_BIT(F_UNTIL) | FILTER_BIT(F_IDS))
@@ -211,6 +213,7 @@ typedef struct ListPage
 	Datum		filters[FILTERS];
 	NullableDatum more[MORE_FILTERS];
 	bool		bounded;
+	bool		cut;			/* the search has more than it handed on */
 	TimestampTz bound;			/* with WITHIN: the last row that is looked at */
 	pg_uuid_t	bound_id;
 } ListPage;
@@ -382,7 +385,7 @@ match_query(int parts)
 		first = false;
 	}
 	appendStringInfo(&q, ") AS m (id, seen_at) GROUP BY m.id ORDER BY pg_catalog.max(m.seen_at) DESC, m.id DESC LIMIT %d",
-					 MAX_MATCHES);
+					 (parts & MATCH_FEW) ? FEW_MATCHES : MAX_MATCHES);
 	return q.data;
 }
 
@@ -679,8 +682,8 @@ text_arg(IcoArgs *args, text *value)
 		ico_arg(args, PointerGetDatum(value));
 }
 
-/* The ids of what matches, newest first; they become a filter of the page. */
-static void
+/* The ids of what matches, newest first; they become a filter of the page.  Whether there may be more. */
+static bool
 filter_matches(ListPage *page, const IcoMatch *match)
 {
 	IcoArgs		args;
@@ -699,13 +702,14 @@ filter_matches(ListPage *page, const IcoMatch *match)
 	text_arg(&args, match->number);
 	ico_arg(&args, UUIDPGetDatum(&match->id));
 	if (match->ways != 0)
-		n = ico_execute_read(shape_of(match->ways | MATCH_SHAPE), args.values, args.nulls, GetActiveSnapshot());
+		n = ico_execute_read(shape_of(match->ways | MATCH_SHAPE | (page->bounded ? MATCH_FEW : 0)), args.values, args.nulls, GetActiveSnapshot());
 	ids = palloc((n + 1) * sizeof(Datum));
 	for (int i = 0; i < n; i++)
 		ids[i] = ico_column(i, 1, &isnull);
 	if (match->is_id)
 		ids[n++] = UUIDPGetDatum(&match->id);
 	set_filter(page, F_IDS, PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
+	return n >= (page->bounded ? FEW_MATCHES : MAX_MATCHES);
 }
 
 /* ---- arguments of list_orders ---- */
@@ -801,7 +805,6 @@ read_page(FunctionCallInfo fcinfo, ListPage *page)
 				 errmsg("argument \"page_size\" must be from 1 to %d", MAX_PAGE)));
 	if (!PG_ARGISNULL(ARG_AFTER))
 		read_cursor(PG_GETARG_TEXT_PP(ARG_AFTER), page);
-	page->bounded = !PG_ARGISNULL(ARG_BOUNDED) && PG_GETARG_BOOL(ARG_BOUNDED);
 	read_filters(page, fcinfo, ARG_STATUS, ARG_MORE);
 }
 
@@ -825,7 +828,7 @@ enter_list(FunctionCallInfo fcinfo, IcoRight right, int search_argument, ListPag
 	if (search != NULL)
 	{
 		ico_read_search(search, &match);
-		filter_matches(page, &match);
+		page->cut = filter_matches(page, &match);
 	}
 	return true;
 }
@@ -838,6 +841,7 @@ ico_list_orders(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
+	page.bounded = !PG_ARGISNULL(ARG_BOUNDED) && PG_GETARG_BOOL(ARG_BOUNDED);
 	any = enter_list(fcinfo, ICO_RIGHT_list_orders, ARG_SEARCH, &page);
 	read_page(fcinfo, &page);
 	if (any)
@@ -853,7 +857,7 @@ Datum
 ico_count_orders(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	ListPage	page = {.parts = BY_CREATED | DESCENDING};
+	ListPage	page = {.parts = BY_CREATED | DESCENDING,.bounded = true};
 	Datum		values[2] = {Int64GetDatum(0), BoolGetDatum(false)};
 	bool		nulls[2] = {false, false};
 	int64		n;
@@ -869,7 +873,7 @@ ico_count_orders(PG_FUNCTION_ARGS)
 		execute_shape(&page, page.parts | COUNT_SHAPE);
 		n = DatumGetInt64(ico_column(0, 1, &isnull));
 		values[0] = Int64GetDatum(Min(n, WINDOW));
-		values[1] = BoolGetDatum(n > WINDOW || DatumGetInt64(ico_column(0, 2, &isnull)) > window_of(page.parts));
+		values[1] = BoolGetDatum(page.cut || n > WINDOW || DatumGetInt64(ico_column(0, 2, &isnull)) > window_of(page.parts));
 	}
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	SPI_finish();
@@ -889,7 +893,7 @@ run_matches(FunctionCallInfo fcinfo, IcoRight right, text *shop, const IcoMatch 
 	page.shops = shop_array(right, shop, &n);
 	if (n == 0)
 		return;
-	filter_matches(&page, match);
+	(void) filter_matches(&page, match);
 	run_page(fcinfo, &page);
 }
 

@@ -25,7 +25,7 @@ RETURNS TABLE (
 LANGUAGE c STABLE SECURITY DEFINER ROWS 20 SET jit = off AS 'MODULE_PATHNAME', 'ico_list_orders';
 ALTER FUNCTION incomplete_orders.list_orders OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.list_orders IS
-	'A page of incomplete orders, open and closed. shop * means all that the caller may see; since is inclusive, until exclusive, both of created_at; search as in find_orders(); sort is created_at, updated_at (last activity), total_amount or recovery_attempts, with - before it descending; after is the cursor of the last row of the page before; page_size 1 to 1000; abandoned_until and expires_until are exclusive, total_from and total_to inclusive; contactable: an e-mail or a phone is known; outcome: recovered, assisted or unaided, of abandoned orders that were paid, as far as the reports have it. bounded: time is limited, too: a filter without an index (all but since, until, search and rare states) is looked for in 10000 orders of each shop and table, after which the last row of a page may hold nothing but the cursor that it goes on from, and no more than those are sorted by anything but created_at (22023)';
+	'A page of incomplete orders, open and closed. shop * means all that the caller may see; since is inclusive, until exclusive, both of created_at; search as in find_orders(); sort is created_at, updated_at (last activity), total_amount or recovery_attempts, with - before it descending; after is the cursor of the last row of the page before; page_size 1 to 1000; abandoned_until and expires_until are exclusive, total_from and total_to inclusive; contactable: an e-mail or a phone is known; outcome: recovered, assisted or unaided, of abandoned orders that were paid, as far as the reports have it. bounded: time is limited, too: a filter without an index (all but since, until, search and rare states) is looked for in 10000 orders of each shop and table, a search hands on its newest 2000, after which the last row of a page may hold nothing but the cursor that it goes on from, and no more than those are sorted by anything but created_at (22023)';
 
 CREATE FUNCTION incomplete_orders.count_orders(
 	shop text DEFAULT NULL, status incomplete_orders.order_status[] DEFAULT NULL,
@@ -42,7 +42,7 @@ SET jit = off SET enable_sort = off SET enable_bitmapscan = off
 AS 'MODULE_PATHNAME', 'ico_count_orders';
 ALTER FUNCTION incomplete_orders.count_orders OWNER TO incomplete_orders_owner;
 COMMENT ON FUNCTION incomplete_orders.count_orders IS
-	'How many orders list_orders() would give in all. It looks at the newest 10000 of each shop and table, or fewer of many shops: count is at most 10000; capped says that there may be more, and that count is the least that it can be';
+	'How many orders list_orders() would give in all. It looks at the newest 10000 of each shop and table, or fewer of many shops: count is at most 10000, and 2000 of a search; capped says that there may be more, and that count is the least that it can be';
 
 CREATE FUNCTION incomplete_orders.find_orders(search text, shop text DEFAULT NULL)
 RETURNS TABLE (

@@ -162,6 +162,14 @@ SELECT (SELECT array_agg(k) FROM unnest(pg_temp.walk('list_orders', 'l.reference
 	cardinality(pg_temp.walk('list_messages', 'l.message_id::text', 'shop => ''pages-b'', status => ''{cancelled}'', since => ''2000-01-01''', 20)) AS cancelled,
 	cardinality(pg_temp.walk('list_messages', 'l.message_id::text', 'shop => ''pages-b'', status => ''{dead}''', 20)) AS dead;
 SELECT count(*) AS unbounded FROM incomplete_orders.list_orders('pages-b', guest => false);
+-- A search that finds much: the newest 2000 of it, and the count says that there are more.
+SET session_replication_role = replica;
+UPDATE incomplete_orders.open_orders SET email = 'wide' || reference || '@example.com' WHERE shop_id = :b AND reference IN (SELECT 'P' || n FROM generate_series(1, 2500) n);
+RESET session_replication_role;
+SELECT * FROM incomplete_orders.count_orders('pages-b', search => 'wide*');
+SELECT * FROM incomplete_orders.count_orders('pages-b', search => 'widep77@*');
+SELECT cardinality(k) AS n, k[1] AS newest, k[cardinality(k)] AS oldest FROM pg_temp.walk('list_orders', 'l.reference', 'shop => ''pages-b'', search => ''wide*'', bounded => true', 500) k;
+SELECT cardinality(k) AS unbounded FROM pg_temp.walk('list_orders', 'l.reference', 'shop => ''pages-b'', search => ''wide*''', 500) k;
 SELECT * FROM incomplete_orders.count_orders('pages-b');
 SELECT * FROM incomplete_orders.count_orders('pages-b', guest => false);
 SELECT * FROM incomplete_orders.count_orders('pages-b', status => '{dismissed}');
