@@ -68,7 +68,6 @@ async function both(page, chart) {
 
 async function main() {
   await fill();
-  // bought and abandoned by somebody whose product a spreadsheet would compute
   const program = await admin();
   const browser = await launch();
   const page = await signIn(browser, program, 'web_admin', { path: '?shop=default' });
@@ -110,9 +109,9 @@ async function main() {
     hours: ['statistics_by_hour', ['weekday', 'hour', 'created', 'episodes', 'episode_value', 'recovered', 'recovered_value', 'assisted', 'unaided']],
     funnel: ['funnel', ['step', 'orders', 'share', 'from_previous']],
     values: ['statistics_by_value', ['value_from', 'value_before', 'episodes', 'episode_value', 'recovered', 'recovered_value', 'assisted', 'unaided'], (row) => row.episodes > 0],
-    reason: ['statistics_by_reason', ['reason', 'episodes', 'episode_value', 'recovered', 'recovered_value', 'assisted', 'unaided'], (row) => row.episodes > 0],
-    device: ['statistics_by_device', ['device', 'episodes', 'episode_value', 'recovered', 'recovered_value', 'assisted', 'unaided'], (row) => row.episodes > 0],
-    source: ['statistics_by_source', ['source', 'episodes', 'episode_value', 'recovered', 'recovered_value', 'assisted', 'unaided'], (row) => row.episodes > 0],
+    reasons: ['statistics_by_reason', ['reason', 'episodes', 'episode_value', 'recovered', 'recovered_value', 'assisted', 'unaided'], (row) => row.episodes > 0],
+    devices: ['statistics_by_device', ['device', 'episodes', 'episode_value', 'recovered', 'recovered_value', 'assisted', 'unaided'], (row) => row.episodes > 0],
+    sources: ['statistics_by_source', ['source', 'episodes', 'episode_value', 'recovered', 'recovered_value', 'assisted', 'unaided'], (row) => row.episodes > 0],
     products: ['statistics_by_product', ['product', 'name', 'abandoned', 'abandoned_quantity', 'abandoned_value', 'recovered', 'recovered_quantity', 'recovered_value']],
     times: ['statistics_by_recovery_time', ['time_from', 'time_before', 'recovered', 'recovered_value', 'share', 'share_before']],
   };
@@ -140,7 +139,7 @@ async function main() {
   const top = (list, name) => list.reduce((best, row) => (!best || Number(row[name]) > Number(best[name]) ? row : best), null);
   const busiest = top(eur('statistics_by_hour'), 'episodes');
   ok((await page.locator('[data-chart=hours] .says').textContent()).includes(`${busiest.hour}–${busiest.hour + 1} h: ${busiest.episodes} of`), 'the sentence names the hour in which most leave');
-  is(await page.locator('[data-chart=source] .bars li').filter({ hasText: '<b>ad</b>' }).count(), 1, 'a hostile source stays text');
+  is(await page.locator('[data-chart=sources] .bars li').filter({ hasText: '<b>ad</b>' }).count(), 1, 'a hostile source stays text');
 
   // values by keyboard and mouse
   const byDay = eur('statistics_by_day');
