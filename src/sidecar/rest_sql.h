@@ -7,13 +7,14 @@
 
 /*
  * The request, taken apart: r all of it, q query, p path, h headers, b body; page_size;
- * tz the shop's time zone where a date is to be read in it.
+ * tz the shop's time zone where a date is to be read in it.  Without a date the planner
+ * finds that out by itself, so that who may not see the settings is not asked for that right.
  */
 #define ARGS_WITH(more) \
 	"WITH a AS MATERIALIZED (SELECT x.r, x.q, x.r -> 'path' AS p, x.r -> 'headers' AS h, x.b, coalesce((x.q ->> 'page_size')::int4, 20) AS page_size" more \
 	" FROM (SELECT $1::jsonb AS r, $1::jsonb -> 'query' AS q, $2::jsonb AS b) x)"
 #define ARGS \
-	ARGS_WITH(", CASE WHEN EXISTS (SELECT FROM jsonb_each_text(x.q) d WHERE d.key ~ '_(date|start|end)$' AND d.value ~ '^.{10}$') THEN CASE x.q ->> 'shop' WHEN '*' THEN 'UTC'" \
+	ARGS_WITH(", CASE WHEN jsonb_path_exists(x.q, '$.keyvalue() ? (@.key like_regex \"_(date|start|end)$\" && @.value like_regex \"^.{10}$\")') THEN CASE x.q ->> 'shop' WHEN '*' THEN 'UTC'" \
 			  "  ELSE incomplete_orders.shop_settings(x.q ->> 'shop') ->> 'time_zone' END END AS tz")
 /* for who may not see the settings, and needs no instants */
 #define DAY_ARGS ARGS_WITH("")

@@ -77,7 +77,7 @@ INSERT INTO ten.calls (object, call) VALUES
 	('find_attachable', 'SELECT f.preset FROM incomplete_orders.find_attachable({shop}) f'),
 	('scheduler_status', 'SELECT s.state OPERATOR(pg_catalog.=) ''none of these'' FROM incomplete_orders.scheduler_status() s'),
 	('_tick_every', 'SELECT incomplete_orders._tick_every() OPERATOR(pg_catalog.<) ''0'''),
-	('_tick_ended_at', 'SELECT incomplete_orders._tick_ended_at() OPERATOR(pg_catalog.=) ''infinity'''),
+	('_tick_ended_at', 'SELECT coalesce(incomplete_orders._tick_ended_at(), ''-infinity'') OPERATOR(pg_catalog.=) ''infinity'''),
 	('export_shop', 'SELECT * FROM incomplete_orders.export_shop({shop})'),
 	('delete_shop', 'SELECT * FROM incomplete_orders.delete_shop({shop}, false)'),
 	('grant_to', 'SELECT incomplete_orders.grant_to(''regress_ten_b'', ''admin'', {shop})'),
