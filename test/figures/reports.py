@@ -16,6 +16,7 @@ WINDOW = 5 * DAY
 TO_ORDER = 8 * DAY  # of a person, after the draw
 SHOP_CURRENCY = "USD"
 CAMPAIGN = "cart"
+AGES = (0, 1, 2, 3, 5, 7, 14, 30)
 BOUNDS = [0, 15, 30, 60, 120, 240, 480, 720, 1440, 2880, 4320, 5760, 7200, 10080, 20160, 43200]
 BUCKETS = [0, 1, 2, 5] + [n * 10 ** e for e in range(1, 6) for n in (1, 2, 5)] + [1_000_000]
 STATES = ("pending", "payment_pending", "payment_failed", "abandoned", "converted", "expired", "dismissed")
@@ -272,6 +273,21 @@ class Reports:
         return [{"week": week, "currency": c, "days_old": (today - week).days - 6, "mature": True, **row}
                 for (week, c), row in whole.grouped(None, lambda x: monday(self.day(x.at)), lambda _, left: self.episodes(left)).items()]
 
+    def statistics_by_cohort_age(self):
+        rows = []
+        for cohort in self.statistics_by_cohort():
+            until = cohort["week"] + 7 * DAY
+            ages = [(x.minutes // 1440, x.paid) for x in self.all_left if x.outcome == "recovered" and x.currency == cohort["currency"]
+                    and cohort["week"] <= self.day(x.at) < until]
+            for n, bound in enumerate(AGES):
+                before = AGES[n + 1] if n + 1 < len(AGES) else None
+                those = [paid for age, paid in ages if bound <= age and (before is None or age < before)]
+                so_far = [paid for age, paid in ages if before is None or age < before]
+                rows.append({"week": cohort["week"], "currency": cohort["currency"], "days_from": bound, "days_before": before, "state": "over", "mature": True,
+                             "episodes": cohort["episodes"], "recoverable": cohort["recoverable"], "recovered": len(those), "recovered_value": sum(those, Decimal(0)),
+                             "recovered_so_far": len(so_far), "recovered_value_so_far": sum(so_far, Decimal(0)), "recovery_rate": rate(len(so_far), cohort["recoverable"])})
+        return rows
+
     def statistics_by_recovery_time(self):
         rows = []
         for currency in self.currencies:
@@ -335,6 +351,6 @@ def wilson(part, whole):
 
 NAMES = ("statistics", "statistics_of_bots", "statistics_by_day", "statistics_by_hour", "statistics_by_value", "statistics_by_step", "statistics_by_reason",
          "statistics_by_device", "statistics_by_source", "statistics_by_product", "statistics_by_campaign", "statistics_by_cohort",
-         "statistics_by_recovery_time", "funnel")
+         "statistics_by_cohort_age", "statistics_by_recovery_time", "funnel")
 # what tells the rows of a report apart
-KEYS = {"day", "weekday", "hour", "value_from", "step", "reason", "device", "source", "product", "campaign", "week", "time_from", "stage", "currency"}
+KEYS = {"day", "weekday", "hour", "value_from", "step", "reason", "device", "source", "product", "campaign", "week", "days_from", "time_from", "stage", "currency"}
