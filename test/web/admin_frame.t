@@ -312,6 +312,9 @@ async function light(browser, program) {
     size += answer.body.length;
     sizes.push([answer.body.length, name]);
   }
+  const nowhere = names.flatMap((name) => [...fs.readFileSync(path.join(folder, name), 'utf8').matchAll(/(?:from|import\(?)\s*'\.\/([^']+)'/g)]
+    .filter(([, other]) => !names.includes(other)).map(([, other]) => `${name} imports ${other}`));
+  is(nowhere.join(), '', 'every module that is imported is there');
   is(missing.join(), '', `${names.length} files are served compressed, and for ever`);
   ok(size < 120000, `all of them together, compressed: ${size} bytes`);
   console.log('# ' + sizes.sort(([a], [b]) => b - a).slice(0, 8).map(([bytes, name]) => `${name} ${bytes}`).join(', '));
