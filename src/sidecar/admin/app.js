@@ -60,7 +60,7 @@ function Login() {
 	return html`<main class="login"><form class="card" onSubmit=${submit}>
 		<h1>Incomplete orders</h1>
 		${sessionEnded() && !problem && html`<${Notice}>${sessionEnded()}<//>`}
-		${problem && html`<${Notice} kind="bad" title=${problem.status === 401 ? 'That is not right.' : problem.title}>${problem.detail}${problem.hint && html`<br />${problem.hint}`}${problem.retryAfter ? html`<br />Try again in ${problem.retryAfter} s.` : ''}<//>`}
+		${problem && html`<${Notice} kind="bad" title=${problem.status === 401 ? 'That is not right.' : problem.status === 403 ? 'This role cannot sign in here.' : problem.title}>${problem.detail}${problem.hint && html`<br />${problem.hint}`}${problem.retryAfter ? html`<br />Try again in ${problem.retryAfter} s.` : ''}<//>`}
 		<${Field} label="Role" name="role" autocomplete="username" autocapitalize="none" spellcheck=${false} required autofocus value=${values.role} onInput=${put('role')} />
 		<${Field} label="Password" name="password" type="password" autocomplete="current-password" required value=${values.password} onInput=${put('password')} />
 		<button type="submit" disabled=${busy} aria-busy=${busy ? 'true' : null}>${busy ? 'Signing in' : 'Sign in'}</button>
