@@ -5,7 +5,7 @@ import { useGet, get, send, href, may, session, newKey } from './api.js';
 import { useRoute, route, link, go, setQuery } from './route.js';
 import { number, capped, person, plural, exact, today, day } from './format.js';
 import { Page, Tabs, Table, Pager, Pill, Ago, Money, Asked, Empty, Notice, ProblemNotice, Search, Menu, Choice, Field, Copy, dialog, announce, useId, useKeys } from './ui.js';
-import { KINDS, STEPS, STATES, WORDS } from './words.js';
+import { KINDS, STEPS, STATES, WORDS, MESSAGE_TYPES, reasonWords } from './words.js';
 
 // ---------------------------------------------------------------------------
 // Tabs, filters and periods
@@ -142,7 +142,7 @@ function Filters({ query, id }) {
 // One thing done to many: what would happen, how far it is, what became of each
 
 const MOST = 10000; // what the API takes
-const TYPES = [['', 'What the campaign would send next'], ['abandoned_cart', 'Abandoned cart'], ['payment_reminder', 'Payment reminder'], ['final_reminder', 'Final reminder'], ['discount_offer', 'Discount offer']];
+const TYPES = [['', 'What the campaign would send next'], ...Object.entries(MESSAGE_TYPES)];
 
 // label; verb in the infinitive, of what is done, and how one says it; the right; orders in a request
 const ACTIONS = [
@@ -158,13 +158,7 @@ const ACTIONS = [
 		means: 'Their carts are removed and their messages cancelled. They stay in the list as deleted until their retention is over.' },
 ];
 
-const WHY = {
-	not_abandoned: 'It is not abandoned', converted: 'It is an order already', expired: 'Its deadline has passed', dismissed: 'It was dismissed', deleted: 'It was deleted', reversed: 'Its order was taken back',
-	no_recipient: 'No e-mail is known', empty: 'It is empty', ordered: 'The customer has ordered since', no_consent: 'The customer has not agreed to mail', bot: 'It is a bot’s',
-	unsubscribed: 'The customer has unsubscribed', hard_bounce: 'The address is undeliverable', complaint: 'The customer has complained', erased: 'The customer was erased', suppressed: 'The address is suppressed',
-	not_me: 'Somebody else has this address', 'named twice': 'It was named twice',
-};
-const whyOf = (reason) => WHY[reason] || (reason ? String(reason).replace(/^order [0-9a-f-]{36} /i, 'It ').replace(/^excluded_/, 'Excluded: ').replace(/_/g, ' ').replace(/^./, (c) => c.toUpperCase()) : 'Refused');
+const whyOf = (reason) => reasonWords(String(reason || 'refused').replace(/^order [0-9a-f-]{36} /, 'it '));
 
 // In batches, one after the other; a batch that got lost is asked again under its key.
 // step(results) says false to stop.
