@@ -19,10 +19,10 @@ const PAGES = [
 	['suppressions/', 'Suppressions', () => import('./audience.js'), 'list_suppressions'],
 	['consents/', 'Consents', () => import('./audience.js'), 'list_consents'],
 	['shop/', 'Shop', () => import('./shop.js'), 'shop_settings'],
-	['attached/', 'Attached tables', () => import('./attached.js'), 'sample_attachment'],
-	['attached/{name}/', null, () => import('./attached.js'), 'sample_attachment'],
-	['webhooks/', 'Webhooks', () => import('./webhooks.js'), 'list_webhooks'],
-	['health/', 'Health', () => import('./health.js'), 'health'],
+	['attached/', 'Attached tables', () => import('./shop.js'), 'sample_attachment'],
+	['attached/{name}/', null, () => import('./shop.js'), 'sample_attachment'],
+	['webhooks/', 'Webhooks', () => import('./shop.js'), 'list_webhooks'],
+	['health/', 'Health', () => import('./shop.js'), 'health'],
 ];
 
 function find(path) {
