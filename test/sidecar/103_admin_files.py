@@ -63,14 +63,14 @@ with Server('--verbose') as server:
         same(fetch(server, path)[0], 404, f'nothing of ours: {path}')
 
     # ---- files ----
-    files = sorted(path for path in SOURCE.rglob('*') if path.suffix in TYPES and (path.parent == SOURCE or path.parent.name == 'vendor'))
+    files = sorted(path for path in SOURCE.rglob('*') if path.suffix in TYPES and path.suffix != '.css' and (path.parent == SOURCE or path.parent.name == 'vendor'))
     names = [str(path.relative_to(SOURCE)) for path in files]
-    ok({'app.js', 'style.css', 'frame.js', 'vendor/preact.js', 'vendor/uplot.js', 'vendor/uPlot.min.css', 'vendor/pico.css'} <= set(names), 'the files are there', names)
+    ok({'app.js', 'frame.js', 'vendor/preact.js', 'vendor/uplot.js', 'favicon.svg'} <= set(names), 'the files are there', names)
     good, unpacked = [], []
     for path, name in zip(files, names):
         plain, packed, brotli = (fetch(server, f'/admin/assets/{digest}/{name}', **accepts) for accepts in ({}, {'Accept_Encoding': 'gzip, deflate'}, {'Accept_Encoding': 'gzip, deflate, br, zstd'}))
         source = path.read_bytes()
-        smaller = path.suffix in ('.js', '.css') and path.parent == SOURCE
+        smaller = path.suffix == '.js' and path.parent == SOURCE
         if (plain[0], plain[1]['Content-Type'], plain[1]['Cache-Control'], plain[1]['Content-Encoding'], plain[1]['Vary']) == (200, TYPES[path.suffix], YEAR, None, 'Accept-Encoding') and \
                 (0 < len(plain[2]) < len(source) and b'\n\t' not in plain[2] if smaller else plain[2] == source) and \
                 (packed[0], packed[1]['Content-Encoding'], gzip.decompress(packed[2])) == (200, 'gzip', plain[2]) and len({answer[1]['ETag'] for answer in (plain, packed, brotli)}) == 3 and \
@@ -79,6 +79,16 @@ with Server('--verbose') as server:
             good.append(name)
         unpacked.append([base64.b64encode(brotli[2]).decode(), base64.b64encode(plain[2]).decode()])
     same(good, names, 'each file is as it was made, as it is and compressed, with its type, for a year; ours smaller')
+    style = fetch(server, f'/admin/assets/{digest}/app.css')
+    same((style[0], style[1]['Content-Type']), (200, TYPES['.css']), 'one style sheet')
+    pico, own = (SOURCE / 'vendor/pico.css').read_text(), (SOURCE / 'style.css').read_text()
+    sheet = style[2].decode()
+    ok(len(own) / 2 < len(sheet) < (len(pico) + len(own)) * 0.9, '... smaller than what it is made of', len(sheet), len(pico), len(own))
+    ok(all(part in sheet for part in ('/*!', 'dialog{', 'button', '@media', 'prefers-color-scheme:dark', 'input')) and not any(part in sheet for part in ('accordion', ':host{', '\t', 'dropdown')), '... with what the pages use')
+    ok(sheet.count('{') == sheet.count('}') > 300, '... and in one piece', sheet.count('{'), sheet.count('}'))
+    defined = set(re.findall(r'(?<=[{;])\s*(--[\w-]+):', sheet))
+    missing = sorted(name for name in set(re.findall(r'var\((--pico-[\w-]+)\)', sheet)) - defined if re.search(rf'[{{;]{name}:', pico))
+    same(missing, [], '... that names no variable which was taken out')
     # Python has no brotli; what made it can say whether it is the same.
     said = subprocess.run(['node', '-e', "const b = (t) => Buffer.from(t, 'base64');"
                            "console.log(JSON.parse(require('fs').readFileSync(0)).filter(([p, q]) => require('zlib').brotliDecompressSync(b(p)).equals(b(q))).length)"],

@@ -302,7 +302,7 @@ async function light(browser, program) {
   });
   const index = await fetchRaw('/admin/', 'identity');
   const base = /"([^"]*\/admin\/assets\/[0-9a-f]+)\//.exec(index.body)[1];
-  const names = fs.readdirSync(folder).filter((name) => /\.(js|css|svg)$/.test(name)).concat(['preact.js', 'uplot.js', 'pico.css', 'uPlot.min.css'].map((name) => 'vendor/' + name));
+  const names = fs.readdirSync(folder).filter((name) => /\.(js|svg)$/.test(name)).concat('app.css', 'vendor/preact.js', 'vendor/uplot.js');
   let size = (await fetchRaw('/admin/')).body.length;
   const missing = [];
   const sizes = [];
