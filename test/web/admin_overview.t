@@ -135,6 +135,11 @@ async function main() {
   is(await page.locator('[data-chart=campaigns] table.trials tbody tr td:nth-child(2)').allTextContents().then((all) => all.join()), sent.map((row) => row.sent).join(), 'with how many were sent');
   ok(/not yet certain|converts better/.test(await page.locator('.trial').first().textContent()), 'two variants are compared in words');
 
+  // a part of the products
+  const part = await (await page.request.get(`${page.base}../api/v1/incomplete-orders/incomplete-orders/statistics_by_product/?shop=default&start_date=${since}&end_date=${today}&page_size=2`, { headers: { 'X-Requested-With': 'incomplete-orders' } })).json();
+  is(part.results.filter((row) => row.currency === 'EUR').map((row) => row.product).join(), eur('statistics_by_product').slice(0, 2).map((row) => row.product).join(), 'page_size: only the products that are abandoned most');
+  ok(new Set(part.results.map((row) => row.currency)).size > 1, 'of each currency');
+
   // sentences
   const top = (list, name) => list.reduce((best, row) => (!best || Number(row[name]) > Number(best[name]) ? row : best), null);
   const busiest = top(eur('statistics_by_hour'), 'episodes');

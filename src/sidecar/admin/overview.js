@@ -254,7 +254,7 @@ function Columns({ columns, colour, axis, show, label }) {
 		<div class="stage" ...${cells.box} role="list" aria-label=${label}>
 			${columns.map((column, i) => html`<div key=${column.key} ...${cells.cell(i)} role="listitem" aria-label=${column.words} data-colour=${colour}>
 				<span class="soft number">${column.size > 0 && columns.length <= 12 ? show(column.size) : ''}</span>
-				<i style=${{ height: `${column.size > 0 ? Math.max(1, (78 * column.size) / top) : 0}%` }}></i><span class="tick number">${i % Math.ceil(columns.length / 8) === 0 ? column.label : ''}</span></div>`)}
+				<i style=${{ height: `${column.size > 0 ? Math.max(1, (78 * column.size) / top) : 0}%` }}></i><span class="tick number">${i % Math.ceil(columns.length / 6) === 0 ? column.label : ''}</span></div>`)}
 		</div>
 		<p class="axis note">${axis}</p></div>`;
 }
