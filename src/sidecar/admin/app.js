@@ -142,7 +142,7 @@ function Frame({ session }) {
 	}, { '/': 'Search', g: 'Go to another page', '?': 'These keys', Esc: 'Close, leave a field' });
 	return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById('main').focus(); }}>To the page</a>
 		<header class="top">
-			<button type="button" class="plain burger" aria-expanded=${open} aria-controls="navigation" onClick=${() => setOpen(!open)}>Menu</button>
+			<button type="button" class="outline secondary small burger" aria-expanded=${open} aria-controls="navigation" onClick=${() => setOpen(!open)}>Menu</button>
 			<a class="brand" href=${link('')}>Incomplete orders</a>
 			<${ShopChoice} shops=${session.shops} />
 			<span class="who">${session.role}</span>
