@@ -1,9 +1,9 @@
 // The frame around every page: who is logged in, where one can go, which shop; and the page.
 import { html, render, useState, useEffect, useRef, useErrorBoundary } from './vendor/preact.js';
-import { useSession, loadSession, signIn, signOut, sessionEnded, may } from './api.js';
+import { get, may, useEvery, useSession, loadSession, signIn, signOut, sessionEnded } from './api.js';
 import { useRoute, link, setQuery, go } from './route.js';
 import { setZone } from './format.js';
-import { Announcements, Field, Notice, Page, ProblemNotice, dialog, keysNow, useKeys } from './ui.js';
+import { Ago, Announcements, Copy, Field, Notice, Page, ProblemNotice, dialog, keysNow, useKeys } from './ui.js';
 
 // path, what its heading in the navigation says, the module, and what one must be allowed to
 const PAGES = [
@@ -96,10 +96,37 @@ function ShopChoice({ shops }) {
 		<option value="">All shops</option>${shops.map(({ shop, name }) => html`<option key=${shop} value=${shop} selected=${shop === query.shop}>${name || shop}</option>`)}</select>`;
 }
 
+// On every page, when the scheduler stands still; staff who may not ask see nothing.
+const SAYS = {
+	stopped: { kind: 'bad', title: 'The scheduler stands still', advice: 'Carts are still captured, but nothing is abandoned, mailed or expired until it runs again. Start it, or look why it fails:' },
+	never: { kind: 'warn', title: 'The scheduler has never run', advice: 'Until it does, nothing is abandoned, mailed or expired. Start it:' },
+	ahead: { kind: 'warn', title: 'The scheduler ran in the future', advice: 'The clock of the server was set back. It goes on when that instant comes; correct the clock, or run it once:' },
+};
+const COMMANDS = { stopped: 'systemctl restart incomplete-orders-tick', never: 'incomplete-orders tick --every 60s', ahead: 'CALL incomplete_orders.tick();' };
+
+// The state that the scheduler is in, asked again every minute and when somebody comes back.
+function useScheduler(seconds = 60) {
+	const [status, set] = useState(null);
+	const allowed = may('scheduler_status');
+	const ask = () => allowed && get('scheduler/', {}, { background: true }).then(set, () => {});
+	useEffect(() => {
+		const back = () => document.hidden || ask();
+		ask();
+		document.addEventListener('visibilitychange', back);
+		return () => document.removeEventListener('visibilitychange', back);
+	}, [allowed]);
+	useEvery(seconds, ask);
+	return status;
+}
+
 function Banner() {
-	const [Part, set] = useState(null);
-	useEffect(() => { import('./banner.js').then((module) => set(() => module.default)); }, []);
-	return Part && html`<${Part} />`;
+	const status = useScheduler();
+	const { path } = useRoute();
+	const says = status && SAYS[status.state];
+	if (!says) return null;
+	return html`<div class="banner"><${Notice} kind=${says.kind} title=${html`${says.title}${status.ended_at && status.state === 'stopped' && html`: it last ran <${Ago} at=${status.ended_at} />`}`}>
+		${says.advice} <code>${COMMANDS[status.state]}</code> <${Copy} text=${COMMANDS[status.state]} />${path !== 'health/' && html` <a href=${link('health/')}>What else is wrong</a>`}
+	<//></div>`;
 }
 
 // ---------------------------------------------------------------------------
