@@ -302,7 +302,8 @@ async function light(browser, program) {
   });
   const index = await fetchRaw('/admin/', 'identity');
   const base = /"([^"]*\/admin\/assets\/[0-9a-f]+)\//.exec(index.body)[1];
-  const names = fs.readdirSync(folder).filter((name) => /\.(js|svg)$/.test(name)).concat('app.css', 'vendor/preact.js', 'vendor/uplot.js');
+  const names = fs.readdirSync(folder).filter((name) => /\.(js|svg)$/.test(name)).concat('vendor/preact.js', 'vendor/uplot.js',
+    [...index.body.toString().matchAll(/\/assets\/[0-9a-f]+\/([^"]+\.css)"/g)].map(([, name]) => name));
   let size = (await fetchRaw('/admin/')).body.length;
   const missing = [];
   const sizes = [];
@@ -312,7 +313,7 @@ async function light(browser, program) {
     size += answer.body.length;
     sizes.push([answer.body.length, name]);
   }
-  const nowhere = names.flatMap((name) => [...fs.readFileSync(path.join(folder, name), 'utf8').matchAll(/(?:from|import\(?)\s*'\.\/([^']+)'/g)]
+  const nowhere = names.filter((name) => /^\w+\.js$/.test(name)).flatMap((name) => [...fs.readFileSync(path.join(folder, name), 'utf8').matchAll(/(?:from|import\(?)\s*'\.\/([^']+)'/g)]
     .filter(([, other]) => !names.includes(other)).map(([, other]) => `${name} imports ${other}`));
   is(nowhere.join(), '', 'every module that is imported is there');
   is(missing.join(), '', `${names.length} files are served compressed, and for ever`);
