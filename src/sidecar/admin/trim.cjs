@@ -68,7 +68,8 @@ module.exports = function trim(css, content, ours) {
 
 	for (const { 1: name } of content.matchAll(/[<'"](\w+)/g)) words.add(`<${name}`);
 	// type="number", and {type: 'number'} or type=${x ? 'number' : 'text'} as well
-	for (const { 0: line, 1: name } of content.matchAll(/\b(type|role)\b['"]?\s*[=:][^\n]{0,80}/g)) {
+	// (and role="switch" behind type="checkbox")
+	for (const { 1: name, 2: line } of content.matchAll(/\b(type|role)\b['"]?\s*[=:](?=([^\n]{0,80}))/g)) {
 		for (const word of line.match(/[\w-]+/g)) words.add(`${name}=${word}`);
 	}
 	let kept = filter(css, words);
