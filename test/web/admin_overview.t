@@ -207,6 +207,7 @@ async function main() {
   await agree(page, 'default', days(-20), days(-11), 'EUR', 'own days');
 
   // comparison, currency, shop
+  ok((await page.getByRole('switch', { name: 'Compare' }).boundingBox()).width > 25, 'a switch looks like one');
   await page.getByRole('switch', { name: 'Compare' }).uncheck();
   await settled(page);
   is(await page.locator('.change').count(), 0, 'without comparison there is none');
