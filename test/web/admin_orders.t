@@ -311,6 +311,9 @@ run(async () => {
   await batches(page);
   await mail(page);
   await keyboard(page);
+  await page.setViewportSize({ width: 360, height: 780 });
+  await keyboard(page);
+  await page.setViewportSize({ width: 1440, height: 900 });
   noErrors(page);
 
   await visit(page, start);
