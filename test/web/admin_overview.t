@@ -206,6 +206,12 @@ async function main() {
   ok(page.url().includes(`from=${days(-20)}`) && page.url().includes(`to=${days(-11)}`), 'own days are in the address');
   await agree(page, 'default', days(-20), days(-11), 'EUR', 'own days');
 
+  await visit(page, `?shop=default&period=custom&from=${days(-3)}&to=${days(2)}`);
+  await page.locator('[data-chart=days] .plot').focus();
+  await page.keyboard.press('End');
+  ok(/Created not yet/.test(await said()), 'days to come are a gap, not zero');
+  await visit(page, `?shop=default&period=custom&from=${days(-20)}&to=${days(-11)}`);
+
   // comparison, currency, shop
   ok((await page.getByRole('switch', { name: 'Compare' }).boundingBox()).width > 25, 'a switch looks like one');
   await page.getByRole('switch', { name: 'Compare' }).uncheck();
