@@ -80,6 +80,12 @@ async function settings(page) {
   await page.getByRole('link', { name: 'Health' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Stay' }).click();
   is(await input('reply_to').inputValue(), 'new@shop.example', 'who stays has what was typed');
+  await page.getByRole('combobox', { name: 'Shop' }).selectOption('books');
+  await page.getByRole('dialog').getByRole('button', { name: 'Stay' }).click();
+  is(await page.getByRole('combobox', { name: 'Shop' }).inputValue() + await input('reply_to').inputValue(), 'defaultnew@shop.example', 'nor is it lost to another shop');
+  await page.getByRole('link', { name: 'Members' }).click();
+  await page.getByRole('link', { name: 'Settings', exact: true }).click();
+  is(await input('reply_to').inputValue(), 'new@shop.example', 'or to a look at another tab');
   await page.getByRole('link', { name: 'Health' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Leave' }).click();
   await page.getByRole('heading', { name: 'Health', level: 1 }).waitFor();

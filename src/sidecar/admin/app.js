@@ -1,7 +1,7 @@
 // The frame around every page: who is logged in, where one can go, which shop; and the page.
 import { html, render, useState, useEffect, useRef, useErrorBoundary } from './vendor/preact.js';
 import { get, may, useEvery, useSession, loadSession, signIn, signOut, sessionEnded } from './api.js';
-import { useRoute, link, setQuery, go } from './route.js';
+import { route, useRoute, link, setQuery, go } from './route.js';
 import { setZone } from './format.js';
 import { Ago, Announcements, Copy, Field, Notice, Page, ProblemNotice, dialog, keysNow, useKeys } from './ui.js';
 
@@ -92,7 +92,11 @@ function Nav({ current, onGo }) {
 function ShopChoice({ shops }) {
 	const { query } = useRoute();
 	if (!shops || shops.length < 2) return shops && shops[0] ? html`<span class="shop-name">${shops[0].name || shops[0].shop}</span>` : null;
-	return html`<select class="shop-choice" aria-label="Shop" value=${query.shop || ''} onChange=${(event) => setQuery({ shop: event.target.value || null, cursor: null })}>
+	const choose = async ({ target }) => {
+		await setQuery({ shop: target.value || null, cursor: null });
+		target.value = route().query.shop || ''; // who stays because of unsaved changes
+	};
+	return html`<select class="shop-choice" aria-label="Shop" value=${query.shop || ''} onChange=${choose}>
 		<option value="">All shops</option>${shops.map(({ shop, name }) => html`<option key=${shop} value=${shop} selected=${shop === query.shop}>${name || shop}</option>`)}</select>`;
 }
 

@@ -56,7 +56,9 @@ export function guardLeaving(ask) {
 
 // depth counts the pages that "next" led through, so that "previous" is the way back.
 async function move(url, { replace = false, deeper = false, keepGuard = false } = {}) {
-	if (guard && !keepGuard && new URL(url, location.href).pathname !== location.pathname) {
+	const to = new URL(url, location.href);
+	// another shop is another page
+	if (guard && ((!keepGuard && to.pathname !== location.pathname) || (to.searchParams.get('shop') || '') !== (current.query.shop || ''))) {
 		if (!(await guard())) return;
 		guard = null;
 	}

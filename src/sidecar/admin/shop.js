@@ -399,7 +399,7 @@ function Shop() {
 	const name = settings.data && settings.data.results.find((row) => row.setting === 'name');
 	return html`<${Page} title="Shop" heading=${name ? name.value : 'Shop'} actions=${creates && html`<button type="button" class="outline" onClick=${create}>New shop</button>`}>
 		<${Tabs} label="Parts of the shop" tabs=${tabs} current=${tab} to=${(one) => link('shop/', { tab: one === 'settings' ? null : one })} />
-		${shop && tab === 'settings' && html`<${Asked} of=${settings} height="40rem">${(data) => html`<${Settings} rows=${data.results} reload=${settings.reload} />`}<//>`}
+		<div hidden=${tab !== 'settings'}><${Asked} of=${settings} height="40rem">${(data) => html`<${Settings} rows=${data.results} reload=${settings.reload} />`}<//></div>
 		${shop && tab === 'members' && html`<${Members} of=${members} shop=${shop} />`}
 		${shop && tab === 'privacy' && html`<${Persons} shop=${shop} />`}
 	<//>`;
