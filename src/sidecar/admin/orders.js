@@ -291,7 +291,7 @@ const SIZES = ['20', '50', '100'];
 const tooMany = (problem) => problem && problem.code === '22023' && /too many orders to sort/.test(problem.detail || '');
 const steps = (order) => (order.kind === 'cart' ? STEPS[order.furthest_step] : KINDS[order.kind]);
 
-// chosen: id -> what a result calls it; of one shop at a time
+// chosen: id -> what a result calls it; of one role and shop at a time
 let chosen = new Map();
 let chosenIn = '';
 
@@ -395,7 +395,7 @@ export default function Orders() {
 	const [, redraw] = useState(0);
 	const [busy, setBusy] = useState('');
 	const panel = useId();
-	const where = shop || (everywhere ? '*' : '');
+	const where = `${session().role} ${shop || ''}`;
 	if (chosenIn !== where) [chosen, chosenIn] = [new Map(), where];
 
 	const asked = { ...(everywhere && { shop: '*' }), ...askedFor(query) };
