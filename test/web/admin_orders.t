@@ -3,7 +3,7 @@
 // by mouse and by keyboard.
 'use strict';
 
-const { ok, is, sql, await_, fill, admin, launch, run, signIn, visit, settled, look, shoot, noErrors, expect, endings } = require('./admin.js');
+const { ok, is, sql, await_, fill, admin, launch, run, signIn, visit, settled, look, shoot, noErrors, expect, typeLogin } = require('./admin.js');
 
 const rows = (page) => page.locator('.orders tbody tr');
 const references = (page) => page.locator('.orders tbody td[data-label=Reference]').allTextContents();
@@ -345,6 +345,16 @@ run(async () => {
   await bulk(clerk).locator('summary').click();
   is((await bulk(clerk).locator('.actions').innerText()).replace(/\s+/g, ' '), 'Send mail Mark abandoned More Dismiss Export as CSV Clear', 'what one may do');
   await browser.unroute('**/session/**', less);
+  // the session ends: the same role comes back to what it had chosen
+  await browser.clearCookies();
+  expect(clerk, /401/);
+  await clerk.keyboard.press('Escape');
+  await tab(clerk, /^All/).click();
+  await clerk.locator('main.login').waitFor();
+  await typeLogin(clerk, 'web_admin');
+  await clerk.locator('main.login').waitFor({ state: 'detached' });
+  await settled(clerk);
+  ok(/1 order chosen/.test(await bulk(clerk).innerText()), 'a session that ended takes nothing of what was chosen');
   await clerk.getByRole('button', { name: 'Sign out' }).click();
   await clerk.locator('main.login').waitFor();
   await clerk.close();

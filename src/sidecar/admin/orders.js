@@ -395,8 +395,8 @@ export default function Orders() {
 	const [, redraw] = useState(0);
 	const [busy, setBusy] = useState('');
 	const panel = useId();
-	const where = `${session().role} ${shop || ''}`;
-	if (chosenIn !== where) [chosen, chosenIn] = [new Map(), where];
+	const where = `${(session() || {}).role} ${shop || ''}`;
+	if (session() && chosenIn !== where) [chosen, chosenIn] = [new Map(), where];
 
 	const asked = { ...(everywhere && { shop: '*' }), ...askedFor(query) };
 	const size = SIZES.includes(query.size) ? query.size : '20';
