@@ -18,6 +18,7 @@ async function checks(page) {
   is(await page.locator('.check').count(), troubles.length, 'everything that is not well is to be done');
   is(await page.getByRole('table', { name: 'Checks that found nothing' }).locator('tbody tr').count(), rows.length - troubles.length, 'the rest is listed');
   const states = await page.locator('.check').evaluateAll((all) => all.map((one) => one.dataset.state));
+  ok(states.includes('alarm') && states.includes('warn'), 'some are worse than others');
   is(states.join(), [...states].sort((a, b) => (a === 'alarm' ? 0 : 1) - (b === 'alarm' ? 0 : 1)).join(), 'the worst first');
   const dead = page.locator('.check', { hasText: 'Mails that were given up' });
   ok((await dead.textContent()).includes('What to do.'), 'with what to do');
@@ -90,6 +91,9 @@ async function analyst(browser, program) {
 async function main() {
   await fill();
   sql("CALL incomplete_orders.tick()");
+  // a warning that health() has before an alarm
+  sql(`INSERT INTO incomplete_orders.hook_failures (shop_id, hook, failed_at, sqlstate) SELECT shop_id, 'availability', now(), '42501' FROM incomplete_orders.shops WHERE shop = 'default';
+    UPDATE incomplete_orders.attached_tables SET problem_at = now() - interval '3 hours' WHERE name = 'wishes'`);
   const program = await admin();
   const browser = await launch();
   const page = await signIn(browser, program, 'web_admin', { path: 'orders/' });
