@@ -127,8 +127,9 @@ function Step({ step, i, count, draft, change, faults, texts, kind, currency, la
 					<button type="button" class="plain" aria-label=${`${name}: later`} title="Later (Alt ↓)" disabled=${i === count - 1} onClick=${() => move(i + 1)}>↓</button>
 					<button type="button" class="plain" aria-label=${`Remove ${name}`} title="Remove" onClick=${remove}>×</button></span></header>
 			<div class="fields">
-				<${Span} label="After the abandonment" value=${step.delay} problem=${faults[`${at}.delay`]} onChange=${(delay) => put({ delay })} />
-				<${Choice} label="Text" value=${step.template} options=${templates} problem=${faults[`${at}.template`]} onChange=${(template) => put({ template })} />
+				<${Span} label="After the abandonment" value=${step.delay} problem=${faults[`${at}.delay`]} onChange=${(delay) => put({ delay })}
+					hint=${draft[i - 1] && !faults[`${at}.delay`] ? `${spanWords(secondsOf(step.delay) - secondsOf(draft[i - 1].delay))} after the step before` : null} />
+				${step.variants.length === 0 && html`<${Choice} label="Text" value=${step.template} options=${templates} problem=${faults[`${at}.template`]} onChange=${(template) => put({ template })} />`}
 			</div>
 			${step.variants.length === 0 && text && html`<p class="subject"><span class="soft">Subject</span> ${text.subject} <a href=${link(`templates/${step.template}/`)}>Edit<span class="hidden"> the text ${templateName(step.template)}</span></a></p>`}
 			<div class="row">
@@ -174,6 +175,7 @@ function useSaving(campaign, draft, after) {
 		setBusy(true);
 		try {
 			const said = await put(true);
+			setBusy(false);
 			if (await confirm({ title: 'Save the sequence?', body: changesOf(said, draft), action: 'Save' })) {
 				await put(false);
 				announce('The sequence is saved.', 'good');
