@@ -142,7 +142,7 @@ print(json.dumps({'to': m['To'], 'subject': m['Subject'], 'text': m.get_body(('p
 run(async () => {
   await fill();
   const server = await sink();
-  const program = await admin(`--smtp-url=smtp://127.0.0.1:${server.port}`, '--starttls=off');
+  const program = await admin(`--smtp-url=smtp://127.0.0.1:${server.port}`, '--starttls=never');
   const browser = await launch();
   const page = await signIn(browser, program, 'web_admin', { path: 'templates/?shop=default' });
   await list(page);

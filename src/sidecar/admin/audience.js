@@ -1,10 +1,11 @@
-// Who may not be mailed, and who agreed to be. The database keeps keyed hashes of people, not
+// Who may not be mailed, who agreed to be, and who has which coupon. The database keeps keyed hashes of people, not
 // their addresses: whoever is looked for has to be named.
 import { html } from './vendor/preact.js';
 import { may, send, useGet } from './api.js';
 import { link } from './route.js';
-import { useShop } from './one_shop.js';
-import { Ago, announce, Asked, confirm, Empty, Page, Pager, Pill, Search, Table, Term } from './ui.js';
+import { exact, money, number } from './format.js';
+import { Ago, announce, Asked, confirm, Empty, Page, Pager, Pill, Search, Section, Table, Tabs, Term, useShop } from './ui.js';
+import { campaignName, couponWords } from './campaigns.js';
 
 const WHY = {
 	unsubscribed: ['Unsubscribed', 'The person used the link of a message.'], hard_bounce: ['Address does not exist', 'A mail server said that there is no such address.'],
@@ -108,4 +109,41 @@ function Consents({ query }) {
 	<//>`;
 }
 
-export default ({ path, query }) => (path.startsWith('consents') ? html`<${Consents} query=${query} />` : html`<${Suppressions} query=${query} />`);
+// ---------------------------------------------------------------------------
+// Coupons: what steps of campaigns offer, and the codes that went out with messages
+
+const USED = { open: ['Open', 'created', 'It can still be redeemed.'], used: ['Redeemed', 'recovered', 'An order was placed with it.'], expired: ['Expired', 'quiet', 'Its time is over, and nobody used it.'] };
+const TABS = [{ name: '', label: 'All' }, ...Object.entries(USED).map(([name, [label]]) => ({ name, label }))];
+
+const CODES = [
+	{ name: 'code', label: 'Code', render: (row) => html`<code>${row.code}</code>` },
+	{ name: 'state', label: 'State', render: (row) => html`<${Pill} state=${USED[row.state][1]} label=${USED[row.state][0]} title=${USED[row.state][2]} />` },
+	{ name: 'value', label: 'Discount', render: (row) => (row.kind === 'percentage' ? `${number(row.value)} %` : money(row.value, row.currency)) },
+	{ name: 'recipient', label: 'Went to', render: (row) => (row.order_id ? html`<a class="wrap" href=${link(`orders/${row.order_id}/`)}>${row.recipient}</a>` : html`<span class="soft">not kept any more</span>`) },
+	{ name: 'campaign', label: 'With', hideSmall: true, render: (row) => (row.campaign ? html`<a href=${link(`campaigns/${row.campaign}/`)}>${campaignName(row.campaign)}, step ${row.step}</a>` : 'by hand') },
+	{ name: 'issued_at', label: 'Given', render: (row) => html`<${Ago} at=${row.issued_at} />` },
+	{ name: 'used_at', label: 'Redeemed', render: (row) => (row.used_at ? html`<a href=${link(`orders/${row.used_by}/`)}><${Ago} at=${row.used_at} /></a>` : html`<span class="soft" title=${exact(row.expires_at)}>${row.state === 'open' ? html`until <${Ago} at=${row.expires_at} />` : 'never'}</span>`) },
+	{ name: 'cost', label: 'Cost', align: 'right', render: (row) => (row.cost === null ? '–' : money(row.cost, row.currency)) },
+];
+
+function Coupons({ query }) {
+	const shop = useShop();
+	const offers = useGet(shop && 'coupons/');
+	const issued = useGet(shop && 'coupons/issued/', { state: query.state, cursor: query.cursor, page_size: 20 });
+	return html`<${Page} title="Coupons">
+		<${Section} title="What messages offer">
+			<${Asked} of=${offers} height="4rem">${(data) => (data.results.length === 0
+			? html`<${Empty} title="No message offers a discount">Give a step one in <a href=${link('campaigns/cart/')}>the sequence of abandoned carts</a>: the third is the usual place.<//>`
+			: html`<ul class="offers">${data.results.map((row) => html`<li key=${row.campaign + row.step}><a href=${link(`campaigns/${row.campaign}/`)}>${campaignName(row.campaign)}, step ${row.step}</a> ${couponWords(row)}</li>`)}</ul>`)}<//>
+		<//>
+		<${Section} title="Codes that went out" note="Each is for one person or the cart that it came for, and can be used once.">
+			<${Tabs} label="States" tabs=${TABS} current=${query.state || ''} to=${(name) => link('coupons/', { state: name || null })} />
+			<${Asked} of=${issued}>${(data) => html`<${Table} label="Codes" columns=${CODES} rows=${data.results} keyOf=${(row) => row.code}
+				empty=${html`<${Empty} title="No codes here">${query.state ? 'None is in this state.' : 'A code is made when a message with a discount is sent.'}<//>`} />
+				<${Pager} data=${data} shown=${data.results.length} label="codes" />`}<//>
+		<//>
+	<//>`;
+}
+
+const PARTS = { consents: Consents, coupons: Coupons, suppressions: Suppressions };
+export default ({ path, query }) => html`<${PARTS[path.split('/')[0]]} query=${query} />`;

@@ -21,9 +21,6 @@
 		const mail = new DOMParser().parseFromString(event.data.html, 'text/html');
 		for (const element of mail.querySelectorAll('script, base, meta[http-equiv], link, iframe, frame, object, embed, form, img[width="1"][height="1"]'))
 			element.remove();
-		// the one that counts who opens a mail: nobody does here
-		for (const image of mail.querySelectorAll('img[width="1"]'))
-			image.remove();
 		if (event.data.images === false)
 			withoutPictures(mail);
 		for (const name of mail.documentElement.getAttributeNames())

@@ -294,7 +294,7 @@ function Next({ order, why, messages }) {
 // A message as it would be sent now, in a frame of its own.
 
 // html: a mail's, whose scripts never run and which asks nobody but the shop's image hosts
-function MailFrame({ content, title = 'The mail' }) {
+export function MailFrame({ content, images, title = 'The mail' }) {
 	const frame = useRef();
 	const [height, setHeight] = useState(320);
 	const [ready, setReady] = useState(false);
@@ -307,7 +307,7 @@ function MailFrame({ content, title = 'The mail' }) {
 		addEventListener('message', hear);
 		return () => removeEventListener('message', hear);
 	}, []);
-	useEffect(() => { if (ready) frame.current.contentWindow.postMessage({ html: content }, '*'); }, [ready, content]);
+	useEffect(() => { if (ready) frame.current.contentWindow.postMessage({ html: content, images }, '*'); }, [ready, content, images]);
 	return html`<iframe ref=${frame} class="mail" src="frame.html" title=${title} tabindex="0" style=${{ height: `${height}px` }}></iframe>`;
 }
 

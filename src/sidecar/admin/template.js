@@ -1,11 +1,11 @@
 // The texts of messages: the list, and one text with the mail that it makes beside it.
 import { html, useState, useEffect, useRef } from './vendor/preact.js';
-import { get, may, send, useGet } from './api.js';
+import { may, send, useGet } from './api.js';
 import { link, go, setQuery } from './route.js';
 import { money, number, person } from './format.js';
-import { useShop } from './one_shop.js';
-import { announce, Asked, Choice, confirm, Empty, Field, Notice, Page, Pill, ProblemNotice, Section, Switch, Table, Tabs } from './ui.js';
-import { campaignName, SaveBar, templateName, textOf, useDraft } from './campaign_parts.js';
+import { announce, Asked, Choice, confirm, Empty, Field, Notice, Page, ProblemNotice, Section, Switch, Table, Tabs, useShop } from './ui.js';
+import { MailFrame } from './order.js';
+import { campaignName, SaveBar, templateName, textOf, useDraft } from './campaigns.js';
 
 const FIELDS = [
 	['subject', 'Subject', 'What the list of mails shows.'],
@@ -69,26 +69,6 @@ function useRendered(template, body) {
 	return state;
 }
 
-// A document of its own, in which no script of a mail ever runs.
-function Frame({ code, images, label }) {
-	const at = useRef();
-	const latest = useRef();
-	latest.current = { html: code, images };
-	const post = () => at.current && at.current.contentWindow.postMessage(latest.current, '*');
-	const [height, setHeight] = useState(420);
-	useEffect(() => {
-		const hear = (event) => {
-			if (!at.current || event.source !== at.current.contentWindow || !event.data) return;
-			if (event.data.frame === 'ready') post();
-			if (event.data.frame === 'height') setHeight(Math.min(4000, Math.max(200, Number(event.data.height) || 0)));
-		};
-		addEventListener('message', hear);
-		return () => removeEventListener('message', hear);
-	}, []);
-	useEffect(post, [code, images]);
-	return html`<iframe ref=${at} src="frame.html" title=${label} style=${{ height: `${height}px` }}></iframe>`;
-}
-
 function Preview({ of, tab, width, images }) {
 	const { mail, problem } = of;
 	if (problem) return html`<${ProblemNotice} problem=${problem} />`;
@@ -97,7 +77,7 @@ function Preview({ of, tab, width, images }) {
 	return html`<div class="mail">
 		<dl class="mail-head"><dt>From</dt><dd class="wrap">${mail.sender}</dd><dt>Subject</dt><dd class="wrap"><b>${mail.subject}</b></dd></dl>
 		${tab === 'text' ? html`<pre class="mail-text" tabindex="0" aria-label="Plain text">${mail.text}</pre>`
-		: html`<div class=${`mail-frame ${width}`}><${Frame} code=${mail.html} images=${images} label=${`The mail, ${width === 'phone' ? 'as on a phone' : 'as on a desktop'}`} /></div>`}
+		: html`<div class=${`mail-frame ${width}`}><${MailFrame} content=${mail.html} images=${images} /></div>`}
 	</div>`;
 }
 
