@@ -123,6 +123,7 @@ async function byKeyboard(page) {
   await bar(page).getByRole('button', { name: /^Save/ }).focus();
   await page.keyboard.press('Enter');
   await dialog(page).waitFor();
+  await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await await_(async () => (await bar(page).count()) === 0, 'it is saved');
   is(steps(), '1 1h cart_abandoned 2v, 3 24h cart_reminder 2v, 4 72h cart_offer 10 %', 'saved without a mouse');

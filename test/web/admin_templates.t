@@ -46,7 +46,7 @@ async function write(page) {
   await field(page, 'Headline').fill('Hello {{customer_name}} <script>document.title = "bad"</script><b>x</b>');
   await shows(page, 'Hello Jane Doe <script>');
   ok(true, 'it follows what is typed, and tags stay text');
-  is(await mail(page).locator('script').count(), 1, 'there is one script in the frame, which is ours');
+  is(await mail(page).locator('script').count(), 0, 'there is no script in the mail');
   is(await page.title(), 'Cart reminder · Incomplete orders', 'and no other ran');
   await field(page, 'Subject').fill('Still there, {{customer_name}}?');
   await await_(async () => /Still there, Jane Doe\?/.test(await page.locator('.mail-head').innerText()), 'the subject follows');
@@ -131,10 +131,9 @@ async function test(page, server) {
   const got = JSON.parse(execFileSync('/usr/bin/python3', ['-c', `import email, email.policy, json, sys
 m = email.message_from_binary_file(open(sys.argv[1], 'rb'), policy=email.policy.default)
 print(json.dumps({'to': m['To'], 'subject': m['Subject'], 'text': m.get_body(('plain',)).get_content(), 'html': m.get_body(('html',)).get_content()}))`, file], { encoding: 'utf8' }));
-  is(`${got.to} ${got.subject}`, 'maria@shop-team.example Test für Jane Doe: 10 € & <b>mehr</b>', 'what is not saved yet is in the mail that a mail server got');
+  is(`${got.to} ${got.subject}`, 'Jane Doe <maria@shop-team.example> Test für Jane Doe: 10 € & <b>mehr</b>', 'what is not saved yet is in the mail that a mail server got');
   ok(/Ihre Bestellung wartet/.test(got.html) && got.text.length > 200, 'in both parts');
   is(saved('own', 'payment_reminder', 'de'), 'f', 'and nothing was saved');
-  await field(page, 'Address').fill('maria@shop-team.example\u0000'.replace('\u0000', ''));
   await look(page, 'text-test', { themes: ['light'] });
   await bar(page).getByRole('button', { name: 'Discard' }).click();
 }

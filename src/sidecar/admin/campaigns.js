@@ -446,7 +446,6 @@ const Rules = ({ of }) => html`<dl class="facts">
 	<dt>At most</dt><dd>${plural(of.cap_per_episode, 'message')} for one abandonment, ${number(of.cap_per_person)} to one person in 30 days${seconds(of.min_gap) > 0 ? `, ${spanWords(seconds(of.min_gap))} apart` : ''}</dd>
 	<dt>Held out</dt><dd>${Number(of.holdout) > 0 ? `${number(Number(of.holdout) * (Number(of.holdout) <= 1 ? 100 : 1))} % get nothing, so that the effect can be measured` : 'nobody'}</dd>
 	<dt>Excluded</dt><dd>${of.exclusions && Object.keys(of.exclusions).length ? Object.entries(of.exclusions).map(([name, value]) => `${name.replace(/_/g, ' ')}: ${Array.isArray(value) ? value.join(', ') : value}`).join('; ') : 'nobody'}</dd>
-	<dt>Never</dt><dd>who ordered meanwhile, unsubscribed or complained, and carts of which nothing can be sold</dd>
 </dl>`;
 
 const HORIZONS = [['24', 'Next 24 hours'], ['72', 'Next 3 days'], ['168', 'Next 7 days']];
@@ -539,10 +538,7 @@ function One({ params }) {
 			${campaign.missing && html`<${Notice} kind="warn"><${Missing} missing=${campaign.missing} /><//>`}
 			<div class="split">
 				<${Editor} campaign=${campaign} variants=${variants.data.results} coupons=${coupons.data.results} texts=${texts.data.results} settings=${settings.data} statistics=${statistics.data ? statistics.data.results : []} shop=${shop} reload=${of.reload} />
-				<div>
-					<${Section} title="Rules for everybody" actions=${html`<a href=${link('shop/')}>Change</a>`}><${Rules} of=${settings.data} /><//>
-					${coupons.data.results.some((row) => row.campaign === name) && html`<${Section} title="Discounts" actions=${html`<a href=${link('coupons/')}>What went out</a>`}><ul>${coupons.data.results.filter((row) => row.campaign === name).map((row) => html`<li key=${row.step}>Step ${row.step}: ${couponWords(row)}</li>`)}</ul><//>`}
-				</div>
+				<${Section} title="Rules for everybody" actions=${html`<a href=${link('shop/')}>Change</a>`}><${Rules} of=${settings.data} /><//>
 			</div>
 			<${Planned} campaign=${campaign} />`)}<//>
 	<//>`;
