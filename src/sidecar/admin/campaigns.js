@@ -1,12 +1,12 @@
 // Campaigns: whether they are on, what they send when, and what came of it; one campaign's
 // sequence, to be edited; who gets what. And what texts and coupons have in common with it.
 import { html, useState, useEffect, useRef } from './vendor/preact.js';
-import { get, may, send, useGet } from './api.js';
+import { get, send, useGet } from './api.js';
 import { guardLeaving, link } from './route.js';
 import { money, number, percent, plural, today } from './format.js';
-import { Ago, announce, Asked, Choice, confirm, dialog, Empty, Field, Notice, Page, Pill, ProblemNotice, Section, Switch, Table, Term, useShop } from './ui.js';
-import { whyWords } from './order.js';
-import { compare, Lift, Whisker, wilson } from './charts.js';
+import { Ago, announce, Asked, Choice, confirm, dialog, Empty, Field, Notice, Page, ProblemNotice, Section, Switch, Table, Term, useShop } from './ui.js';
+import { reasonWords } from './words.js';
+import { compare, Lift, Whisker, wilson } from './overview.js';
 
 const UNITS = { minutes: 60, hours: 3600, days: 86400 };
 const UNIT_CHOICES = Object.keys(UNITS).map((unit) => [unit, unit]);
@@ -60,7 +60,7 @@ export const couponWords = (coupon) => {
 // ---------------------------------------------------------------------------
 // Results
 
-const COUNTS = ['sent', 'opened', 'clicked', 'converted', 'held_out', 'unsubscribed'];
+const COUNTS = ['sent', 'opened', 'clicked', 'converted', 'held_out'];
 // Rows of statistics_by_campaign() as one: counts added, revenue by currency.
 function total(rows) {
 	const all = Object.fromEntries(COUNTS.map((name) => [name, rows.reduce((sum, row) => sum + Number(row[name] || 0), 0)]));
@@ -119,9 +119,6 @@ export function SaveBar({ dirty, busy, note, onSave, onDiscard, label = 'Save' }
 const SETTING_WORDS = { from_email: 'the address of the sender', base_url: 'the address of the pages behind the links', postal_address: 'the postal address, which the law asks for in every mail' };
 const Missing = ({ missing }) => html`<p>No mail can leave: the shop lacks ${missing.map((name, i) => html`${i ? (i === missing.length - 1 ? ' and ' : ', ') : ''}<strong>${SETTING_WORDS[name] || name}</strong>`)}. <a href=${link('shop/')}>Set it in the shop's settings</a></p>`;
 
-// ---------------------------------------------------------------------------
-// The list
-
 const campaignsOf = (rows) => {
 	const all = new Map();
 	for (const row of rows) {
@@ -141,7 +138,7 @@ function Forecast({ of }) {
 	const some = of.mailed > 0;
 	const skipped = of.reasons.filter(({ action }) => action === 'skipped');
 	return html`<p><strong>${some ? `${plural(of.mailed, 'person', 'people')} would get a mail` : 'Nobody would get a mail'}</strong> within the next 24 hours${skipped.length ? html`, ${plural(of.total - of.mailed, 'person', 'people')} would not:` : '.'}</p>
-		${skipped.length > 0 && html`<ul class="reasons">${skipped.map(({ reason, n }) => html`<li key=${reason}><span class="number">${number(n)}</span> ${whyWords(reason)}</li>`)}</ul>`}`;
+		${skipped.length > 0 && html`<ul class="reasons">${skipped.map(({ reason, n }) => html`<li key=${reason}><span class="number">${number(n)}</span> ${reasonWords(reason)}</li>`)}</ul>`}`;
 }
 
 function Switching({ campaign, close }) {
@@ -189,7 +186,6 @@ async function switchCampaign(campaign) {
 }
 
 function OnOff({ campaign, onDone }) {
-	if (!may('enable_campaign')) return html`<${Pill} state=${campaign.enabled ? 'recovered' : 'off'} label=${campaign.enabled ? 'On' : 'Off'} title=" " />`;
 	const flip = async (event) => {
 		event.preventDefault();
 		if (await switchCampaign(campaign)) onDone();
@@ -235,10 +231,10 @@ function List() {
 	const shop = useShop();
 	const days = { start_date: today(-29), end_date: today() };
 	const campaigns = useGet(shop && 'campaigns/');
-	const texts = useGet(shop && may('list_templates') ? 'templates/' : null);
+	const texts = useGet(shop && 'templates/');
 	const statistics = useGet(shop && 'incomplete-orders/statistics_by_campaign/', days);
 	const whole = useGet(shop && 'incomplete-orders/statistics/', { start_date: today(-89), end_date: today() });
-	return html`<${Page} title="Campaigns" actions=${may('list_templates') && html`<a role="button" class="outline secondary" href=${link('templates/')}>Texts</a>`}>
+	return html`<${Page} title="Campaigns" actions=${html`<a role="button" class="outline secondary" href=${link('templates/')}>Texts</a>`}>
 		<${Asked} of=${campaigns} height="20rem">${(data) => {
 			const list = campaignsOf(data.results);
 			const missing = list.find((one) => one.missing);
@@ -258,9 +254,6 @@ function List() {
 
 let made = 0;
 const plain = (value) => String(Number(value));
-
-// ---------------------------------------------------------------------------
-// What the server has, as the editor has it; and back
 
 function draftOf(campaign, variants, coupons) {
 	const of = (rows, step) => rows.filter((row) => row.campaign === campaign.campaign && row.step === step.step);
@@ -455,7 +448,7 @@ function Planned({ campaign, texts }) {
 	const [at, setAt] = useState('');
 	useEffect(() => setAt(new Date(Date.now() + hours * 3600000).toISOString()), [hours, turn]);
 	const of = useGet(!at ? null : `campaigns/${campaign.campaign}/preview/`, { at, page_size: 100, not_older_than: campaign.enabled ? null : '1 day' });
-	const outcome = (row) => (row.action === 'skipped' ? html`<span class="soft">Nothing: ${whyWords(row.reason)}</span>` : row.reason ? html`Mail <span class="soft">(${whyWords(row.reason)})</span>` : 'Mail');
+	const outcome = (row) => (row.action === 'skipped' ? html`<span class="soft">Nothing: ${reasonWords(row.reason)}</span>` : row.reason ? html`Mail <span class="soft">(${reasonWords(row.reason)})</span>` : 'Mail');
 	const columns = [
 		{ name: 'recipient', label: 'Who', render: (row) => html`<a class="wrap" href=${link(`orders/${row.order_id}/`)}>${row.recipient || 'No address'}</a>` },
 		{ name: 'due_at', label: 'When', render: (row) => html`<${Ago} at=${row.due_at} />` },
@@ -502,11 +495,10 @@ function Editor({ campaign, variants, coupons, texts, settings, statistics, shop
 	};
 	const rowsOf = (step) => statistics.filter((row) => row.campaign === campaign.campaign && row.step === step.step);
 	const wrong = Object.keys(faults).length;
-	const read = !may('save_campaign');
 	return html`
 		${kept && html`<${Notice} title="Your unsaved changes are here again.">They were kept in this tab. <button type="button" class="link" onClick=${discard}>Throw them away</button><//>`}
 		${problem && !problem.field && html`<${ProblemNotice} problem=${problem} />`}
-		<fieldset class="flow-all" disabled=${read}><legend class="hidden">Sequence</legend>
+		<fieldset class="flow-all"><legend class="hidden">Sequence</legend>
 		<ol class="flow" ref=${list}>
 			<li class="start"><span>${KIND_WORDS[campaign.campaign] ? KIND_WORDS[campaign.campaign][0] : 'Abandoned'}</span><small>no activity for ${spanWords(seconds(settings.cut_off))}</small></li>
 			${draft.map((step, i) => [

@@ -299,7 +299,7 @@ function Hours({ rows, name, colour, what }) {
 
 const z2 = 1.959963984540054 ** 2;
 // Wilson's score interval of a share, at 95 %.
-function wilson(part, whole) {
+export function wilson(part, whole) {
 	if (!(whole > 0)) return null;
 	const p = part / whole;
 	const spread = Math.sqrt((z2 * (p * (1 - p) + z2 / (4 * whole))) / whole);
@@ -313,7 +313,7 @@ const points = (value) => `${value > 0 ? '+' : value < 0 ? '−' : ''}${number(M
 const nameOf = (row) => (row.campaign ? `${row.campaign}, step ${row.step}` : 'By hand') + (row.variant ? `, variant ${row.variant}` : '');
 
 // What the variants of one step say about each other, in words.
-function compare(rows) {
+export function compare(rows) {
 	const able = rows.filter(({ sent }) => sent > 0).map((row) => ({ row, ...wilson(row.converted, row.sent) })).sort((a, b) => b.p - a.p);
 	if (able.length < 2) return null;
 	const [best, next] = able;
@@ -324,7 +324,7 @@ function compare(rows) {
 }
 
 // A share with its interval, on the scale 0 to most.
-function Whisker({ it, most, colour = 'converted' }) {
+export function Whisker({ it, most, colour = 'converted' }) {
 	if (!it) return html`<span class="soft">none sent</span>`;
 	const x = (value) => `${Math.max(0, Math.min(100, (100 * value) / most))}%`;
 	return html`<span class="whisker" data-colour=${colour} title=${`${percent(it.p)}, 95 % certain between ${percent(it.low)} and ${percent(it.high)}`}><i style=${{ left: x(it.low), width: `${Math.min(100, (100 * (it.high - it.low)) / most)}%` }}></i><b style=${{ left: x(it.p) }}></b></span>`;
@@ -343,7 +343,7 @@ function Campaigns({ rows, money }) {
 }
 
 // The lift of statistics(): of messages against none.
-function Lift({ of }) {
+export function Lift({ of }) {
 	if (of.lift === null) {
 		return html`<p class="lift"><b>What would have come back anyway is not known yet</b><br />${of.lift_reason === 'several shops'
 			? 'There is no lift over several shops, because they may hold out different shares. Choose one shop.'

@@ -47,7 +47,7 @@ function List({ texts, reload }) {
 		{ name: 'locales', label: 'Languages', render: (row) => row.all.map(({ locale, own }) => html`<span class="tag" data-own=${own ? '' : null} title=${own ? 'Your own text' : 'As it comes with the program'}>${locale}${own ? ', yours' : ''}</span> `) },
 		{ name: 'steps', label: 'Sent by', render: (row) => usedBy(row.shown.steps).join('; ') || html`<span class="soft">by hand only</span>` },
 	];
-	return html`<${Page} title="Texts" actions=${may('save_template') && html`<button type="button" onClick=${create}>New text</button>`}>
+	return html`<${Page} title="Texts" actions=${html`<button type="button" onClick=${create}>New text</button>`}>
 		<p class="note">What the messages say. The texts that come with the program are complete: change what you like, and go back at any time.</p>
 		<${Table} label="Texts" columns=${columns} rows=${rows} keyOf=${(row) => row.template} onOpen=${(row) => go(`templates/${row.template}/`)} />
 	<//>`;
@@ -118,7 +118,7 @@ function Fault({ fault, onGo }) {
 		${fault.line ? html` <button type="button" class="link" onClick=${onGo}>Line ${fault.line}, column ${fault.column}</button>.` : ''} ${fault.hint && fault.hint.length < 200 ? fault.hint : ''}`;
 }
 
-function Editor({ template, text, texts, shop, reload }) {
+function Editor({ template, text, shop, reload }) {
 	const { locale } = text;
 	const { draft, dirty, kept, change, discard } = useDraft(`text ${shop} ${template} ${locale}`, fieldsOf(text));
 	const [order, setOrder] = useState('');
@@ -135,7 +135,6 @@ function Editor({ template, text, texts, shop, reload }) {
 	const rendered = useRendered(template, body);
 	if (!draft) return null;
 	const faults = Object.fromEntries(((rendered.mail && rendered.mail.problems) || []).map((one) => [one.field, one]));
-	const read = !may('save_template');
 	const put = (name, value) => { setProblem(null); change({ ...draft, [name]: value }); };
 	const select = (fault) => {
 		const box = boxes.current[fault.field];
@@ -178,16 +177,14 @@ function Editor({ template, text, texts, shop, reload }) {
 		${problem && html`<${ProblemNotice} problem=${problem} />`}
 		<div class="text-editor">
 			<div class="card">
-				<fieldset disabled=${read}><legend class="hidden">Fields</legend>
-				${FIELDS.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} hint=${hint} problem=${faults[name] && html`<${Fault} fault=${faults[name]} onGo=${() => select(faults[name])} />`}>
+								${FIELDS.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} hint=${hint} problem=${faults[name] && html`<${Fault} fault=${faults[name]} onGo=${() => select(faults[name])} />`}>
 					${(ids) => (LONG[name]
 					? html`<textarea ...${ids} rows=${LONG[name]} value=${draft[name]} ref=${(box) => { boxes.current[name] = box; }} onFocus=${() => setLast(name)} onInput=${(event) => put(name, event.target.value)} />`
 					: html`<input type="text" ...${ids} value=${draft[name]} ref=${(box) => { boxes.current[name] = box; }} onFocus=${() => setLast(name)} onInput=${(event) => put(name, event.target.value)} />`)}<//>`)}
-				</fieldset>
-				${!read && html`<details class="variables"><summary>What a text can name</summary>
+				<details class="variables"><summary>What a text can name</summary>
 					<p class="note">Goes into “${FIELDS.find(([name]) => name === last)[1]}”, where the cursor is.</p>
-					<ul>${((variables.data || { results: [] }).results).filter(({ inside }) => !inside).map((one) => html`<li key=${one.name}><button type="button" class="outline secondary small" onClick=${() => insert(/text/.test(one.kind) ? one.name : `#${one.name}}}{{/${one.name}`)}>${one.name}</button> <small>${one.meaning}</small></li>`)}</ul></details>`}
-				${text.own && !read && html`<p><button type="button" class="link" onClick=${reset}>${texts.some((one) => one.locale === locale && one.own) ? 'Back to the text that comes with the program' : ''}</button></p>`}
+					<ul>${((variables.data || { results: [] }).results).filter(({ inside }) => !inside).map((one) => html`<li key=${one.name}><button type="button" class="outline secondary small" onClick=${() => insert(/text/.test(one.kind) ? one.name : `#${one.name}}}{{/${one.name}`)}>${one.name}</button> <small>${one.meaning}</small></li>`)}</ul></details>
+				${text.own && html`<p><button type="button" class="link" onClick=${reset}>Back to the text that comes with the program</button></p>`}
 			</div>
 			<div class="preview">
 				<section class="card" aria-label="Preview">
@@ -227,8 +224,8 @@ function One({ template, query, of, shop }) {
 	return html`<${Page} title=${templateName(template)}>
 		<p class="crumbs"><a href=${link('templates/')}>Texts</a> <span class="soft">${used.length ? `Sent by ${used.join('; ')}` : 'Sent by hand only'}</span></p>
 		<div class="row languages"><${Tabs} label="Languages" tabs=${texts.map(({ locale, own }) => ({ name: locale, label: `${languageName(locale)}${own ? ' (yours)' : ''}` }))} current=${text.locale} to=${(locale) => link(`templates/${template}/`, { locale })} />
-			${may('save_template') && html`<button type="button" class="link" onClick=${add}>Add a language</button>`}</div>
-		<${Editor} key=${`${template} ${text.locale}`} template=${template} text=${text} texts=${texts} shop=${shop} reload=${of.reload} />
+			<button type="button" class="link" onClick=${add}>Add a language</button></div>
+		<${Editor} key=${`${template} ${text.locale}`} template=${template} text=${text} shop=${shop} reload=${of.reload} />
 	<//>`;
 }
 
