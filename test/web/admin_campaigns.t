@@ -154,7 +154,7 @@ async function planned(page) {
   const [all, skipped] = sql("SELECT count(*) || ' ' || count(*) FILTER (WHERE action = 'skipped') FROM incomplete_orders.preview_recovery('default', now() + interval '7 days') WHERE campaign = 'cart'").split(' ').map(Number);
   is(await rows.count(), all, 'everybody whose step is due is there');
   is(await rows.filter({ hasText: 'Nothing: ' }).count(), skipped, 'and who gets nothing, with the reason');
-  ok(await rows.filter({ hasText: 'Held out' }).count() > 0, 'as somebody who is held out');
+  ok(await rows.filter({ hasText: 'holdout group' }).count() > 0, 'as somebody who is held out');
 }
 
 async function coupons(page) {

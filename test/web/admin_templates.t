@@ -136,6 +136,8 @@ print(json.dumps({'to': m['To'], 'subject': m['Subject'], 'text': m.get_body(('p
   is(saved('own', 'payment_reminder', 'de'), 'f', 'and nothing was saved');
   await look(page, 'text-test', { themes: ['light'] });
   await bar(page).getByRole('button', { name: 'Discard' }).click();
+  await await_(async () => (await bar(page).count()) === 0, 'it is thrown away');
+  is(await field(page, 'Subject').inputValue(), saved('subject', 'payment_reminder', 'de'), 'what was not saved is thrown away');
 }
 
 run(async () => {

@@ -161,12 +161,13 @@ function Editor({ template, text, shop, reload }) {
 		}
 		setBusy(false);
 	};
+	const builtIn = /^(cart|payment|partial)_(abandoned|reminder|final|offer)$/.test(template) && /^(en|de)$/.test(locale);
 	const reset = async () => {
-		if (!(await confirm({ title: 'Back to the text that comes with the program?', body: `Your own text in ${languageName(locale)} is deleted. Messages that wait are sent with the other one.`, action: 'Delete my text', danger: true }))) return;
+		if (!(await confirm({ title: builtIn ? 'Back to the text that comes with the program?' : 'Delete this text?', body: `Your own text in ${languageName(locale)} is deleted. Messages that wait are sent with ${builtIn ? 'the other one' : 'that of another language'}.`, action: 'Delete my text', danger: true }))) return;
 		try {
 			await send('DELETE', `templates/${encodeURIComponent(template)}/${locale}/`);
 			discard();
-			announce('The text is again as it came.', 'good');
+			announce(builtIn ? 'The text is again as it came.' : 'The text is deleted.', 'good');
 			reload();
 		} catch (failure) {
 			setProblem(failure);
@@ -184,7 +185,7 @@ function Editor({ template, text, shop, reload }) {
 				<details class="variables"><summary>What a text can name</summary>
 					<p class="note">Goes into “${FIELDS.find(([name]) => name === last)[1]}”, where the cursor is.</p>
 					<ul>${((variables.data || { results: [] }).results).filter(({ inside }) => !inside).map((one) => html`<li key=${one.name}><button type="button" class="outline secondary small" onClick=${() => insert(/text/.test(one.kind) ? one.name : `#${one.name}}}{{/${one.name}`)}>${one.name}</button> <small>${one.meaning}</small></li>`)}</ul></details>
-				${text.own && html`<p><button type="button" class="link" onClick=${reset}>Back to the text that comes with the program</button></p>`}
+				${text.own && html`<p><button type="button" class="link" onClick=${reset}>${builtIn ? 'Back to the text that comes with the program' : 'Delete this text'}</button></p>`}
 			</div>
 			<div class="preview">
 				<section class="card" aria-label="Preview">
