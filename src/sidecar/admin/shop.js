@@ -791,7 +791,7 @@ function Deliveries({ shop, hooks }) {
 		{ name: 'event', label: 'Event', render: (row) => html`<span><strong>${row.event}</strong>${row.order_id && html` <a href=${link(`orders/${row.order_id}/`)}>order</a>`}</span>` },
 		hooks.length > 1 && !webhook && { name: 'webhook', label: 'Webhook' },
 		{ name: 'status', label: 'State', render: (row) => html`<${Pill} state=${COLOURS[row.status]} label=${STATUSES[row.status]} />` },
-		{ name: 'answer', label: 'Answer', render: (row) => html`<span class="wrap">${row.http_status ? `HTTP ${row.http_status}` : ''}${row.problem && html` <small>${row.problem}</small>`}${!row.http_status && !row.problem && '–'}</span>` },
+		{ name: 'answer', label: 'Answer', render: (row) => (row.http_status || row.problem ? html`<span class="wrap">${row.http_status && `HTTP ${row.http_status}`} <small>${row.problem}</small></span>` : '') },
 		{ name: 'attempts', label: 'Attempts', align: 'right', hideSmall: true },
 		{ name: 'at', label: 'Happened', render: (row) => html`<${Ago} at=${row.at} />` },
 		{ name: 'due', label: 'Due', hideSmall: true, render: (row) => (row.status === 'queued' ? html`<${Ago} at=${row.due_at} />` : '–') },
