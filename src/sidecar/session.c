@@ -272,16 +272,26 @@ read_cookie(const Request *request, bool *said)
 	return value;
 }
 
-/* Empty: the browser forgets it. */
 static void
-set_cookie(const RestCall *call, const char *value)
+set_cookie_of(const RestCall *call, const char *path, const char *value)
 {
-	char	   *text = g_strdup_printf(COOKIE "=%s; Path=%s%s; HttpOnly; SameSite=Strict%s", value, *call->rest->prefix != '\0' ? call->rest->prefix : "/",
-									   *value == '\0' ? "; Max-Age=0" : "", proxy_is_https(call->rest->proxies, call->request) ? "; Secure" : "");
+	char	   *text = g_strdup_printf(COOKIE "=%s; Path=%s%s; HttpOnly; SameSite=Strict%s", value, path, *value == '\0' ? "; Max-Age=0" : "",
+									   proxy_is_https(call->rest->proxies, call->request) ? "; Secure" : "");
 
 	http_add_header(call->request, "Set-Cookie", text);
 	explicit_bzero(text, strlen(text));
 	g_free(text);
+}
+
+/* Empty: the browser forgets it.  One that was set before there was a prefix would come as well: it goes. */
+static void
+set_cookie(const RestCall *call, const char *value)
+{
+	bool		below = *call->rest->prefix != '\0';
+
+	set_cookie_of(call, below ? call->rest->prefix : "/", value);
+	if (below)
+		set_cookie_of(call, "/", "");
 }
 
 /* The session of the cookie, which may be over; NULL: none. */

@@ -194,6 +194,7 @@ with Server('--prefix=/shop', '--trusted-proxy=127.0.0.1') as server:
         return Browser(server, **headers).sign_in().headers['Set-Cookie'] or ''
 
     like(setting(), r'; Path=/shop; HttpOnly; SameSite=Strict$', 'prefix: the cookie is for what stands below it')
+    same(Browser(server).sign_in().headers.get_all('Set-Cookie')[1], f'{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict', 'prefix: one from before there was a prefix goes')
     like(Browser(server).sign_in(path='/shop' + ROOT + 'session/').headers['Set-Cookie'], 'Path=/shop;', 'prefix: ... also when the proxy passes it on')
     secure = {'X-Forwarded-Proto': 'https', 'Origin': f'https://{server.host}:{server.port}'}
     like(setting(**secure), r'; Path=/shop; HttpOnly; SameSite=Strict; Secure$', 'https: the cookie stays there')

@@ -697,6 +697,74 @@ def leaks(log):
     ok(not as_sql, "and never as SQL", *as_sql[:3])
 
 
+# ---------------------------------------------------------------------------
+# Who is signed in on the admin's pages?
+
+
+def sign_in(serve, role, word, headers=None, body=None):
+    """((status, headers, body), cookie, CSRF token)"""
+    answer = serve.ask("POST", f"{ROOT}session/", {"Origin": "http://shop.example", **(headers or {})}, body if body is not None else {"role": role, "password": word})
+    cookie = re.match(r"incomplete_orders_session=([\w-]{43});", answer[1].get("set-cookie", ""))
+    return answer, cookie and cookie[1], answer[0] == 200 and json.loads(answer[2])["csrf_token"]
+
+
+def sessions(serve, db):
+    _, north, token = sign_in(serve, *NORTH)
+    _, south, south_token = sign_in(serve, *SOUTH)
+    mine, theirs = SQL["north"][5], SQL["south"][5]
+
+    def ask(method, path, cookie=north, body=None, **headers):
+        return serve.ask(method, path if path.startswith("/") else ROOT + path, {"Cookie": f"incomplete_orders_session={cookie}", "Origin": "http://shop.example", "X-CSRF-Token": token,
+                                                                                   **{k.replace("_", "-"): v for k, v in headers.items()}}, body)
+
+    ok(north and south and north != south and ask("GET", f"incomplete-orders/{mine}/")[0] == 200, "two are signed in")
+    # --- another shop's, and another session's
+    for method, path, body in (("GET", f"incomplete-orders/{theirs}/", None), ("POST", f"incomplete-orders/{theirs}/notes/", {"note": "x"}), ("DELETE", f"incomplete-orders/{theirs}/", None),
+                               ("GET", "settings/?shop=south", None), ("PATCH", "settings/?shop=south", {"name": "x"})):
+        status, _, answer = ask(method, path, body=body)
+        ok(status in (403, 404) and b"south.example" not in answer, f"{method} {path[:20]} of the other shop: refused", status, answer)
+    ok(ask("POST", f"incomplete-orders/{mine}/notes/", body={"note": "x"}, X_CSRF_Token=south_token)[0] == 403, "the other session's token: 403")
+    ok(ask("POST", f"incomplete-orders/{mine}/notes/", cookie=south, body={"note": "x"})[0] == 403, "the other session's cookie with this one's token: 403")
+    ok(ask("PUT", "cart/", body={"items": []})[0] == 401, "staff's cookie opens no page of a shop")
+    # --- a read that would write
+    for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
+        ask("GET", f"incomplete-orders/{mine}/", **{name: "DELETE", "X-CSRF-Token": ""})
+        ask("POST", f"incomplete-orders/{mine}/?_method=DELETE", **{name: "DELETE", "X-CSRF-Token": ""})
+    ok(db.execute("SELECT count(*) FROM incomplete_orders.open_orders WHERE id = %s", (mine,)).fetchone()[0] == 1, "no header makes a write of a read")
+    for headers in ({"Origin": "http://shop.example.evil.example"}, {"Origin": "http://shop.example@evil.example"}, {"Origin": "http://shop.example:80.evil.example"}, {"Origin": "shop.example"}, {"Origin": "://"},
+                    {"Origin": "http://evil.example http://shop.example"}, {"Origin": "http://evil.example", "X-Forwarded-Host": "evil.example"}, {"Origin": "http://evil.example", "Forwarded": "host=evil.example"},
+                    {"Origin": "http://evil.example", "Referer": "http://shop.example/"}, {"Sec-Fetch-Site": "same-origin, cross-site"}, {"Sec-Fetch-Site": ""}):
+        ok(ask("POST", f"incomplete-orders/{mine}/notes/", body={"note": "x"}, **headers)[0] in (400, 403), f"a write with {headers}: refused")
+    ok(not db.execute("SELECT count(*) FROM incomplete_orders.order_notes").fetchone()[0], "none of them has written")
+    # --- cookies
+    for value in ("", "A" * 43, north[:-1], north + "=", north.swapcase(), "../../etc/passwd", "' OR 1=1 --", "%s" * 20, "A" * 8000, "\x7f\x80", f"{north}; incomplete_orders_session={south}", f"{south}, incomplete_orders_session={north}"):
+        ok(ask("GET", ORDERS, cookie=value)[0] in (400, 401, 413, 431), f"cookie {value[:40]!r}: refused")
+    guesses = [ask("GET", ORDERS, cookie=base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("="))[0] for _ in range(200)]
+    ok(set(guesses) == {401}, "two hundred guesses: 401", set(guesses))
+    ok(ask("GET", ORDERS, Cookie=f"{'a=b; ' * 50}incomplete_orders_session={north}")[0] == 200, "among fifty others")
+    ok(ask("GET", ORDERS, Cookie=f"{'a=b; ' * 500}incomplete_orders_session={north}")[0] in (0, 200, 400, 413, 431), "among five hundred others")
+    # --- signing in
+    for role, word in (("attacked_north user=above", "north-word"), ("host=evil dbname=x", "x"), ("attacked_north\nuser=above", "x"), ("attacked_north\u0000above", "north-word"), ("postgres", ""), ("postgres", "postgres"),
+                       ("' OR 1=1 --", "x"), ("attacked_north", "north-word' "), ("above", "above-word"), ("trusted", "x"), ("asleep", "asleep-word"), ("nobody", "nobody-word")):
+        answer, cookie, _ = sign_in(serve, role, word)
+        ok(answer[0] in (400, 401, 403, 422, 429) and cookie is None, f"signing in as {role!r}: refused", answer)
+    for body in (b"", b"{", b"[]", b"null", b'{"role": "a"}', b'{"role": 1, "password": 2}', b"[" * 8000, b'{"role": "a", "password": "b", "role": "c"}', b'{"role":"\xff","password":"x"}', b"role=a&password=b", b"A" * 20000):
+        answer, cookie, _ = sign_in(serve, None, None, body=body)
+        ok(400 <= answer[0] < 500 and cookie is None, f"signing in with {body[:30]!r}: refused", answer)
+    for shop in ("'", "%27%20OR%201=1", "%00", "south", "*'%20--"):
+        status, _, answer = ask("GET", f"session/?shop={shop}")
+        ok(status in (200, 400) and b"South" not in answer, f"the session of shop {shop}: nothing of others", status, answer)
+    # --- the pages
+    index = ask("GET", "/admin/")[2]
+    ok(b"<base href=" in index, "the page")
+    for path in ("/admin/assets/../../../../etc/passwd", "/admin/../../etc/passwd", "/admin//etc/passwd", "/admin/assets/%2e%2e/%2e%2e/etc/passwd", "/admin/assets/..%5c..%5cetc", "/admin/%00", "/admin/<script>alert(1)</script>",
+                 "/admin/\"><script>", "/admin/frame.html/../x", "/admin/frame.html?html=<script>", "http://evil.example/admin/", "/admin/assets/" + "a/" * 2000, "/admin/{prefix}@prefix@@assets@"):
+        status, headers, body = serve.ask("GET", path)
+        ok(status in (400, 404, 414, 431) or body == index or b"frame.js" in body, f"{path[:40]}: nothing but our own", status, body[:200])
+        ok("root:" not in body.decode("latin-1") and b"alert(1)" not in body and "evil" not in str(headers), f"{path[:40]}: and nothing of it comes back", body[:200], headers)
+    ok(ask("DELETE", "session/")[0] == 204 and ask("GET", ORDERS)[0] == 401, "signed out is out")
+
+
 def main():
     with psycopg.connect(autocommit=True) as db:
         prepare(db)
@@ -705,6 +773,8 @@ def main():
             for part in (smuggling, sizes, encodings, shops):
                 part(serve)
                 ok(serve.alive(), f"alive behind {part.__name__}")
+            sessions(serve, db)
+            ok(serve.alive(), "alive behind sessions")
         with Serve("--rate-per-key=0", "--rate-per-session=0", "--rate-per-address=0") as serve:
             for part in (pages, tokens, rotation):
                 part(serve, db)
