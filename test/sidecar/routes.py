@@ -288,7 +288,7 @@ SCENARIOS = {
     "identify_session": lambda: good(body={"customer_id": "victim-x"}, session_id=session_of(cart())),
     "list_items": lambda: good(query={"product": "MUG", "page_size": 3}),
     "list_events": lambda: good(query={"action": "created,abandoned", "start_date": "2020-01-01", "page_size": 3}),
-    "list_messages": lambda: good(query={"status": "sent,queued", "email_type": "abandoned_cart"}),
+    "list_messages": lambda: good(query={"status": "sent,queued", "email_type": "abandoned_cart", "campaign": "cart", "variant": "b", "recipient": "a@example.com"}),
     "show_message": lambda: good(message_id=message("queued")),
     "send_recovery_emails": lambda: good(body={"hours_after": 1, "dry_run": True}),
     "preview_recovery": lambda: good(query={"at": "2999-01-01T00:00:00Z"}),
@@ -807,6 +807,8 @@ def try_mail():
     row = get(f"/recovery-emails/{sent['message_id']}/")
     same((row["order_id"], row["status"], row["subject"], row["sent_at"]), (order, "queued", "Still there", None), "what is queued is not called sent")
     same([m["message_id"] for m in get("/recovery-emails/", incomplete_order=order)["results"]], [sent["message_id"]], "the list of an order's messages")
+    same([m["message_id"] for m in get("/recovery-emails/", recipient=row["recipient"].upper(), page_size=1)["results"]], [sent["message_id"]], "messages by recipient, in any case")
+    same(get("/recovery-emails/", recipient=row["recipient"], campaign="nothing")["results"], [], "and by campaign")
     post(f"/incomplete-orders/{order}/dismiss/", {"reason": "no"})
     why = [w["reason"] for w in get(f"/incomplete-orders/{order}/why_not_sent/")["results"]]
     ok("dismissed" in why, "the ledger says why it was not sent", why)

@@ -146,7 +146,7 @@ INSERT INTO functions VALUES
 	('count_orders', 'shop status kind since until expired guest attempts search abandoned_since abandoned_until expires_since expires_until can_convert total_from total_to
 		currency step device source contactable outcome : count capped'),
 	('show_order', 'id'),
-	('list_messages', 'shop id message_id status message_type since until after page_size
+	('list_messages', 'shop id message_id status message_type since until after page_size campaign variant recipient
 		: message_id shop order_id episode campaign step ordinal variant status message_type template subject recipient queued_at due_at attempts sent_at
 		mail_message_id response reason delivered_at opened_at clicked_at replied_at bounced_at complained_at unsubscribed_at cursor'),
 	('list_events', 'shop id events since until after page_size
