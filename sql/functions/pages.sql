@@ -97,10 +97,13 @@ AS $$
 				AND ($10 IS NULL OR m.campaign = $10) AND ($11 IS NULL OR m.variant = $11) AND ($12 IS NULL OR lower(m.recipient COLLATE "C") = lower($12 COLLATE "C"))
 			UNION ALL
 			-- no index has the recipients: by the orders of that address
-			(SELECT m FROM incomplete_orders._roots_of_email(v.shop_id, $12) r JOIN incomplete_orders.messages m ON m.shop_id = v.shop_id AND m.root_id = r.root_id
-			 WHERE $12 IS NOT NULL AND $2 IS NULL AND $3 IS NULL AND m.id < c.below AND m.id >= c.above AND ($4 IS NULL OR m.status = ANY ($4)) AND ($5 IS NULL OR m.message_type = $5)
-				AND ($10 IS NULL OR m.campaign = $10) AND ($11 IS NULL OR m.variant = $11) AND ($12 IS NULL OR lower(m.recipient COLLATE "C") = lower($12 COLLATE "C"))
-			 ORDER BY m.id DESC LIMIT 200)
+			-- the inner one is found by nothing but the root
+			(SELECT k.m FROM incomplete_orders._roots_of_email(v.shop_id, $12) r CROSS JOIN LATERAL (
+				SELECT m FROM incomplete_orders.messages m WHERE m.shop_id = v.shop_id AND m.root_id = r.root_id OFFSET 0) k
+			 WHERE $12 IS NOT NULL AND $2 IS NULL AND $3 IS NULL AND (k.m).id < c.below AND (k.m).id >= c.above AND ($4 IS NULL OR (k.m).status = ANY ($4))
+				AND ($5 IS NULL OR (k.m).message_type = $5) AND ($10 IS NULL OR (k.m).campaign = $10) AND ($11 IS NULL OR (k.m).variant = $11)
+				AND lower((k.m).recipient COLLATE "C") = lower($12 COLLATE "C")
+			 ORDER BY (k.m).id DESC LIMIT 200)
 		) m
 		ORDER BY (m.m).id DESC LIMIT (SELECT c.page_size FROM c)
 	)
