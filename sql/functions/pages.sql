@@ -26,9 +26,9 @@ END
 $$;
 COMMENT ON FUNCTION incomplete_orders._read_cursor(text, text, integer) IS 'The parts of a cursor, null without one; checks the size of the page, too. 22023';
 
--- In a function of its own: the planner of every page would look at all its partitions.
+-- In a function of its own, planned once: the planner of every page would look at all partitions.
 CREATE FUNCTION incomplete_orders._roots_of_email(shop_id integer, email text) RETURNS TABLE (root_id uuid)
-LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER ROWS 5 SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER ROWS 5 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
