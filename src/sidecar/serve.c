@@ -81,7 +81,7 @@ static const OptionDef serve_options[] = {
 	{"staff-idle", 0, OPTION_SPAN, offsetof(ServeOptions, staff_idle), "TIME", "60s", 1, 3600,
 	"age at which a connection of staff ends"},
 	{"session-idle", 0, OPTION_SPAN, offsetof(ServeOptions, session_idle), "TIME", "30m", 1, 43200,
-	"time without a touch that signs staff out of the admin's pages"},
+	"silence that signs staff out of the admin's pages"},
 	{"session-most", 0, OPTION_SPAN, offsetof(ServeOptions, session_most), "TIME", "12h", 1, 43200,
 	"the same of a session in any case"},
 	{"prefix", 0, OPTION_TEXT, offsetof(ServeOptions, prefix), "PATH", NULL, 0, 0,
@@ -602,5 +602,5 @@ run_serve(const void *arg, Loop *loop)
 }
 
 const Command serve_command = {
-	"serve", "answers over HTTP: the links in messages, and the REST API", serve_options, sizeof(ServeOptions), run_serve
+	"serve", "answers over HTTP: links in messages, the REST API, the admin's pages", serve_options, sizeof(ServeOptions), run_serve
 };
