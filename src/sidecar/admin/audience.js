@@ -15,11 +15,11 @@ const WHY = {
 const SCOPES = { recovery: 'Reminders', all: 'Every message', data: 'Data only' };
 // What it means to write to somebody again, by why they are here.
 const LAW = {
-	unsubscribed: 'They objected to be mailed. Writing to them again is unlawful in most countries unless they agreed anew: record that agreement first.',
-	complaint: 'They called a message spam. Writing to them again is unlawful in most countries unless they agreed anew, and harms how mail servers see you.',
+	unsubscribed: 'They objected to be mailed. Writing to them again is unlawful in most countries unless they agreed anew.',
+	complaint: 'They called a message spam. Writing to them again is unlawful in most countries unless they agreed anew.',
 	not_me: 'They said that the cart is not theirs, and never agreed to anything. Write to them again only if they asked you to.',
 	erased: 'They asked to be forgotten (GDPR, article 17). Write to them again only if they agreed anew.',
-	hard_bounce: 'A mail server said that the address does not exist. Lift it only if you know that it does now: repeated bounces harm how mail servers see you.',
+	hard_bounce: 'A mail server said that the address does not exist. Lift it only if you know that it does now.',
 	suppressed: 'Somebody of your staff put it here. Ask them why before you lift it.',
 };
 const Hash = ({ person }) => html`<code title="A keyed hash of the address; the address itself is not kept here">${String(person).slice(0, 8)}</code>`;
@@ -52,7 +52,7 @@ function Suppressions({ query }) {
 		const known = query.email;
 		const values = await confirm({
 			title: known ? `Write to ${known} again?` : 'Let an address be mailed again', action: 'Lift it', danger: true,
-			body: html`<p>${row ? LAW[row.reason] || '' : 'Whoever unsubscribed or complained objected to be mailed. Writing to them again is unlawful in most countries unless they agreed anew.'}</p><p>${LIFTED}</p>`,
+			body: html`<p>${row ? LAW[row.reason] || '' : 'They objected to be mailed. Writing to them again is unlawful in most countries unless they agreed anew.'}</p><p>${LIFTED}</p>`,
 			fields: [...(known ? [] : [{ name: 'email', label: 'E-mail address', type: 'email', required: true, hint: row ? 'Only a hash is kept here: type the address to show that you know whom it is about.' : null }]),
 				{ name: 'agreed', label: 'I have a lawful reason: they agreed anew, or it was a mistake.', type: 'checkbox', required: true }],
 		});

@@ -96,7 +96,7 @@ export function useDraft(key, saved) {
 	const dirty = draft !== null && saved !== null && JSON.stringify(draft) !== is;
 	useEffect(() => {
 		if (!dirty) return undefined;
-		return guardLeaving(() => confirm({ title: 'Leave with unsaved changes?', body: 'They are kept in this tab, and are here again when you come back. Customers do not see them.', action: 'Leave', cancel: 'Stay' }));
+		return guardLeaving(() => confirm({ title: 'Leave with unsaved changes?', body: 'They are kept in this tab until you come back.', action: 'Leave', cancel: 'Stay' }));
 	}, [dirty]);
 	return {
 		draft,
@@ -167,7 +167,7 @@ function Switching({ campaign, close }) {
 	};
 	return html`<form onSubmit=${submit}>
 		<header><h2>${on ? 'Turn on' : 'Turn off'}: ${campaignName(campaign.campaign)}</h2></header>
-		${on && html`<${Choice} label="Who is mailed" hint="By when their cart was left. Nobody who left earlier is ever mailed by this campaign." value=${reach} options=${REACH} onChange=${setReach} />`}
+		${on && html`<${Choice} label="Who is mailed" hint="By when their cart was left; nobody earlier is ever mailed." value=${reach} options=${REACH} onChange=${setReach} />`}
 		${on && campaign.missing && html`<${Notice} kind="warn"><${Missing} missing=${campaign.missing} /><//>`}
 		<div aria-live="polite" aria-busy=${forecast || problem ? null : 'true'} class="forecast">${forecast && (on ? html`<${Forecast} of=${forecast} />`
 			: html`<p>${forecast.mailed > 0 ? html`<strong>${plural(forecast.mailed, 'person', 'people')}</strong> who would get a mail within the next 24 hours get none.` : 'Nobody would get a mail within the next 24 hours.'}</p>
@@ -240,7 +240,7 @@ function List() {
 			const missing = list.find((one) => one.missing);
 			return html`
 				${missing && html`<${Notice} kind="warn" title="One thing is missing before anything can be sent"><${Missing} missing=${missing.missing} /><//>`}
-				${!list.some(({ enabled }) => enabled) && html`<${Notice} title="All campaigns are off">Look at the first one, send yourself a test of its texts, and turn it on. Before anything is sent you see how many people would get a mail.<//>`}
+				${!list.some(({ enabled }) => enabled) && html`<${Notice} title="All campaigns are off">Look at the first one, send yourself a test of its texts, and turn it on.<//>`}
 				<div class="campaigns">${list.map((campaign) => html`<${Campaign} key=${campaign.campaign} campaign=${campaign} texts=${(texts.data || { results: [] }).results} statistics=${statistics} onDone=${campaigns.reload} />`)}</div>`;
 		}}<//>
 		<${Section} title=${html`<${Term} name="lift">Lift<//> of all campaigns`} note="The last 90 days.">
@@ -362,9 +362,9 @@ function Step({ step, i, count, draft, change, faults, texts, kind, currency, la
 			<header class="step-head"><h3>${name}</h3>
 				${step.coupon && html`<span class="tag">discount</span>`}${step.variants.length > 0 && html`<span class="tag">${plural(step.variants.length, 'variant')}</span>`}
 				<span class="step-tools">
-					<button type="button" class="plain" aria-label=${`${name}: earlier`} title="Earlier (Alt ↑)" disabled=${i === 0} onClick=${() => move(i - 1)}>↑</button>
-					<button type="button" class="plain" aria-label=${`${name}: later`} title="Later (Alt ↓)" disabled=${i === count - 1} onClick=${() => move(i + 1)}>↓</button>
-					<button type="button" class="plain" aria-label=${`Remove ${name}`} title="Remove" onClick=${remove}>×</button></span></header>
+					<button type="button" class="plain" aria-label=${`${name}: earlier`} title="Alt ↑" disabled=${i === 0} onClick=${() => move(i - 1)}>↑</button>
+					<button type="button" class="plain" aria-label=${`${name}: later`} title="Alt ↓" disabled=${i === count - 1} onClick=${() => move(i + 1)}>↓</button>
+					<button type="button" class="plain" aria-label=${`Remove ${name}`} onClick=${remove}>×</button></span></header>
 			<div class="fields">
 				<${Span} label="After the abandonment" value=${step.delay} problem=${faults[`${at}.delay`]} onChange=${(delay) => put({ delay })}
 					hint=${draft[i - 1] && !faults[`${at}.delay`] ? `${spanWords(secondsOf(step.delay) - secondsOf(draft[i - 1].delay))} after the step before` : null} />

@@ -8,11 +8,11 @@ import { MailFrame } from './order.js';
 import { campaignName, SaveBar, templateName, textOf, useDraft } from './campaigns.js';
 
 const FIELDS = [
-	['subject', 'Subject', 'What the list of mails shows.'],
+	['subject', 'Subject'],
 	['preheader', 'Preview line', 'Shown behind the subject by most mail programs.'],
 	['headline', 'Headline'],
 	['body', 'Text', 'An empty line begins a new paragraph. The lines of the cart come below it by themselves.'],
-	['button', 'Button', 'Leads back to the cart, or to the payment.'],
+	['button', 'Button'],
 	['footer', 'Footer', 'Why the person gets this mail. The way to unsubscribe and the postal address follow by themselves.'],
 ];
 const LONG = { body: 11, footer: 4 };
