@@ -144,7 +144,7 @@ function Control({ setting, ids, value, onChange }) {
 async function rotate(reload) {
 	const values = await confirm({
 		title: 'Make a new publishable key?',
-		body: 'Put the new key into the pages of the shop. The present one goes on working for as long as you say here, so that pages that are open or cached can still send their carts. One that is older stops at once.',
+		body: 'Put the new key into the pages of the shop. The present one goes on working for as long as you say here; one that is older stops at once.',
 		fields: [{ name: 'keep', label: 'The present key works for', value: '7 days', options: [['7 days', '7 days more'], ['1 day', '1 day more'], ['1 hour', '1 hour more'], ['30 days', '30 days more'], ['0', 'no time: it stops now']] }],
 		action: 'Make a new key',
 	});
@@ -285,8 +285,7 @@ function Members({ of, shop }) {
 // ---------------------------------------------------------------------------
 // Persons
 
-const TABLES = { open_orders: 'open orders', closed_orders: 'closed orders', orders: 'completed orders', messages: 'messages', suppressions: 'suppressions', consents: 'consents', order_notes: 'notes', order_changes: 'former values of edits', person_orders: 'links between carts and persons', coupon_persons: 'coupons' };
-const inWords = (table) => TABLES[table] || table.replace(/_/g, ' ');
+const inWords = (table) => table.replace(/_/g, ' ');
 const DID = { erase: 'emptied', delete: 'deleted', cancel: 'cancelled', suppress: 'suppressed', remove: 'taken out' };
 
 function saveFile(name, data) {
@@ -337,7 +336,7 @@ function Persons({ shop }) {
 		});
 	};
 	const rows = found && Object.entries(found.data).filter(([, value]) => Array.isArray(value) && value.length);
-	return html`<${Section} title="What is kept about a person" note="For the rights of access and of erasure. Named by the address, by the customer's number, or both. By the address alone the customers whose orders have it are included.">
+	return html`<${Section} title="What is kept about a person" note="Named by the address, the customer's number, or both. The address alone includes the customers whose orders have it.">
 		<form onSubmit=${look}><div class="row gap">
 			<${Field} label="E-mail" type="email" autocomplete="off" value=${email} onInput=${(event) => setEmail(event.target.value)} />
 			<${Field} label="Customer" autocomplete="off" value=${customer} onInput=${(event) => setCustomer(event.target.value)} />
@@ -694,7 +693,7 @@ function Secret({ close, name, secret, fresh }) {
 	return html`<form onSubmit=${(event) => { event.preventDefault(); close(); }}><header><h2>The secret of ${name}</h2></header>
 		<${Notice} kind="warn" title="It is shown this once">Keep it where that program keeps its secrets. Who has lost it needs a new one.<//>
 		<${Copy} text=${secret} block />
-		<p>Each delivery is signed with it, as Standard Webhooks say: <code>webhook-signature</code> is the HMAC with SHA-256 of <code>webhook-id.webhook-timestamp.body</code>.
+		<p>Each delivery is signed with it, as Standard Webhooks say.
 		${!fresh && ' For a day the former secret signs, too, so that you can change over without losing anything.'}</p>
 		<footer><button type="submit">I have kept it</button></footer></form>`;
 }
