@@ -1,2 +1,0 @@
-export * from './vendor/preact.js';
-export { useId } from './ui.js';
