@@ -1,12 +1,13 @@
 // Campaigns: whether they are on, what they send when, and what came of it; one campaign's
-// sequence, to be edited; who gets what. And what texts and coupons have in common with it.
-import { html, useState, useEffect, useRef } from './vendor/preact.js';
-import { get, send, useGet } from './api.js';
-import { guardLeaving, link } from './route.js';
-import { money, number, percent, plural, today } from './format.js';
-import { Ago, announce, Asked, Choice, confirm, dialog, Empty, Field, Notice, Page, ProblemNotice, Section, Switch, Table, Term, useShop } from './ui.js';
+// sequence, to be edited; who gets what. The texts that they send, and whom they reach.
+import { html, useEffect, useRef, useState } from './vendor/preact.js';
+import { get, may, send, useGet } from './api.js';
+import { go, guardLeaving, link, setQuery } from './route.js';
+import { exact, money, number, percent, person, plural, today } from './format.js';
+import { Ago, announce, Asked, Choice, confirm, dialog, Empty, Field, Notice, Page, Pager, Pill, ProblemNotice, Search, Section, Switch, Table, Tabs, Term, useShop } from './ui.js';
 import { reasonWords } from './words.js';
 import { compare, Lift, Whisker, wilson } from './overview.js';
+import { MailFrame } from './order.js';
 
 const UNITS = { minutes: 60, hours: 3600, days: 86400 };
 const UNIT_CHOICES = Object.keys(UNITS).map((unit) => [unit, unit]);
@@ -43,16 +44,16 @@ const KIND_WORDS = {
 	payment: ['Unpaid orders', 'Somebody ordered, and the payment failed or was not finished.'],
 	partial: ['Rest of an order', 'A part of an order is done, the rest is still open.'],
 };
-export const campaignName = (campaign) => (KIND_WORDS[campaign] || [campaign])[0];
-export const templateName = (template) => String(template).replace(/_/g, ' ').replace(/^./, (c) => c.toUpperCase());
+const campaignName = (campaign) => (KIND_WORDS[campaign] || [campaign])[0];
+const templateName = (template) => String(template).replace(/_/g, ' ').replace(/^./, (c) => c.toUpperCase());
 
 // The text that most people read: the shop's language first, then English.
-export const textOf = (texts, template, language = 'en') => {
+const textOf = (texts, template, language = 'en') => {
 	const own = texts.filter((text) => text.template === template);
 	return own.find(({ locale }) => locale === language) || own.find(({ locale }) => locale === language.split('-')[0]) || own.find(({ locale }) => locale === 'en') || own[0];
 };
 
-export const couponWords = (coupon) => {
+const couponWords = (coupon) => {
 	const value = coupon.kind === 'percentage' ? `${number(coupon.value)} %` : money(coupon.value, coupon.currency);
 	return `${value} off${Number(coupon.minimum_value) > 0 ? ` from ${money(coupon.minimum_value, coupon.currency)}` : ''}, valid for ${spanWords(seconds(coupon.valid_for))}`;
 };
@@ -82,7 +83,7 @@ const drafts = {
 	write: (key, value) => { try { value === null ? sessionStorage.removeItem(key) : sessionStorage.setItem(key, JSON.stringify(value)); } catch { /* then it is kept in this page alone */ } },
 };
 // saved: what the server has (null: not known yet). {draft, change, dirty, discard, kept}
-export function useDraft(key, saved) {
+function useDraft(key, saved) {
 	const [draft, set] = useState(null);
 	const [kept, setKept] = useState(false);
 	const is = JSON.stringify(saved);
@@ -108,7 +109,7 @@ export function useDraft(key, saved) {
 }
 
 // The bar that stands at the foot while something is not saved.
-export function SaveBar({ dirty, busy, note, onSave, onDiscard, label = 'Save' }) {
+function SaveBar({ dirty, busy, note, onSave, onDiscard, label = 'Save' }) {
 	if (!dirty) return null;
 	return html`<div class="save" role="region" aria-label="Unsaved changes"><span>${note || 'Not saved yet.'}</span>
 		<button type="button" class="outline secondary" onClick=${onDiscard}>Discard</button>
@@ -536,4 +537,381 @@ function One({ params }) {
 	<//>`;
 }
 
-export default ({ params }) => (params.campaign ? html`<${One} params=${params} />` : html`<${List} />`);
+// ---------------------------------------------------------------------------
+// The texts of messages: the list, and one text with the mail that it makes beside it.
+
+const FIELDS = [
+	['subject', 'Subject'],
+	['preheader', 'Preview line', 'Shown behind the subject by most mail programs.'],
+	['headline', 'Headline'],
+	['body', 'Text', 'An empty line begins a new paragraph. The lines of the cart come below it by themselves.'],
+	['button', 'Button'],
+	['footer', 'Footer', 'Why the person gets this mail. The way to unsubscribe and the postal address follow by themselves.'],
+];
+const LONG = { body: 11, footer: 4 };
+const fieldsOf = (text) => Object.fromEntries(FIELDS.map(([name]) => [name, text[name] || '']));
+const languageName = (locale) => { try { return new Intl.DisplayNames(undefined, { type: 'language' }).of(locale); } catch { return locale; } };
+const usedBy = (steps) => (steps || []).map((step) => { const [campaign, n, variant] = step.split(' '); return `${campaignName(campaign)}, step ${n}${variant ? ` (${variant})` : ''}`; });
+
+// ---------------------------------------------------------------------------
+// The list
+
+function TextList({ texts, reload }) {
+	const names = [...new Set(texts.map(({ template }) => template))];
+	const rows = names.map((template) => ({ template, all: texts.filter((text) => text.template === template), shown: textOf(texts, template) }));
+	const create = async () => {
+		const values = await confirm({
+			title: 'A new text', action: 'Create', body: 'It begins as a copy in every language, and is yours to change.',
+			fields: [{ name: 'template', label: 'Name', required: true, pattern: '[a-z][a-z0-9_]{0,62}', hint: 'Small letters, digits and _, as in cart_summer.' },
+				{ name: 'from', label: 'A copy of', options: names.map((name) => [name, templateName(name)]), value: names[0] }],
+		});
+		if (!values) return;
+		try {
+			for (const text of texts.filter(({ template }) => template === values.from)) await send('PUT', `templates/${encodeURIComponent(values.template)}/${text.locale}/`, fieldsOf(text));
+			go(`templates/${values.template}/`);
+		} catch (failure) {
+			announce(failure.detail || failure.title, 'bad');
+			reload();
+		}
+	};
+	const columns = [
+		{ name: 'template', label: 'Text', render: (row) => html`<a href=${link(`templates/${row.template}/`)}>${templateName(row.template)}</a>` },
+		{ name: 'subject', label: 'Subject', render: (row) => html`<span class="wrap">${row.shown.subject}</span>` },
+		{ name: 'locales', label: 'Languages', render: (row) => row.all.map(({ locale, own }) => html`<span class="tag" data-own=${own ? '' : null} title=${own ? 'Your own text' : 'As it comes with the program'}>${locale}${own ? ', yours' : ''}</span> `) },
+		{ name: 'steps', label: 'Sent by', render: (row) => usedBy(row.shown.steps).join('; ') || html`<span class="soft">by hand only</span>` },
+	];
+	return html`<${Page} title="Texts" actions=${html`<button type="button" onClick=${create}>New text</button>`}>
+		<p class="note">What the messages say. The texts that come with the program are complete: change what you like, and go back at any time.</p>
+		<${Table} label="Texts" columns=${columns} rows=${rows} keyOf=${(row) => row.template} onOpen=${(row) => go(`templates/${row.template}/`)} />
+	<//>`;
+}
+
+// ---------------------------------------------------------------------------
+// The mail
+
+function useRendered(template, body) {
+	const [state, set] = useState({ mail: null, problem: null, busy: true });
+	const key = JSON.stringify(body);
+	useEffect(() => {
+		let stale = false;
+		set((old) => ({ ...old, busy: true }));
+		const timer = setTimeout(() => send('POST', `templates/${encodeURIComponent(template)}/render/`, body)
+			.then((mail) => stale || set({ mail, problem: null, busy: false }), (problem) => stale || set((old) => ({ ...old, problem, busy: false }))), state.mail ? 300 : 0);
+		return () => { stale = true; clearTimeout(timer); };
+	}, [template, key]);
+	return state;
+}
+
+function Preview({ of, tab, width, images }) {
+	const { mail, problem } = of;
+	if (problem) return html`<${ProblemNotice} problem=${problem} />`;
+	if (!mail) return html`<div class="loading mail-frame" aria-busy="true"><span class="hidden">Loading</span></div>`;
+	if (mail.html === undefined) return html`<${Notice} kind="warn" title="No mail can be made of this.">${mail.problems.length ? 'What is wrong stands at the fields.' : mail.reason}<//>`;
+	return html`<div class="mail">
+		<dl class="mail-head"><dt>From</dt><dd class="wrap">${mail.sender}</dd><dt>Subject</dt><dd class="wrap"><b>${mail.subject}</b></dd></dl>
+		${tab === 'text' ? html`<pre class="mail-text" tabindex="0" aria-label="Plain text">${mail.text}</pre>`
+		: html`<div class=${`mail-frame ${width}`}><${MailFrame} content=${mail.html} images=${images} /></div>`}
+	</div>`;
+}
+
+function Test({ template, body, disabled }) {
+	const [to, setTo] = useState('');
+	const [said, setSaid] = useState(null);
+	const [busy, setBusy] = useState(false);
+	const submit = async (event) => {
+		event.preventDefault();
+		setBusy(true);
+		setSaid(null);
+		try {
+			setSaid(await send('POST', `templates/${encodeURIComponent(template)}/test/`, { ...body, to: to.trim() }));
+		} catch (problem) {
+			setSaid({ problem });
+		}
+		setBusy(false);
+	};
+	const WORDS = { sent: ['good', 'Sent.'], rejected: ['bad', 'The mail server refused it.'], deferred: ['warn', 'The mail server puts it off.'], untried: ['bad', 'The mail server could not be reached.'] };
+	return html`<${Section} title="Send yourself a test" note="What you see here, to your own mailbox. Nothing is counted, and its links lead nowhere.">
+		<form class="test" onSubmit=${submit}><${Field} label="Address" type="email" required autocomplete="email" value=${to} onInput=${(event) => setTo(event.target.value)} />
+			<button type="submit" class="outline" disabled=${busy || disabled} aria-busy=${busy ? 'true' : null}>Send a test</button></form>
+		<div aria-live="polite">${said && (said.problem ? html`<${ProblemNotice} problem=${said.problem} />` : html`<${Notice} kind=${WORDS[said.result][0]} title=${`${WORDS[said.result][1]} ${said.recipient}`}>${said.response}<//>`)}</div>
+	<//>`;
+}
+
+// ---------------------------------------------------------------------------
+// The editor
+
+// Where line and column are in a text.
+function offsetOf(value, line, column) {
+	const lines = value.split('\n');
+	return lines.slice(0, line - 1).reduce((sum, one) => sum + one.length + 1, 0) + column - 1;
+}
+
+function Fault({ fault, onGo }) {
+	return html`${fault.problem.replace(/^field "\w+" /, (found) => '').replace(/^./, (c) => c.toUpperCase())}.
+		${fault.line ? html` <button type="button" class="link" onClick=${onGo}>Line ${fault.line}, column ${fault.column}</button>.` : ''} ${fault.hint && fault.hint.length < 200 ? fault.hint : ''}`;
+}
+
+function TextEditor({ template, text, shop, reload }) {
+	const { locale } = text;
+	const { draft, dirty, kept, change, discard } = useDraft(`text ${shop} ${template} ${locale}`, fieldsOf(text));
+	const [order, setOrder] = useState('');
+	const [tab, setTab] = useState('html');
+	const [width, setWidth] = useState('desktop');
+	const [images, setImages] = useState(true);
+	const [problem, setProblem] = useState(null);
+	const [busy, setBusy] = useState(false);
+	const [last, setLast] = useState('body');
+	const boxes = useRef({});
+	const variables = useGet('templates/variables/');
+	const orders = useGet(may('list_orders') ? 'incomplete-orders/' : null, { status: 'abandoned', page_size: 20 });
+	const body = { locale, ...(order && { id: order }), fields: draft || fieldsOf(text) };
+	const rendered = useRendered(template, body);
+	if (!draft) return null;
+	const faults = Object.fromEntries(((rendered.mail && rendered.mail.problems) || []).map((one) => [one.field, one]));
+	const put = (name, value) => { setProblem(null); change({ ...draft, [name]: value }); };
+	const select = (fault) => {
+		const box = boxes.current[fault.field];
+		const from = offsetOf(box.value, fault.line, fault.column);
+		box.focus();
+		box.setSelectionRange(from, Math.max(from + 1, box.value.indexOf('}}', from) + 2));
+	};
+	const insert = (name) => {
+		const box = boxes.current[last];
+		const { selectionStart: from, selectionEnd: to, value } = box;
+		const tag = `{{${name}}}`;
+		put(last, value.slice(0, from) + tag + value.slice(to));
+		requestAnimationFrame(() => { box.focus(); box.setSelectionRange(from + tag.length, from + tag.length); });
+	};
+	const save = async () => {
+		setBusy(true);
+		setProblem(null);
+		try {
+			await send('PUT', `templates/${encodeURIComponent(template)}/${locale}/`, draft);
+			announce('The text is saved. Messages that wait are sent with it.', 'good');
+			reload();
+		} catch (failure) {
+			setProblem(failure);
+		}
+		setBusy(false);
+	};
+	const builtIn = /^(cart|payment|partial)_(abandoned|reminder|final|offer)$/.test(template) && /^(en|de)$/.test(locale);
+	const reset = async () => {
+		if (!(await confirm({ title: builtIn ? 'Back to the text that comes with the program?' : 'Delete this text?', body: `Your own text in ${languageName(locale)} is deleted. Messages that wait are sent with ${builtIn ? 'the other one' : 'that of another language'}.`, action: 'Delete my text', danger: true }))) return;
+		try {
+			await send('DELETE', `templates/${encodeURIComponent(template)}/${locale}/`);
+			discard();
+			announce(builtIn ? 'The text is again as it came.' : 'The text is deleted.', 'good');
+			reload();
+		} catch (failure) {
+			setProblem(failure);
+		}
+	};
+	return html`
+		${kept && html`<${Notice} title="Your unsaved changes are here again.">They were kept in this tab. <button type="button" class="link" onClick=${discard}>Throw them away</button><//>`}
+		${problem && html`<${ProblemNotice} problem=${problem} />`}
+		<div class="text-editor">
+			<div class="card">
+								${FIELDS.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} hint=${hint} problem=${faults[name] && html`<${Fault} fault=${faults[name]} onGo=${() => select(faults[name])} />`}>
+					${(ids) => (LONG[name]
+					? html`<textarea ...${ids} rows=${LONG[name]} value=${draft[name]} ref=${(box) => { boxes.current[name] = box; }} onFocus=${() => setLast(name)} onInput=${(event) => put(name, event.target.value)} />`
+					: html`<input type="text" ...${ids} value=${draft[name]} ref=${(box) => { boxes.current[name] = box; }} onFocus=${() => setLast(name)} onInput=${(event) => put(name, event.target.value)} />`)}<//>`)}
+				<details class="variables"><summary>What a text can name</summary>
+					<p class="note">Goes into “${FIELDS.find(([name]) => name === last)[1]}”, where the cursor is.</p>
+					<ul>${((variables.data || { results: [] }).results).filter(({ inside }) => !inside).map((one) => html`<li key=${one.name}><button type="button" class="outline secondary small" onClick=${() => insert(/text/.test(one.kind) ? one.name : `#${one.name}}}{{/${one.name}`)}>${one.name}</button> <small>${one.meaning}</small></li>`)}</ul></details>
+				${text.own && html`<p><button type="button" class="link" onClick=${reset}>${builtIn ? 'Back to the text that comes with the program' : 'Delete this text'}</button></p>`}
+			</div>
+			<div class="preview">
+				<section class="card" aria-label="Preview">
+					<div class="preview-tools">
+						<${Tabs} label="Parts of the mail" tabs=${[{ name: 'html', label: 'HTML' }, { name: 'text', label: 'Plain text' }]} current=${tab} onPick=${setTab} />
+						${tab === 'html' && html`<div class="segments" role="group" aria-label="Width">${[['phone', 'Phone'], ['desktop', 'Desktop']].map(([name, label]) => html`<button type="button" key=${name} class="outline secondary small" aria-pressed=${width === name} onClick=${() => setWidth(name)}>${label}</button>`)}</div>
+						<${Switch} label="Images" checked=${images} onChange=${setImages} />`}
+						${orders.data && html`<select aria-label="With the data of" value=${order} onChange=${(event) => setOrder(event.target.value)}><option value="">A made-up order</option>
+							${orders.data.results.map((one) => html`<option key=${one.id} value=${one.id} selected=${one.id === order}>${person(one)}, ${money(one.total_amount ?? one.total, one.currency)}</option>`)}</select>`}
+					</div>
+					<div aria-busy=${rendered.busy && !rendered.mail ? 'true' : null} class=${rendered.busy ? 'reloading' : ''}><${Preview} of=${rendered} tab=${tab} width=${width} images=${images} /></div>
+					${rendered.mail && rendered.mail.bytes > 102000 && html`<p class="problem">It has ${number(Math.round(rendered.mail.bytes / 1024))} kB: some mail programs cut off what is above 100.</p>`}
+				</section>
+				<${Test} template=${template} body=${body} disabled=${Object.keys(faults).length > 0} />
+			</div>
+		</div>
+		<${SaveBar} dirty=${dirty} busy=${busy} note=${Object.keys(faults).length ? 'Something is to be put right first.' : 'The changes are not saved yet.'} onDiscard=${() => { setProblem(null); discard(); }}
+			onSave=${() => { const first = FIELDS.map(([name]) => name).find((name) => faults[name]); if (first) boxes.current[first].focus(); else save(); }} />`;
+}
+
+function OneText({ template, query, of, shop }) {
+	const texts = of.data.results.filter((text) => text.template === template);
+	if (texts.length === 0) return html`<${Page} title=${templateName(template)}><${Empty} title="There is no such text"><a href=${link('templates/')}>To the texts</a><//><//>`;
+	const text = texts.find(({ locale }) => locale === query.locale) || textOf(of.data.results, template);
+	const add = async () => {
+		const values = await confirm({ title: 'Another language', action: 'Add', body: `It begins as a copy of the text in ${languageName(text.locale)}. Whoever reads that language gets it.`, fields: [{ name: 'locale', label: 'Language', required: true, hint: 'A tag, as in fr or de-AT.' }] });
+		if (!values) return;
+		try {
+			await send('PUT', `templates/${encodeURIComponent(template)}/${encodeURIComponent(values.locale.trim())}/`, fieldsOf(text));
+			of.reload();
+			setQuery({ locale: values.locale.trim() });
+		} catch (failure) {
+			announce(failure.detail || failure.title, 'bad');
+		}
+	};
+	const used = usedBy(text.steps);
+	return html`<${Page} title=${templateName(template)}>
+		<p class="crumbs"><a href=${link('templates/')}>Texts</a> <span class="soft">${used.length ? `Sent by ${used.join('; ')}` : 'Sent by hand only'}</span></p>
+		<div class="row languages"><${Tabs} label="Languages" tabs=${texts.map(({ locale, own }) => ({ name: locale, label: `${languageName(locale)}${own ? ' (yours)' : ''}` }))} current=${text.locale} to=${(locale) => link(`templates/${template}/`, { locale })} />
+			<button type="button" class="link" onClick=${add}>Add a language</button></div>
+		<${TextEditor} key=${`${template} ${text.locale}`} template=${template} text=${text} shop=${shop} reload=${of.reload} />
+	<//>`;
+}
+
+function Texts({ params, query }) {
+	const shop = useShop();
+	const of = useGet(shop && 'templates/');
+	if (!of.data) return html`<${Page} title="Texts"><${Asked} of=${of} height="30rem" /><//>`;
+	return params.template ? html`<${OneText} template=${params.template} query=${query} of=${of} shop=${shop} />` : html`<${TextList} texts=${of.data.results} reload=${of.reload} />`;
+}
+
+// ---------------------------------------------------------------------------
+// Who may not be mailed, who agreed to be, and who has which coupon. The database keeps keyed hashes of people, not
+// their addresses: whoever is looked for has to be named.
+
+const WHY = {
+	unsubscribed: ['Unsubscribed', 'The person used the link of a message.'], hard_bounce: ['Address does not exist', 'A mail server said that there is no such address.'],
+	complaint: ['Complaint', 'The person called a message spam.'], not_me: ['Not me', 'The person says that the cart is not theirs.'],
+	erased: ['Forgotten', 'The person asked to be forgotten.'], suppressed: ['By staff', 'Somebody of your staff put it here.'],
+};
+const SCOPES = { recovery: 'Reminders', all: 'Every message', data: 'Data only' };
+// What it means to write to somebody again, by why they are here.
+const LAW = {
+	unsubscribed: 'They objected to be mailed. Writing to them again is unlawful in most countries unless they agreed anew.',
+	complaint: 'They called a message spam. Writing to them again is unlawful in most countries unless they agreed anew.',
+	not_me: 'They said that the cart is not theirs, and never agreed to anything. Write to them again only if they asked you to.',
+	erased: 'They asked to be forgotten (GDPR, article 17). Write to them again only if they agreed anew.',
+	hard_bounce: 'A mail server said that the address does not exist. Lift it only if you know that it does now.',
+	suppressed: 'Somebody of your staff put it here. Ask them why before you lift it.',
+};
+const Hash = ({ person }) => html`<code title="A keyed hash of the address; the address itself is not kept here">${String(person).slice(0, 8)}</code>`;
+
+async function attempt(act, good) {
+	try {
+		const { changed } = await act();
+		announce(changed ? good : 'Nothing changed: it was so already.', changed ? 'good' : '');
+		return true;
+	} catch (failure) {
+		announce(failure.detail || failure.title, 'bad');
+		return false;
+	}
+}
+
+const LIFTED = 'Whatever the reason was, the address may be mailed again. Messages that were cancelled stay cancelled.';
+
+function Suppressions({ query }) {
+	const shop = useShop();
+	const of = useGet(shop && 'suppressions/', { email: query.email, cursor: query.cursor, page_size: 20 });
+	const add = async () => {
+		const values = await confirm({
+			title: 'Stop messages to an address', action: 'Stop messages', body: 'From now on no recovery message goes there, and what waits for it is cancelled at once.',
+			fields: [{ name: 'email', label: 'E-mail address', type: 'email', required: true, value: query.email || '' },
+				{ name: 'reason', label: 'Why', options: ['suppressed', 'unsubscribed', 'complaint', 'not_me', 'hard_bounce'].map((name) => [name, WHY[name][0]]), value: 'suppressed', hint: 'A stronger reason is never replaced by a weaker one.' }],
+		});
+		if (values && await attempt(() => send('POST', 'suppressions/', values), 'No more messages to that address.')) of.reload();
+	};
+	const lift = async (row) => {
+		const known = query.email;
+		const values = await confirm({
+			title: known ? `Write to ${known} again?` : 'Let an address be mailed again', action: 'Lift it', danger: true,
+			body: html`<p>${row ? LAW[row.reason] || '' : 'They objected to be mailed. Writing to them again is unlawful in most countries unless they agreed anew.'}</p><p>${LIFTED}</p>`,
+			fields: [...(known ? [] : [{ name: 'email', label: 'E-mail address', type: 'email', required: true, hint: row ? 'Only a hash is kept here: type the address to show that you know whom it is about.' : null }]),
+				{ name: 'agreed', label: 'I have a lawful reason: they agreed anew, or it was a mistake.', type: 'checkbox', required: true }],
+		});
+		if (values && await attempt(() => send('POST', 'suppressions/remove/', { email: known || values.email }), 'That address may be mailed again.')) of.reload();
+	};
+	const columns = [
+		{ name: 'person', label: 'Person', render: (row) => (query.email ? html`<span class="wrap">${query.email}</span>` : html`<${Hash} person=${row.person} />`) },
+		{ name: 'reason', label: 'Why', render: (row) => html`<${Pill} state=${row.reason} label=${(WHY[row.reason] || [row.reason])[0]} title=${(WHY[row.reason] || [])[1]} />` },
+		{ name: 'scope', label: 'Stops', render: (row) => SCOPES[row.scope] || row.scope },
+		{ name: 'at', label: 'Since', render: (row) => html`<${Ago} at=${row.at} />` },
+		...(may('unsuppress') ? [{ name: 'lift', label: '', render: (row) => row.scope !== 'data' && html`<button type="button" class="link" onClick=${() => lift(row)}>Lift<span class="hidden"> the suppression of ${query.email || row.person}</span></button>` }] : []),
+	];
+	return html`<${Page} title="Suppressions" actions=${html`${may('suppress') && html`<button type="button" onClick=${add}>Add an address</button>`}${may('unsuppress') && html`<button type="button" class="outline secondary" onClick=${() => lift(null)}>Lift one</button>`}`}>
+		<p class="note">People who are <${Term} name="suppressed">suppressed<//> get no messages, whatever campaign is on.</p>
+		<${Search} name="email" label="Look for an e-mail address" hint="E-mail address" />
+		<${Asked} of=${of}>${(data) => html`<${Table} label="Suppressions" columns=${columns} rows=${data.results} keyOf=${(row) => row.person + row.scope}
+			empty=${query.email ? html`<${Empty} title="Not suppressed">${query.email} may be mailed, if they agreed.<//>` : html`<${Empty} title="Nobody is suppressed">Whoever unsubscribes, complains or has an address that does not exist appears here by itself.<//>`} />
+			<${Pager} data=${data} shown=${data.results.length} label="suppressions" />`}<//>
+	<//>`;
+}
+
+function Consents({ query }) {
+	const shop = useShop();
+	const byCustomer = query.customer_id;
+	const of = useGet(shop && 'consents/', { email: query.email, customer_id: byCustomer, cursor: query.cursor, page_size: 20 });
+	const record = async () => {
+		const values = await confirm({
+			title: 'Record what somebody said', action: 'Record', body: 'It is kept with the present instant and never changed: the newest entry counts.',
+			fields: [{ name: 'email', label: 'E-mail address', type: 'email', required: true, value: query.email || '' },
+				{ name: 'status', label: 'They', options: [['granted', 'agreed to be mailed'], ['withdrawn', 'withdrew their agreement']], value: 'granted' },
+				{ name: 'source', label: 'Where', required: true, hint: 'As you could prove it: phone, form in the shop, letter.' },
+				{ name: 'text_version', label: 'Which words they agreed to', hint: 'The version of the text, if there is one.' }],
+		});
+		if (!values) return;
+		const { text_version: version, ...rest } = values;
+		if (await attempt(() => send('POST', 'consents/', version ? values : rest), values.status === 'granted' ? 'The agreement is recorded.' : 'The withdrawal is recorded.')) of.reload();
+	};
+	const columns = [
+		{ name: 'person', label: 'Person', render: (row) => (query.email ? html`<span class="wrap">${query.email}</span>` : html`<${Hash} person=${row.person} />`) },
+		{ name: 'status', label: 'Said', render: (row) => html`<${Pill} state=${row.status === 'granted' ? 'recovered' : 'lost'} label=${row.status === 'granted' ? 'Agreed' : 'Withdrew'} title=" " />` },
+		{ name: 'in_force', label: 'Counts', render: (row) => (row.in_force ? 'now' : html`<span class="soft">no more</span>`) },
+		{ name: 'purpose', label: 'To what' },
+		{ name: 'source', label: 'Where', render: (row) => html`<span class="wrap">${row.source || '–'}</span>` },
+		{ name: 'text_version', label: 'Words', hideSmall: true, render: (row) => html`<span class="wrap">${row.text_version || '–'}</span>` },
+		{ name: 'at', label: 'When', render: (row) => html`<${Ago} at=${row.at} />` },
+	];
+	return html`<${Page} title="Consents" actions=${may('record_consent') && html`<button type="button" onClick=${record}>Record one</button>`}>
+		<p class="note">What people agreed to or withdrew, as it was said; nothing is ever overwritten. Look for an address to see its history.</p>
+		<${Search} name="email" label="Look for an e-mail address" hint="E-mail address" />
+		<${Asked} of=${of}>${(data) => html`<${Table} label="Consents" columns=${columns} rows=${data.results} keyOf=${(row) => `${row.person} ${row.purpose} ${row.at}`}
+			empty=${query.email ? html`<${Empty} title="Nothing is known of that address">It neither agreed nor withdrew anything. Who must agree to be mailed is a setting: <a href=${link('shop/')}>consent_rule</a>.<//>`
+			: html`<${Empty} title="Nobody said anything yet" command="incomplete_orders.record_consent('ann@example.com', 'granted', source => 'checkout')">Checkouts record consent by themselves; your program can do it, too:<//>`} />
+			<${Pager} data=${data} shown=${data.results.length} label="entries" />`}<//>
+	<//>`;
+}
+
+// ---------------------------------------------------------------------------
+// Coupons: what steps of campaigns offer, and the codes that went out with messages
+
+const USED = { open: ['Open', 'created', 'It can still be redeemed.'], used: ['Redeemed', 'recovered', 'An order was placed with it.'], expired: ['Expired', 'quiet', 'Its time is over, and nobody used it.'] };
+const TABS = [{ name: '', label: 'All' }, ...Object.entries(USED).map(([name, [label]]) => ({ name, label }))];
+
+const CODES = [
+	{ name: 'code', label: 'Code', render: (row) => html`<code>${row.code}</code>` },
+	{ name: 'state', label: 'State', render: (row) => html`<${Pill} state=${USED[row.state][1]} label=${USED[row.state][0]} title=${USED[row.state][2]} />` },
+	{ name: 'value', label: 'Discount', render: (row) => (row.kind === 'percentage' ? `${number(row.value)} %` : money(row.value, row.currency)) },
+	{ name: 'recipient', label: 'Went to', render: (row) => (row.order_id ? html`<a class="wrap" href=${link(`orders/${row.order_id}/`)}>${row.recipient}</a>` : html`<span class="soft">not kept any more</span>`) },
+	{ name: 'campaign', label: 'With', hideSmall: true, render: (row) => (row.campaign ? html`<a href=${link(`campaigns/${row.campaign}/`)}>${campaignName(row.campaign)}, step ${row.step}</a>` : 'by hand') },
+	{ name: 'issued_at', label: 'Given', render: (row) => html`<${Ago} at=${row.issued_at} />` },
+	{ name: 'used_at', label: 'Redeemed', render: (row) => (row.used_at ? html`<a href=${link(`orders/${row.used_by}/`)}><${Ago} at=${row.used_at} /></a>` : html`<span class="soft" title=${exact(row.expires_at)}>${row.state === 'open' ? html`until <${Ago} at=${row.expires_at} />` : 'never'}</span>`) },
+	{ name: 'cost', label: 'Cost', align: 'right', render: (row) => (row.cost === null ? '–' : money(row.cost, row.currency)) },
+];
+
+function Coupons({ query }) {
+	const shop = useShop();
+	const offers = useGet(shop && 'coupons/');
+	const issued = useGet(shop && 'coupons/issued/', { state: query.state, cursor: query.cursor, page_size: 20 });
+	return html`<${Page} title="Coupons">
+		<${Section} title="What messages offer">
+			<${Asked} of=${offers} height="4rem">${(data) => (data.results.length === 0
+			? html`<${Empty} title="No message offers a discount">Give a step one in <a href=${link('campaigns/cart/')}>the sequence of abandoned carts</a>: the third is the usual place.<//>`
+			: html`<ul class="offers">${data.results.map((row) => html`<li key=${row.campaign + row.step}><a href=${link(`campaigns/${row.campaign}/`)}>${campaignName(row.campaign)}, step ${row.step}</a> ${couponWords(row)}</li>`)}</ul>`)}<//>
+		<//>
+		<${Section} title="Codes that went out" note="Each is for one person or the cart that it came for, and can be used once.">
+			<${Tabs} label="States" tabs=${TABS} current=${query.state || ''} to=${(name) => link('coupons/', { state: name || null })} />
+			<${Asked} of=${issued}>${(data) => html`<${Table} label="Codes" columns=${CODES} rows=${data.results} keyOf=${(row) => row.code}
+				empty=${html`<${Empty} title="No codes here">${query.state ? 'None is in this state.' : 'A code is made when a message with a discount is sent.'}<//>`} />
+				<${Pager} data=${data} shown=${data.results.length} label="codes" />`}<//>
+		<//>
+	<//>`;
+}
+
+const Campaigns = ({ params }) => (params.campaign ? html`<${One} params=${params} />` : html`<${List} />`);
+const PARTS = { campaigns: Campaigns, templates: Texts, consents: Consents, coupons: Coupons, suppressions: Suppressions };
+export default ({ path, query, params }) => html`<${PARTS[path.split('/')[0]]} params=${params} query=${query} />`;
