@@ -27,7 +27,7 @@ const PAGES = [
 
 function find(path) {
 	const given = path.replace(/\/$/, '').split('/');
-	for (const [pattern, label, load, right] of PAGES) {
+	for (const [pattern, , load, right] of PAGES) {
 		const wanted = pattern.replace(/\/$/, '').split('/');
 		const params = {};
 		if (wanted.length === given.length && wanted.every((part, i) => (/^\{/.test(part) ? given[i] && (params[part.slice(1, -1)] = decodeURIComponent(given[i])) : part === given[i])))

@@ -4,9 +4,8 @@ import { html, useEffect, useRef, useState } from './vendor/preact.js';
 import { get, may, send, useGet } from './api.js';
 import { go, guardLeaving, link, setQuery } from './route.js';
 import { exact, money, number, percent, person, plural, today } from './format.js';
-import { Ago, announce, Asked, Choice, confirm, dialog, Empty, Field, Notice, Page, Pager, Pill, ProblemNotice, Search, Section, Switch, Table, Tabs, Term, useShop } from './ui.js';
+import { Ago, announce, Asked, Choice, confirm, dialog, Empty, Field, Notice, Page, Pager, Pill, ProblemNotice, Search, Section, Switch, Table, Tabs, Term, useShop, compare, Lift, Whisker, wilson } from './ui.js';
 import { reasonWords } from './words.js';
-import { compare, Lift, Whisker, wilson } from './overview.js';
 import { MailFrame } from './order.js';
 
 const UNITS = { minutes: 60, hours: 3600, days: 86400 };
