@@ -158,11 +158,13 @@ const busy = `[...document.querySelectorAll('main [aria-busy=true]')].filter((no
   const { top, bottom } = node.getBoundingClientRect();
   return top < innerHeight && bottom > 0 && node.checkVisibility();
 }).length`;
+// What a frame asked that is gone, nobody hears of any more.
+const awaited = (request) => { try { return !request.frame().isDetached(); } catch { return false; } };
 async function settled(page) {
   let quiet = 0;
   await await_(async () => {
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 20))));
-    quiet = page.asked.size === 0 && await page.evaluate(busy) === 0 ? quiet + 1 : 0;
+    quiet = ![...page.asked].some(awaited) && await page.evaluate(busy) === 0 ? quiet + 1 : 0;
     return quiet > 2;
   }, `the page is loaded (${[...(page.asked ?? [])].map((request) => request.url())})`);
 }
