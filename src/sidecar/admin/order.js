@@ -1,6 +1,6 @@
 // One order: who, what, how much, what happened, what happens next, what can be done; and
 // the list of messages.
-import { html, useState, useEffect, useMemo, useRef } from './vendor/preact.js';
+import { html, useState, useEffect, useLayoutEffect, useMemo, useRef } from './vendor/preact.js';
 import { get, may, newKey, send, useEvery, useGet } from './api.js';
 import { go, guardLeaving, link, setQuery } from './route.js';
 import { ago, clock, day, exact, money, number, person, plural, safeUrl } from './format.js';
@@ -400,7 +400,7 @@ function OrderEdit({ order, onSaved, onCancel }) {
 		if (dirty.length === 0 || await confirm({ title: 'Drop what you typed?', body: `${dirty.map((name) => labelOf(name, draft, base.map)).join(', ')}: nothing of it was saved.`, action: 'Drop it', cancel: 'Go on editing', danger: true })) onCancel();
 	};
 	useKeys({ Escape: drop }, { Escape: 'Leave the edit', 'Ctrl+Enter': 'Save' });
-	useEffect(() => {
+	useLayoutEffect(() => {
 		const first = form.current && form.current.querySelector('input');
 		if (first) first.focus();
 	}, []);
