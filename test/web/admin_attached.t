@@ -88,7 +88,7 @@ async function attach(page) {
   is(sql("SELECT count(*) FROM incomplete_orders.attached_tables WHERE name = 'store'"), '0', 'nothing is on yet');
   await look(page, 'attached-new');
   await page.getByRole('button', { name: 'Switch it on' }).click();
-  await page.getByRole('heading', { name: 'store', level: 1 }).waitFor();
+  await page.getByRole('heading', { name: 'store', exact: true, level: 1 }).waitFor();
   await settled(page);
   is(sql("SELECT preset || ' ' || (mapping ->> 'schema') FROM incomplete_orders.attached_tables WHERE name = 'store'"), 'medusa medusa', 'it is on');
 }
@@ -104,7 +104,7 @@ async function detach(page) {
   await text.fill(JSON.stringify(mapping));
   await page.getByRole('button', { name: 'Check, and show samples' }).click();
   await page.getByRole('button', { name: 'Use this mapping' }).click();
-  await page.getByRole('heading', { name: 'store', level: 1 }).waitFor();
+  await page.getByRole('heading', { name: 'store', exact: true, level: 1 }).waitFor();
   is(sql("SELECT mapping -> 'cart' ? 'phone' FROM incomplete_orders.attached_tables WHERE name = 'store'"), 'f', 'the mapping is changed');
   await settled(page);
   await page.locator('summary', { hasText: 'More' }).click();
