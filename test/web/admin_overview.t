@@ -15,6 +15,9 @@ const rows = (text) => JSON.parse(sql(`SELECT coalesce(jsonb_agg(to_jsonb(r)), '
 const report = (name, shop, since, until, currency) => rows(`SELECT * FROM incomplete_orders.${name}('${shop}', '${since}', '${until}'::date + 1)`).filter((row) => row.currency === currency);
 const days = (n, from = 'now()') => sql(`SELECT (${from} AT TIME ZONE 'Europe/Berlin')::date + (${n})`);
 
+// One digit, halves up: what is 1.95 in decimals is 1.9499... in binary.
+const tenths = (by) => (Math.round(Number((Math.abs(by) * 10).toFixed(6))) / 10).toFixed(1);
+
 // as the page writes them, by Intl itself
 function shown(name, value, currency) {
   if (value === null) return '–';
@@ -26,7 +29,7 @@ function changed(name, now, before, anything) {
   if (!anything || now === null || before === null || (!rates.has(name) && Number(before) === 0)) return 'no comparison';
   const by = rates.has(name) ? (now - before) * 100 : (100 * (now - before)) / Math.abs(before);
   if (Math.round(Math.abs(by) * 10) === 0) return '= same';
-  return `${by > 0 ? '▲' : '▼'} ${Math.abs(by).toFixed(1).replace(/\.0$/, rates.has(name) ? '' : '.0').replace(/\B(?=(\d{3})+(?!\d))/g, ',')}${rates.has(name) ? ' points' : '%'} ${by > 0 ? 'more' : 'less'}`;
+  return `${by > 0 ? '▲' : '▼'} ${tenths(by).replace(/\.0$/, rates.has(name) ? '' : '.0').replace(/\B(?=(\d{3})+(?!\d))/g, ',')}${rates.has(name) ? ' points' : '%'} ${by > 0 ? 'more' : 'less'}`;
 }
 const figure = (page, name, part) => page.locator(`[data-figure=${name}] ${part}`).evaluate((node) => [...node.childNodes].filter((child) => !child.classList?.contains('hidden')).map((child) => child.textContent).join(''));
 
