@@ -67,7 +67,8 @@ export function duration(seconds) {
 // A change against the period before: of rates in points, of everything else in per cent.
 export function change(now, before, { rate = false } = {}) {
 	if (none(now) || none(before) || (!rate && Number(before) === 0)) return { text: '', words: 'no comparison', direction: 0 };
-	const by = rate ? (now - before) * 100 : (now - before) / Math.abs(before);
+	// 9 digits: binary numbers have no 1.95
+	const by = Number((rate ? (now - before) * 100 : (now - before) / Math.abs(before)).toFixed(9));
 	const size = rate ? number(Math.abs(by), { maximumFractionDigits: 1 }) + ' points' : percent(Math.abs(by));
 	const direction = Math.sign(Math.round(by * 1000));
 	return {
