@@ -154,3 +154,36 @@ AS $presets$
 	} $json$)
 $presets$;
 COMMENT ON FUNCTION incomplete_orders._attach_presets() IS 'The mappings of shops that are known';
+
+-- --- what is there to attach ----------------------------------------------------------
+
+CREATE FUNCTION incomplete_orders.find_attachable(shop text DEFAULT NULL)
+RETURNS TABLE (preset text, schema text, tables text[], missing text[], refused text[], attached text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	own_id CONSTANT integer := incomplete_orders._enter_shop('find_attachable', shop, NULL);
+	me CONSTANT name := incomplete_orders._acting_role();
+BEGIN
+	-- a schema counts when the tables of carts and of lines are there
+	RETURN QUERY
+	SELECT p.preset, n.nspname::text, w.there, w.missing, w.refused,
+		(SELECT a.name FROM incomplete_orders.attached_tables a WHERE a.shop_id = own_id AND a.tables #>> '{0,table}' = w.there[1] ORDER BY a.name LIMIT 1)
+	FROM incomplete_orders._attach_presets() p
+	JOIN pg_class c ON c.relname = (parse_ident(p.mapping #>> '{cart,table}'))[1] AND c.relkind IN ('r', 'p')
+	JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'incomplete_orders')
+	CROSS JOIN LATERAL (
+		SELECT array_agg(DISTINCT t.path) FILTER (WHERE t.relation IS NOT NULL) AS found,
+			array_agg(t.qualified ORDER BY t.path) FILTER (WHERE t.relation IS NOT NULL) AS there,
+			coalesce(array_agg(t.qualified || coalesce('.' || quote_ident(t.attname), '') ORDER BY t.path) FILTER (WHERE t.attnum IS NULL), '{}') AS missing,
+			coalesce(array_agg(t.qualified ORDER BY t.path) FILTER (WHERE t.relation IS NOT NULL
+				AND NOT (has_schema_privilege(me, n.oid, 'USAGE') AND has_table_privilege(me, t.relation, 'SELECT') AND has_table_privilege(me, t.relation, 'TRIGGER'))), '{}') AS refused
+		FROM incomplete_orders._watched_tables(p.mapping, ARRAY[n.nspname::text]) t) w
+	WHERE w.found @> '{0,1}' AND has_schema_privilege(me, n.oid, 'USAGE')
+	ORDER BY cardinality(w.missing), cardinality(w.refused), p.preset, n.nspname;
+END
+$$;
+ALTER FUNCTION incomplete_orders.find_attachable(text) OWNER TO incomplete_orders_owner;
+COMMENT ON FUNCTION incomplete_orders.find_attachable(text) IS
+	'Tables of this database that look like those of a shop that is known, in schemas that the caller may use: for attach(), with {"schema": ...} as its mapping. missing: tables and columns that are not there; refused: those that the caller may not read or put a trigger on; attached: by this name they are already. IC002';

@@ -8,7 +8,7 @@ let known = null; // the session; null: nobody is logged in
 let ended = ''; // why not, in words
 
 // What went wrong, as the API says it (RFC 9457), or as the network does.
-export class Problem extends Error {
+class Problem extends Error {
 	constructor(about) {
 		super(about.detail || about.title);
 		Object.assign(this, about);

@@ -442,7 +442,7 @@ const Rules = ({ of }) => html`<dl class="facts">
 </dl>`;
 
 const HORIZONS = [['24', 'Next 24 hours'], ['72', 'Next 3 days'], ['168', 'Next 7 days']];
-function Planned({ campaign, texts }) {
+function Planned({ campaign }) {
 	const [hours, setHours] = useState('24');
 	const [turn, setTurn] = useState(0);
 	const [at, setAt] = useState('');
@@ -646,7 +646,7 @@ function offsetOf(value, line, column) {
 }
 
 function Fault({ fault, onGo }) {
-	return html`${fault.problem.replace(/^field "\w+" /, (found) => '').replace(/^./, (c) => c.toUpperCase())}.
+	return html`${fault.problem.replace(/^field "\w+" /, '').replace(/^./, (c) => c.toUpperCase())}.
 		${fault.line ? html` <button type="button" class="link" onClick=${onGo}>Line ${fault.line}, column ${fault.column}</button>.` : ''} ${fault.hint && fault.hint.length < 200 ? fault.hint : ''}`;
 }
 

@@ -321,7 +321,7 @@ function MailPreview({ template, order, subject, onShown }) {
 		return () => { wanted = false; };
 	}, [template, turn]);
 	if (state.problem) return html`<${ProblemNotice} problem=${state.problem} retry=${() => again(turn + 1)} />`;
-	if (!state.mail) return html`<div class="loading" aria-busy="true"><span class="hidden">Loading the mail</span></div>`;
+	if (!state.mail) return html`<div class="loading" aria-busy="true" style=${{ minHeight: '46vh' }}><span class="hidden">Loading the mail</span></div>`;
 	return html`<figure class="mail"><figcaption><strong>${subject || state.mail.subject}</strong><br /><small>As it would be now. Its links lead nowhere.</small></figcaption>
 		<div class="mail-window"><${MailFrame} content=${state.mail.html} title=${`Preview: ${subject || state.mail.subject}`} /></div></figure>`;
 }

@@ -168,7 +168,7 @@ function Curves({ last, rows, before, curves, show, axis, unit, height = 250, la
 		const soft = colourOf('soft');
 		const line = colourOf('line');
 		const points = { show: rows.length <= 31, size: 5 };
-		const series = shown.flatMap(({ name, colour }) => [
+		const series = shown.flatMap(({ colour }) => [
 			...(before ? [{ stroke: colourOf(colour) + '99', width: 1, dash: [4, 4], points: { show: rows.length === 1 } }] : []),
 			{ stroke: colourOf(colour), width: 2, points: { ...points, fill: colourOf(colour) }, fill: fill ? colourOf(colour) + '22' : undefined },
 			...(open > 0 ? [{ stroke: colourOf(colour), width: 2, dash: [2, 4], points: { show: false } }] : []),
@@ -381,7 +381,6 @@ const range = ({ since, until }) => (since === until ? day(since) : since.slice(
 const inWords = (period) => ({ today: 'today', month: 'this month', last_month: 'last month' }[period.name] || (period.name === 'custom' ? range(period) : `in the last ${period.n} days`));
 
 function PeriodChoice({ period }) {
-	const { query } = useRoute();
 	const [own, setOwn] = useState({ from: period.since, to: period.until });
 	const [open, setOpen] = useState(period.name === 'custom');
 	useEffect(() => {

@@ -80,7 +80,7 @@ export const MESSAGE_TYPES = { abandoned_cart: 'Abandoned cart', payment_reminde
 export const typeOf = (type) => MESSAGE_TYPES[type] || stateOf(type).label;
 
 // Why nothing was or is sent: in words, and what can be done.
-export const REASONS = {
+const REASONS = {
 	no_recipient: ['There is no e-mail address', 'Edit the order and enter one.'],
 	bot: ['It is taken for a robot’s', 'Robots are never mailed by a campaign; by hand it can be sent.'],
 	empty: ['Nothing is left in the cart that is not ordered yet'],
