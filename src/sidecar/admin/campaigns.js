@@ -1,6 +1,6 @@
 // Campaigns: whether they are on, what they send when, and what came of it; one campaign's
 // sequence, to be edited; who gets what. The texts that they send, and whom they reach.
-import { html, useEffect, useRef, useState } from './vendor/preact.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './vendor/preact.js';
 import { get, may, send, useGet } from './api.js';
 import { go, guardLeaving, link, setQuery } from './route.js';
 import { exact, money, number, percent, person, plural, today } from './format.js';
@@ -472,7 +472,7 @@ function Editor({ campaign, variants, coupons, texts, settings, statistics, shop
 	const saving = useSaving(campaign.campaign, draft, reload);
 	const [focused, setFocused] = useState(null);
 	const list = useRef();
-	useEffect(() => {
+	useLayoutEffect(() => {
 		if (!focused || !list.current) return;
 		const card = list.current.querySelector(`[data-key="${focused}"] > article`);
 		if (card) card.focus();
